@@ -1,0 +1,9 @@
+"""Remember and find: keys and FAISS indexes in one LMDB environment.
+
+`from indexes import Index`. Nothing here imports torch.
+"""
+
+from indexes.index import Index, Match
+from indexes.sync import Counts, sync
+
+__all__ = ["Counts", "Index", "Match", "sync"]

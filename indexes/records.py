@@ -1,0 +1,97 @@
+"""What is stored of a photo and of a path, and how it is written down."""
+
+import hashlib
+import json
+import os
+import struct
+from dataclasses import asdict, dataclass, field
+
+from mocosearch.photos import Facts
+
+_PATH = struct.Struct("<QQq")
+_REFUSAL = struct.Struct("<QqB")
+
+
+def id_key(id: int) -> bytes:
+    """8 bytes that sort as the ids do."""
+    return struct.pack(">Q", id)
+
+
+def id_of(key: bytes | memoryview) -> int:
+    """The id of a key made by `id_key`."""
+    return int(struct.unpack(">Q", key)[0])
+
+
+def path_key(path: str) -> bytes:
+    """16 bytes for a path of any length and encoding; LMDB's keys end at 511."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+@dataclass(frozen=True)
+class Record:
+    """A photo's facts and where it lies; several paths with one content are one record."""
+
+    width: int
+    height: int
+    format: str
+    taken: str | None
+    bytes: int
+    digest: str
+    """Of the file's content, hexadecimal."""
+    paths: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, facts: Facts, size: int, digest: bytes) -> "Record":
+        """A record that has no path yet."""
+        return cls(facts.width, facts.height, facts.format, facts.taken, size, digest.hex())
+
+    def to_bytes(self) -> bytes:
+        """JSON in ASCII, which holds names in broken encodings too."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> "Record":
+        """The inverse of `to_bytes`."""
+        return cls(**json.loads(bytes(data)))
+
+
+@dataclass(frozen=True, slots=True)
+class PathEntry:
+    """A path whose content has a key: size in bytes and mtime in nanoseconds when read."""
+
+    id: int
+    size: int
+    mtime: int
+    path: str
+
+    def to_bytes(self) -> bytes:
+        """Fixed fields, then the path as the system's bytes."""
+        return _PATH.pack(self.id, self.size, self.mtime) + os.fsencode(self.path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> "PathEntry":
+        """The inverse of `to_bytes`."""
+        return cls(*_PATH.unpack_from(data), os.fsdecode(bytes(data[_PATH.size :])))
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A path without a key, and why; `reason` None is a file that is no picture at all."""
+
+    size: int
+    mtime: int
+    reason: str | None
+    path: str
+
+    def to_bytes(self) -> bytes:
+        """Fixed fields, then path and reason parted by a zero byte."""
+        told = b"" if self.reason is None else self.reason.encode(errors="replace")
+        fixed = _REFUSAL.pack(self.size, self.mtime, self.reason is not None)
+        return fixed + os.fsencode(self.path) + b"\0" + told
+
+    @classmethod
+    def from_bytes(cls, data: bytes | memoryview) -> "Refusal":
+        """The inverse of `to_bytes`."""
+        size, mtime, refused = _REFUSAL.unpack_from(data)
+        path, _, told = bytes(data[_REFUSAL.size :]).partition(b"\0")
+        return cls(size, mtime, told.decode() if refused else None, os.fsdecode(path))

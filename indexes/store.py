@@ -1,0 +1,165 @@
+"""One LMDB environment: opening, growing, and the names of what is inside."""
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import lmdb
+
+from mocosearch.errors import Damaged, StorageFailed
+
+FORMAT = 1
+DATABASES = (
+    "meta",
+    "encoder",
+    "images",
+    "paths",
+    "digests",
+    "vectors",
+    "segments",
+    "deleted",
+    "refused",
+)
+FIRST_MAP = 1 << 30
+
+T = TypeVar("T")
+
+
+class Txn:
+    """A transaction with its databases by name: `txn.get("images", key)` and the like."""
+
+    def __init__(self, txn: lmdb.Transaction, databases: dict[str, object]) -> None:
+        self.raw, self.databases = txn, databases
+
+    def get(self, database: str, key: bytes) -> memoryview | None:
+        """A view into the memory map, good for as long as the transaction."""
+        return self.raw.get(key, db=self.databases[database])  # type: ignore[no-any-return]
+
+    def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
+        """Write or replace."""
+        self.raw.put(key, value, db=self.databases[database])
+
+    def delete(self, database: str, key: bytes) -> bool:
+        """Whether there was such a key."""
+        return bool(self.raw.delete(key, db=self.databases[database]))
+
+    def count(self, database: str) -> int:
+        """Number of entries."""
+        return int(self.raw.stat(self.databases[database])["entries"])
+
+    def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
+        """All entries in the order of their keys."""
+        with self.raw.cursor(self.databases[database]) as cursor:
+            yield from cursor
+
+
+class Store:
+    """The environment of one index. Open it once in a process, and close it."""
+
+    def __init__(self, folder: Path, *, writable: bool) -> None:
+        """Opens what is there; a writable store is made where nothing is.
+
+        Raises StorageFailed and Damaged.
+        """
+        self.folder, self.writable = folder, writable
+        with reported(folder):
+            if writable:
+                folder.mkdir(parents=True, exist_ok=True)
+            self.env = self._open(lock=True)
+            self.databases = self._databases()
+
+    def _open(self, lock: bool) -> lmdb.Environment:
+        data = self.folder / "data.mdb"
+        size = max(FIRST_MAP, 2 * data.stat().st_size if data.exists() else 0)
+        try:
+            return lmdb.open(
+                os.fspath(self.folder),
+                map_size=size,
+                max_dbs=len(DATABASES),
+                readonly=not self.writable,
+                create=self.writable,
+                mode=0o666,
+                lock=lock,
+                readahead=False,
+            )
+        except (lmdb.ReadonlyError, lmdb.LockError, lmdb.Error) as error:
+            # A disk that is mounted read-only takes no lock file, and no writer either.
+            refused = any(name in str(error) for name in ("Read-only", "Permission denied"))
+            if not self.writable and lock and refused and not os.access(self.folder, os.W_OK):
+                return self._open(lock=False)
+            raise
+
+    def _databases(self) -> dict[str, object]:
+        found = {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
+        meta = found["meta"]
+        with self.env.begin(write=self.writable) as txn:
+            version = txn.get(b"format", db=meta)
+            if version is None and self.writable:
+                txn.put(b"format", str(FORMAT).encode(), db=meta)
+            elif version != str(FORMAT).encode():
+                told = "none" if version is None else version.decode(errors="replace")
+                raise Damaged(
+                    f"the index at {self.folder} has format {told}, this mocosearch reads {FORMAT}",
+                    "update mocosearch, or index into another --index",
+                )
+        return found
+
+    @contextmanager
+    def read(self) -> Iterator[Txn]:
+        """A consistent snapshot; views into it end with it."""
+        with self.env.begin(buffers=True) as txn:
+            yield Txn(txn, self.databases)
+
+    def begin_read(self) -> Txn:
+        """A snapshot that stays open until `txn.raw.abort()`."""
+        return Txn(self.env.begin(buffers=True), self.databases)
+
+    def write(self, change: Callable[[Txn], T]) -> T:
+        """Run `change` in one transaction: all of it is visible afterwards, or nothing.
+
+        When the map is full it grows and `change` runs again, so `change` must build on the
+        transaction alone. Raises StorageFailed.
+        """
+        with reported(self.folder):
+            while True:
+                try:
+                    with self.env.begin(write=True, buffers=True) as txn:
+                        return change(Txn(txn, self.databases))
+                except lmdb.MapFullError:
+                    self.env.set_mapsize(self.env.info()["map_size"] * 2)
+
+    def close(self) -> None:
+        """Views into open transactions are void afterwards."""
+        self.env.close()
+
+
+@contextmanager
+def reported(folder: Path) -> Iterator[None]:
+    """LMDB's and the system's complaints about a place, as errors that say what to do."""
+    try:
+        yield
+    except lmdb.DiskError as error:
+        raise StorageFailed(f"cannot write the index at {folder}: {error}", _ROOM) from error
+    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+        raise Damaged(
+            f"the index at {folder} is damaged: {error}", "remove that folder and index again"
+        ) from error
+    except (lmdb.Error, OSError) as error:
+        number = getattr(error, "errno", None)
+        text = str(error)
+        if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
+            raise StorageFailed(f"no room on the disk for the index at {folder}", _ROOM) from error
+        if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
+            name in text for name in ("Permission denied", "Read-only file system")
+        ):
+            raise StorageFailed(
+                f"cannot write the index at {folder}: {text}",
+                "choose another place with --index PATH or MOCOSEARCH_HOME",
+            ) from error
+        raise StorageFailed(f"cannot use the index at {folder}: {text}") from error
+
+
+_ROOM = "free some room, then run the same command again: what was committed is kept"

@@ -1,0 +1,268 @@
+"""Bring an index up to date with folders: what is new, changed, moved or gone."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from indexes import segments
+from indexes.index import Index
+from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.segments import Keys
+from indexes.store import Store, Txn
+from mocosearch.encoder import Encoder
+from mocosearch.photos import Content, Facts, Found, Picture, outcomes, scan
+from mocosearch.photos.scan import inside, roots_of
+
+ENCODED_AT_ONCE = 32
+COMMITTED_AT_ONCE = 1024
+COMMIT_SECONDS = 10.0
+"""Photos become visible, and safe from a crash, after so many or so long."""
+
+
+@dataclass
+class Counts:
+    """What became of the files; without `deleted` they add up to all files found."""
+
+    embedded: int = 0
+    unchanged: int = 0
+    moved: int = 0
+    """Files under a new name whose content had a key already."""
+    deleted: int = 0
+    refused: int = 0
+    not_pictures: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+    reasons: dict[str, str] = field(default_factory=dict)
+    """A reason for each file refused in this run."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` files that need work; `refused` of those so far."""
+
+    done: int
+    total: int
+    refused: int
+
+
+@dataclass
+class _Batch:
+    """What one transaction makes visible."""
+
+    new: list[tuple[Found, bytes, Facts]] = field(default_factory=list)
+    keys: list[Keys] = field(default_factory=list)
+    known: list[tuple[Found, bytes]] = field(default_factory=list)
+    refused: list[tuple[Found, str | None]] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.new) + len(self.known) + len(self.refused)
+
+
+def sync(
+    index: Index,
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    report: Callable[[Progress], None] = lambda progress: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Counts:
+    """Make the index equal to the folders, as far as they reach; others keep their photos.
+
+    stopped: asked between batches; once true, what is read so far is committed and the rest
+    left for another run.
+
+    Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+    """
+    begun = time.monotonic()
+    counts = Counts()
+    roots = roots_of(folders)
+    index.store.write(lambda txn: _add_roots(txn, roots))
+    seen, work = _compare(index.store, roots, counts)
+    _embed(index.store, index.encoder, work, counts, report, stopped)
+    counts.interrupted = stopped()
+    if not counts.interrupted:
+        counts.deleted = index.store.write(lambda txn: _forget_unseen(txn, roots, seen))
+    index.store.write(segments.merge)
+    index.refresh()
+    counts.seconds = time.monotonic() - begun
+    return counts
+
+
+def _compare(store: Store, roots: list[str], counts: Counts) -> tuple[set[bytes], list[Found]]:
+    """The keys of all paths found, and the files that are not as they were last read."""
+    seen: set[bytes] = set()
+    work: list[Found] = []
+    with store.read() as txn:
+        for found in scan(roots):
+            key = path_key(found.path)
+            seen.add(key)
+            entry = txn.get("paths", key)
+            if entry is not None:
+                kept = PathEntry.from_bytes(entry)
+                if (kept.size, kept.mtime) == (found.size, found.mtime):
+                    counts.unchanged += 1
+                    continue
+            refusal = txn.get("refused", key)
+            if refusal is not None:
+                past = Refusal.from_bytes(refusal)
+                if (past.size, past.mtime) == (found.size, found.mtime):
+                    _count_refusal(counts, found, past.reason)
+                    continue
+            work.append(found)
+    return seen, work
+
+
+def _embed(
+    store: Store,
+    encoder: Encoder,
+    work: list[Found],
+    counts: Counts,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Read, encode and commit; reading goes on in other processes while keys are computed."""
+    batch = _Batch()
+    pictures: list[tuple[Found, bytes, Picture]] = []
+    committed_at = time.monotonic()
+
+    def known(digest: bytes) -> bool:
+        with store.read() as txn:
+            return txn.get("digests", digest) is not None
+
+    def encode() -> None:
+        if pictures:
+            pixels = np.stack([picture.pixels for _, _, picture in pictures])
+            batch.keys.append(encoder.encode(pixels))
+            batch.new.extend((found, digest, p.facts) for found, digest, p in pictures)
+            pictures.clear()
+
+    def commit() -> None:
+        nonlocal batch, committed_at
+        encode()
+        store.write(lambda txn: _commit(txn, batch))
+        batch, committed_at = _Batch(), time.monotonic()
+
+    done = 0
+    for found, outcome in outcomes(work, encoder.side):
+        done += 1
+        if isinstance(outcome, Content) and known(outcome.digest):
+            batch.known.append((found, outcome.digest))
+            counts.moved += 1
+        elif isinstance(outcome, Content):
+            pictures.append((found, outcome.digest, outcome.picture))
+            counts.embedded += 1
+        else:
+            batch.refused.append((found, outcome))
+            _count_refusal(counts, found, outcome)
+        if len(pictures) == ENCODED_AT_ONCE:
+            encode()
+            report(Progress(done, len(work), counts.refused))
+        late = time.monotonic() - committed_at > COMMIT_SECONDS
+        if len(batch) >= COMMITTED_AT_ONCE or (late and len(batch)):
+            commit()
+        if stopped():
+            break
+    if pictures or len(batch):
+        commit()
+    report(Progress(done, len(work), counts.refused))
+
+
+def _commit(txn: Txn, batch: _Batch) -> None:
+    """Write a batch. Contents are looked up again here, where no other writer can be, so that
+    two copies in one batch, or two programs at work, end as one photo with two paths."""
+    next_id = int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
+    ids: list[int] = []
+    rows: list[Any] = []
+    keys = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
+    for (found, digest, facts), key in zip(batch.new, keys, strict=True):
+        if txn.get("digests", digest) is None:
+            txn.put("digests", digest, id_key(next_id))
+            txn.put("images", id_key(next_id), Record.of(facts, found.size, digest).to_bytes())
+            txn.put("vectors", id_key(next_id), key.tobytes())
+            ids.append(next_id)
+            rows.append(key)
+            next_id += 1
+        _point(txn, found, digest)
+    for found, digest in batch.known:
+        _point(txn, found, digest)
+    for found, reason in batch.refused:
+        _forget(txn, path_key(found.path))
+        refusal = Refusal(found.size, found.mtime, reason, found.path)
+        txn.put("refused", path_key(found.path), refusal.to_bytes())
+    if ids:
+        segments.append(txn, ids, np.stack(rows))
+    txn.put("meta", b"next_id", next_id.to_bytes(8, "big"))
+
+
+def _point(txn: Txn, found: Found, digest: bytes) -> None:
+    """Let a path stand for the photo with this content, and for no other any more."""
+    key = path_key(found.path)
+    stored = txn.get("digests", digest)
+    if stored is None:
+        # Its last other path went away since it was read: it is new again in the next run.
+        return
+    id = id_of(stored)
+    before = txn.get("paths", key)
+    if before is None or PathEntry.from_bytes(before).id != id:
+        _forget(txn, key)
+        record = _record(txn, id)
+        record = replace(record, paths=[*record.paths, found.path])
+        txn.put("images", id_key(id), record.to_bytes())
+    txn.put("paths", key, PathEntry(id, found.size, found.mtime, found.path).to_bytes())
+    txn.delete("refused", key)
+
+
+def _forget(txn: Txn, key: bytes) -> bool:
+    """Take a path out; a photo without any path goes with it. Whether a photo went."""
+    txn.delete("refused", key)
+    stored = txn.get("paths", key)
+    if stored is None:
+        return False
+    entry = PathEntry.from_bytes(stored)
+    txn.delete("paths", key)
+    record = _record(txn, entry.id)
+    paths = [path for path in record.paths if path != entry.path]
+    if paths:
+        txn.put("images", id_key(entry.id), replace(record, paths=paths).to_bytes())
+        return False
+    txn.delete("images", id_key(entry.id))
+    txn.delete("vectors", id_key(entry.id))
+    txn.delete("digests", bytes.fromhex(record.digest))
+    txn.put("deleted", id_key(entry.id), b"")
+    return True
+
+
+def _forget_unseen(txn: Txn, roots: list[str], seen: set[bytes]) -> int:
+    """Take out the paths below the roots that are not there any more."""
+    gone = []
+    for database, entry in (("paths", PathEntry), ("refused", Refusal)):
+        for key, value in txn.items(database):
+            if bytes(key) not in seen:
+                path = entry.from_bytes(value).path
+                if any(inside(path, root) for root in roots):
+                    gone.append(bytes(key))
+    return sum(_forget(txn, key) for key in gone)
+
+
+def _record(txn: Txn, id: int) -> Record:
+    stored = txn.get("images", id_key(id))
+    assert stored is not None, f"path without record: {id}"
+    return Record.from_bytes(stored)
+
+
+def _add_roots(txn: Txn, roots: list[str]) -> None:
+    stored = txn.get("meta", b"roots")
+    known = json.loads(bytes(stored)) if stored else []
+    txn.put("meta", b"roots", json.dumps(sorted({*known, *roots})).encode())
+
+
+def _count_refusal(counts: Counts, found: Found, reason: str | None) -> None:
+    if reason is None:
+        counts.not_pictures += 1
+    else:
+        counts.refused += 1
+        counts.reasons[found.path] = reason

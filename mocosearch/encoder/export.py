@@ -1,0 +1,72 @@
+"""From torch to an encoder's folder: graph, weights and card, complete or absent."""
+
+import os
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TRAINED = "weights.safetensors"
+"""The trained network, from which training can go on."""
+
+
+def export(descriptor: "nn.Module", backbone: "nn.Module", card: Card, folder: Path) -> Card:
+    """Write the encoder's folder, in place of an older one; returns the card as written.
+
+    descriptor: uint8 (n, side, side, 3) to unit vectors, in evaluation mode, float32.
+    Everything is written into a hidden folder beside the place and renamed into it.
+    """
+    from safetensors.torch import save_file
+
+    ov = openvino()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.parent / f".{folder.name}.{os.getpid()}.part"
+    old = folder.parent / f".{folder.name}.{os.getpid()}.old"
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        ov.save_model(_graph(descriptor, card.side), part / GRAPH, compress_to_fp16=True)
+        save_file({k: v.contiguous() for k, v in backbone.state_dict().items()}, part / TRAINED)
+        graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
+        card = replace(card, fingerprint=fingerprint(graph, weights))
+        (part / CARD).write_text(card.to_json())
+        if folder.exists():
+            folder.rename(old)
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    return card
+
+
+def _graph(descriptor: "nn.Module", side: int) -> object:
+    """An OpenVINO model with a free batch size.
+
+    OpenVINO's own converter is a shell around this frontend that reports its use to Intel;
+    the frontend alone does not.
+    """
+    import torch
+
+    ov = openvino()
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    example = torch.zeros(2, side, side, 3, dtype=torch.uint8)
+    batch = torch.export.Dim("n", min=1)
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(descriptor, (example,), dynamic_shapes=({0: batch},))
+        program = program.run_decompositions()
+    decoder = TorchFXPythonDecoder(program.module(), dynamic_shapes=True)
+    frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
+    model = frontend.convert(frontend.load(decoder))
+    model.reshape([-1, side, side, 3])
+    return model

@@ -1,0 +1,86 @@
+"""The frozen encoder at work, through OpenVINO and without torch."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.errors import Damaged
+from mocosearch.home import missing, place
+from mocosearch.photos.decode import Pixels
+
+CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
+
+
+def openvino() -> Any:
+    """The openvino module, without its converter.
+
+    The converter brings openvino_telemetry, which reports its use to Intel, and a third of
+    the import time. A None in sys.modules makes its import fail, which openvino allows for.
+    """
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
+class Encoder:
+    """A picture becomes a key: pixels in, unit vectors out."""
+
+    def __init__(self, card: Card, graph: bytes, weights: bytes) -> None:
+        """From an encoder's three parts; use `open` for a folder."""
+        self.card, self.graph, self.weights = card, graph, weights
+        self._compiled: Any = None
+
+    @classmethod
+    def open(cls, name: str | os.PathLike[str]) -> Self:
+        """An encoder's folder, or its name in the home. Raises NotFound and Damaged."""
+        folder = Path(name) if isinstance(name, Path) else place("encoders", os.fspath(name))
+        if not (folder / CARD).is_file():
+            raise missing("encoders", os.fspath(name))
+        try:
+            parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
+        except FileNotFoundError as error:
+            raise Damaged(f"the encoder at {folder} lacks a file", "train it again") from error
+        card, graph, weights = Card.from_json(parts[0]), parts[1], parts[2]
+        if fingerprint(graph, weights) != card.fingerprint:
+            raise Damaged("the encoder's graph is not the one on its card", "train it again")
+        return cls(card, graph, weights)
+
+    @property
+    def fingerprint(self) -> str:
+        """Two encoders with one fingerprint make the same keys."""
+        return self.card.fingerprint
+
+    @property
+    def side(self) -> int:
+        """Pixels of the square that `encode` expects."""
+        return self.card.side
+
+    @property
+    def dimension(self) -> int:
+        """Length of a key."""
+        return self.card.dimension
+
+    def encode(self, pixels: Pixels) -> NDArray[np.float32]:
+        """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension)."""
+        if len(pixels) == 0:
+            return np.empty((0, self.dimension), np.float32)
+        if self._compiled is None:
+            self._compiled = self._compile()
+        return self._compiled(np.ascontiguousarray(pixels))[0].copy()
+
+    def _compile(self) -> Any:
+        ov = openvino()
+        core = ov.Core()
+        try:
+            blob = np.frombuffer(self.weights, np.uint8)
+            model = core.read_model(model=self.graph, weights=ov.Tensor(blob, blob.shape))
+            return core.compile_model(model, "CPU")
+        except RuntimeError as error:
+            raise Damaged("OpenVINO cannot load the encoder's graph", "train it again") from error

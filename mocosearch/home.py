@@ -1,0 +1,48 @@
+"""Where encoders, indexes and caches live, and how a name becomes a path."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from mocosearch.errors import NotFound
+
+Kind = Literal["encoders", "indexes"]
+
+
+def home() -> Path:
+    """`$MOCOSEARCH_HOME`, else the platform's folder for a user's application data."""
+    chosen = os.environ.get("MOCOSEARCH_HOME")
+    if chosen:
+        return Path(chosen).expanduser().absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("mocosearch", appauthor=False))
+
+
+def place(kind: Kind, name: str) -> Path:
+    """The folder of an encoder or index, from a name or a path.
+
+    What holds a path separator or begins with a dot or tilde is a path; all else is a name
+    in the home. `./holiday` is a folder here, `holiday` is one of the home's.
+    """
+    looks_like_a_path = os.sep in name or (os.altsep or os.sep) in name or name[:1] in (".", "~")
+    if looks_like_a_path or not name:
+        return Path(name).expanduser().absolute()
+    return home() / kind / name
+
+
+def names(kind: Kind) -> list[str]:
+    """The names that the home holds, sorted; what is half-written begins with a dot."""
+    folder = home() / kind
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def missing(kind: Kind, name: str) -> NotFound:
+    """The error for a name that is not there: it lists those that are."""
+    singular = {"encoders": "encoder", "indexes": "index"}[kind]
+    there = names(kind)
+    make = {"encoders": "mocosearch train PHOTOS", "indexes": "mocosearch index PHOTOS"}[kind]
+    hint = f"there are: {', '.join(there)}" if there else f"make one with: {make}"
+    return NotFound(f"no {singular} at {place(kind, name)}", hint)

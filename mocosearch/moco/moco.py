@@ -1,0 +1,116 @@
+"""Momentum Contrast (arXiv:1911.05722), with v2's head (arXiv:2003.04297).
+
+The names are the paper's: a queue of K keys, momentum m, temperature T.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MoCo(nn.Module):
+    """A query encoder, its slowly following key encoder, and a queue of past keys.
+
+    backbone: builds one network from pictures to (n, width) features; called twice.
+    mlp: v2's head, a hidden layer of the features' width; otherwise v1's one linear layer.
+    splits: sub-batches whose batch statistics are kept apart. The keys' sub-batches are
+        shuffled, so that a query cannot know its key by the statistics they share
+        ("shuffling BN", section 3.3; on one device, as in the authors' CIFAR demo).
+    symmetric: each view is the query once and the key once; the loss is the mean of both.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[[], nn.Module],
+        width: int,
+        *,
+        dim: int = 128,
+        K: int = 65536,
+        m: float = 0.999,
+        T: float = 0.07,
+        mlp: bool = True,
+        symmetric: bool = False,
+        splits: int = 8,
+    ) -> None:
+        super().__init__()
+        self.m, self.T, self.symmetric, self.splits = m, T, symmetric, splits
+        self.encoder_q = nn.Sequential(backbone(), head(width, dim, mlp))
+        self.encoder_k = nn.Sequential(backbone(), head(width, dim, mlp))
+        self.encoder_k.load_state_dict(self.encoder_q.state_dict())
+        self.encoder_k.requires_grad_(False)
+
+        self.queue: Tensor
+        self.queue_ids: Tensor
+        self.queue_ptr: Tensor
+        self.register_buffer("queue", F.normalize(torch.randn(K, dim), dim=1))
+        self.register_buffer("queue_ids", torch.full((K,), -1, dtype=torch.long))
+        self.register_buffer("queue_ptr", torch.zeros((), dtype=torch.long))
+
+    @torch.no_grad()
+    def momentum_update(self) -> None:
+        """theta_k <- m theta_k + (1 - m) theta_q (equation 2)."""
+        keys = list(self.encoder_k.parameters())
+        queries = [p.detach() for p in self.encoder_q.parameters()]
+        torch._foreach_mul_(keys, self.m)
+        torch._foreach_add_(keys, queries, alpha=1 - self.m)
+
+    @torch.no_grad()
+    def enqueue(self, keys: Tensor, ids: Tensor) -> None:
+        """Keys (n, dim) take the places of the oldest n, across the queue's end if need be."""
+        n, K = keys.shape[0], self.queue.shape[0]
+        places = (int(self.queue_ptr) + torch.arange(n, device=keys.device)) % K
+        if n > K:
+            keys, ids, places = keys[-K:], ids[-K:], places[-K:]
+        self.queue[places] = keys.to(self.queue.dtype)
+        self.queue_ids[places] = ids
+        self.queue_ptr.copy_((self.queue_ptr + n) % K)
+
+    def queries(self, views: Tensor) -> Tensor:
+        """(n, dim) of unit length, with gradient; views are float (n, 3, h, w) in 0..1."""
+        parts = [self.encoder_q(part) for part in views.chunk(self.splits)]
+        return F.normalize(torch.cat(parts).float(), dim=1)
+
+    @torch.no_grad()
+    def keys(self, views: Tensor) -> Tensor:
+        """(n, dim) of unit length, from shuffled sub-batches, without gradient."""
+        order = torch.randperm(views.shape[0], device=views.device)
+        parts = [self.encoder_k(views[part]) for part in order.chunk(self.splits)]
+        keys = F.normalize(torch.cat(parts).float(), dim=1)
+        return keys[order.argsort()]
+
+    def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
+        """InfoNCE (equation 1): -log of the softmax at the positive among itself and K keys.
+
+        A key in the queue that was made from the query's own photo is no negative and is
+        left out.
+        """
+        positive = (q * k).sum(1, keepdim=True)
+        negative = q @ self.queue.clone().T
+        own = ids[:, None] == self.queue_ids[None, :]
+        negative = negative.masked_fill(own, float("-inf"))
+        logits = torch.cat([positive, negative], 1) / self.T
+        return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
+
+    def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
+        """The loss of a batch: two views of the same photos, and the photos' numbers (n,).
+
+        Updates the key encoder and the queue.
+        """
+        self.momentum_update()
+        k = self.keys(view_b)
+        loss = self.loss(self.queries(view_a), k, ids)
+        if self.symmetric:
+            k_a = self.keys(view_a)
+            loss = (loss + self.loss(self.queries(view_b), k_a, ids)) / 2
+            self.enqueue(k_a, ids)
+        self.enqueue(k, ids)
+        return loss
+
+
+def head(width: int, dim: int, mlp: bool) -> nn.Module:
+    """The projection to the contrasted space: v1's linear layer or v2's two-layer MLP."""
+    if not mlp:
+        return nn.Linear(width, dim)
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, dim))

@@ -1,0 +1,133 @@
+"""Settings of a training run; every default with its source."""
+
+from dataclasses import dataclass, field, replace
+
+from mocosearch.errors import Unsuitable
+from mocosearch.moco.views import ViewSettings
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run besides the photos, the time and the seed."""
+
+    name: str
+    architecture: str
+    size: int
+    """Side of a training view in pixels."""
+    cache_side: int
+    """Side of the stored photos that views are cut from."""
+    encode_side: int
+    """Side at which the finished encoder looks at photos."""
+    K: int
+    m: float
+    m_end: float
+    """Momentum at the start and at the end, on a cosine."""
+    T: float
+    dim: int
+    mlp: bool
+    symmetric: bool
+    splits: int
+    batch: int
+    lr: float
+    """Learning rate at the given batch; smaller batches get less, in proportion."""
+    weight_decay: float
+    warmup: float
+    """Share of the run in which the rate rises from 0."""
+    cosine: bool
+    """Down on half a cosine; otherwise by 10 at 60% and 80% of the run."""
+    epochs: int
+    views: ViewSettings = field(default_factory=ViewSettings)
+    dimension: int = 256
+    """Length of the finished keys."""
+
+
+V1 = Recipe(
+    # arXiv:1911.05722, section 3.3 and appendix A; K and m as in section 4.1.
+    name="v1",
+    architecture="resnet50",
+    size=224,
+    cache_side=256,
+    encode_side=224,
+    K=65536,
+    m=0.999,
+    m_end=0.999,
+    T=0.07,
+    dim=128,
+    mlp=False,
+    symmetric=False,
+    splits=8,
+    batch=256,
+    lr=0.03,
+    weight_decay=1e-4,
+    warmup=0.0,
+    cosine=False,
+    epochs=200,
+    views=ViewSettings(jitter=1.0, blur=0.0, hue=0.4),
+)
+
+V2 = replace(
+    # arXiv:2003.04297, section 3: MLP head, more augmentation, cosine, T .2.
+    V1,
+    name="v2",
+    mlp=True,
+    cosine=True,
+    T=0.2,
+    views=ViewSettings(),
+)
+
+SMALL = Recipe(
+    # Ours, for a few thousand photos and minutes of a processor; measured in
+    # benchmarks/recipes.md. A symmetric loss, a short queue and a fast key encoder learn more
+    # from few steps; T and splits are those of the authors' CIFAR demo.
+    name="small",
+    architecture="resnet10",
+    size=64,
+    cache_side=96,
+    encode_side=160,
+    K=2048,
+    m=0.99,
+    m_end=1.0,
+    T=0.1,
+    dim=128,
+    mlp=True,
+    symmetric=True,
+    splits=2,
+    batch=128,
+    lr=0.12,
+    weight_decay=1e-4,
+    warmup=0.05,
+    cosine=True,
+    epochs=200,
+)
+
+RECIPES = {r.name: r for r in (V1, V2, SMALL)}
+
+
+def choose(name: str, photos: int) -> tuple[Recipe, str]:
+    """The recipe for a name, and the reason where the name is `auto`.
+
+    Raises Unsuitable for an unknown name.
+    """
+    if name == "auto":
+        if photos < 200_000:
+            return SMALL, f"small: {photos} photos are too few for the papers' settings"
+        return V2, f"v2: {photos} photos are enough for the paper's settings"
+    if name not in RECIPES:
+        raise Unsuitable(
+            f"no recipe is called {name}", f"there are: auto, {', '.join(sorted(RECIPES))}"
+        )
+    return RECIPES[name], "asked for"
+
+
+def fitted(recipe: Recipe, photos: int) -> Recipe:
+    """The recipe with batch, queue and sub-batches cut down to a small collection.
+
+    A queue should stay smaller than the collection, or most negatives are stale keys of the
+    same photos; a batch no larger than it.
+    """
+    batch = max(2, min(recipe.batch, photos))
+    splits = max(1, min(recipe.splits, batch // 2))
+    K = max(batch, min(recipe.K, photos // 2))
+    return replace(
+        recipe, batch=batch, splits=splits, K=K, lr=recipe.lr * batch / recipe.batch
+    )

@@ -1,0 +1,180 @@
+"""Random views of photos, made a batch at a time out of matrix products.
+
+Cropping, resizing, mirroring and Gaussian blur are linear and separable, so a view of a photo
+is two small matrices, rows @ photo @ columns; the colour changes are one affine map a photo.
+The choices and their ranges are MoCo v1's (appendix A of arXiv:1911.05722) and MoCo v2's
+(section 3 of arXiv:2003.04297): random resized crop, colour jitter, grey, blur, mirror.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+LUMA = (0.299, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """What a view may change; a probability or a range each."""
+
+    scale: tuple[float, float] = (0.2, 1.0)
+    """Share of the photo's area that a crop keeps."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Width over height of a crop, drawn evenly on a log scale."""
+    mirror: float = 0.5
+    """Probability of left for right."""
+    jitter: float = 0.8
+    """Probability of any change of colour."""
+    brightness: float = 0.4
+    contrast: float = 0.4
+    saturation: float = 0.4
+    hue: float = 0.1
+    """Half-width of the factors around 1, and of the hue's turn in turns around 0."""
+    grey: float = 0.2
+    """Probability of losing all colour."""
+    blur: float = 0.5
+    """Probability of blur."""
+    sigma: tuple[float, float] = (0.1, 2.0)
+    """Blur in pixels of a 224-pixel view; smaller views are blurred in proportion."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """The drawn numbers for n views; every tensor has shape (n,) unless said."""
+
+    top: Tensor
+    left: Tensor
+    height: Tensor
+    width: Tensor
+    """The crop's box in pixels of the photo."""
+    mirrored: Tensor
+    brightness: Tensor
+    contrast: Tensor
+    saturation: Tensor
+    hue: Tensor
+    grey: Tensor
+    sigma: Tensor
+    """Blur in pixels of the view; 0 is none."""
+
+
+def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.Generator) -> Views:
+    """Draw the numbers for n views of `size` pixels, of photos of `side` pixels."""
+    device = generator.device
+
+    def uniform(low: float, high: float) -> Tensor:
+        return low + (high - low) * torch.rand(n, generator=generator, device=device)
+
+    def chance(p: float) -> Tensor:
+        return torch.rand(n, generator=generator, device=device) < p
+
+    area = uniform(*settings.scale) * side * side
+    bounds = torch.tensor(settings.ratio).log().tolist()
+    ratio = uniform(*bounds).exp()
+    width = (area * ratio).sqrt().clamp(1, side)
+    height = (area / ratio).sqrt().clamp(1, side)
+    jittered = chance(settings.jitter)
+    one, zero = torch.ones(n, device=device), torch.zeros(n, device=device)
+
+    def factor(spread: float) -> Tensor:
+        return torch.where(jittered, uniform(max(0.0, 1 - spread), 1 + spread), one)
+
+    scaled = size / 224
+    return Views(
+        top=uniform(0, 1) * (side - height),
+        left=uniform(0, 1) * (side - width),
+        height=height,
+        width=width,
+        mirrored=chance(settings.mirror),
+        brightness=factor(settings.brightness),
+        contrast=factor(settings.contrast),
+        saturation=factor(settings.saturation),
+        hue=torch.where(jittered, uniform(-settings.hue, settings.hue), zero),
+        grey=chance(settings.grey),
+        sigma=torch.where(chance(settings.blur), uniform(*settings.sigma) * scaled, zero),
+    )
+
+
+def render(photos: Tensor, views: Views, size: int) -> Tensor:
+    """The views themselves: uint8 (n, side, side, 3) in, float32 (n, 3, size, size) in 0..1 out,
+    in channels_last memory."""
+    n, side = photos.shape[0], photos.shape[1]
+    rows = _resample(views.top, views.height, side, size)
+    columns = _resample(views.left, views.width, side, size)
+    columns = torch.where(views.mirrored[:, None, None], columns.flip(1), columns)
+    blur = _gaussian(views.sigma, size)
+    rows, columns = blur @ rows, blur @ columns
+
+    pixels = torch.bmm(rows, photos.reshape(n, side, side * 3).float().div_(255))
+    pixels = pixels.reshape(n, size, side, 3).transpose(2, 3).reshape(n, size * 3, side)
+    pixels = torch.bmm(pixels, columns.transpose(1, 2)).reshape(n, size, 3, size)
+    pixels = pixels.transpose(2, 3).reshape(n, size * size, 3)
+
+    matrix, shift = _colour(views, pixels.mean(1))
+    pixels = torch.baddbmm(shift[:, None, :], pixels, matrix.transpose(1, 2)).clamp_(0, 1)
+    return pixels.reshape(n, size, size, 3).permute(0, 3, 1, 2)
+
+
+def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
+    """(n, size, side): the triangle filter of an antialiased bilinear resize of the box."""
+    grid = torch.arange(side, device=start.device) + 0.5
+    scale = (length / size)[:, None]
+    centres = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * scale
+    distance = (grid - centres[:, :, None]).abs() / scale.clamp(min=1)[:, :, None]
+    weights = (1 - distance).clamp_(min=0)
+    within = (grid > start[:, None]) & (grid < (start + length)[:, None])
+    weights = weights * within[:, None, :]
+    # A box narrower than a pixel may hold no pixel centre: take the nearest one then.
+    empty = weights.sum(2, keepdim=True) == 0
+    nearest = torch.zeros_like(weights).scatter_(
+        2, centres.long().clamp(0, side - 1)[:, :, None], 1.0
+    )
+    weights = torch.where(empty, nearest, weights)
+    return weights / weights.sum(2, keepdim=True)
+
+
+def _gaussian(sigma: Tensor, size: int) -> Tensor:
+    """(n, size, size): blur as a matrix, mirrored at the borders; sigma 0 is the identity."""
+    i = torch.arange(size, device=sigma.device)
+    distance = torch.arange(2 * size, device=sigma.device)
+    bell = torch.exp(-distance.square() / (2 * sigma.clamp(min=1e-3).square()[:, None]))
+
+    def at(places: Tensor) -> Tensor:
+        return bell.index_select(1, places.flatten()).reshape(-1, size, size)
+
+    matrix = at((i[:, None] - i).abs())
+    matrix += at(i[:, None] + i) * (i > 0)
+    matrix += at(2 * (size - 1) - i[:, None] - i) * (i < size - 1)
+    return matrix / matrix.sum(2, keepdim=True)
+
+
+def _colour(views: Views, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Brightness, contrast, saturation, hue and grey as one map: (n, 3, 3) and (n, 3).
+
+    `mean` (n, 3) is each view's mean colour, which contrast needs. The factors are
+    torchvision's ColorJitter's, in its documented order; the hue turns in the YIQ plane, which
+    is linear and keeps the luma, where torchvision turns the hexagon of HSV.
+    """
+    luma = torch.tensor(LUMA, device=mean.device)
+    to_grey = luma.expand(3, 3)
+    eye = torch.eye(3, device=mean.device)
+    matrix = eye * views.brightness[:, None, None]
+    grey = ((matrix @ mean[:, :, None]).squeeze(2) @ luma)[:, None]
+    matrix = matrix * views.contrast[:, None, None]
+    shift = ((1 - views.contrast)[:, None] * grey).expand(-1, 3)
+    saturation = torch.where(views.grey, 0.0, views.saturation)[:, None, None]
+    towards_grey = saturation * eye + (1 - saturation) * to_grey
+    change = _turn(views.hue) @ towards_grey
+    return change @ matrix, (change @ shift[:, :, None]).squeeze(2)
+
+
+def _turn(hue: Tensor) -> Tensor:
+    """(n, 3, 3): a turn of the chroma plane by `hue` turns."""
+    to_yiq = torch.tensor(
+        [LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], device=hue.device
+    )
+    angle = hue * (2 * torch.pi)
+    c, s = angle.cos(), angle.sin()
+    zero, one = torch.zeros_like(hue), torch.ones_like(hue)
+    turn = torch.stack([one, zero, zero, zero, c, -s, zero, s, c], 1).reshape(-1, 3, 3)
+    return torch.linalg.inv(to_yiq) @ turn @ to_yiq

@@ -1,0 +1,8 @@
+"""From folders to pixels: find photos, decode them safely, keep them small for training."""
+
+from mocosearch.photos.decode import Facts, Picture, decode
+from mocosearch.photos.reading import outcomes
+from mocosearch.photos.scan import Found, scan
+from mocosearch.photos.worker import Content, Outcome
+
+__all__ = ["Content", "Facts", "Found", "Outcome", "Picture", "decode", "outcomes", "scan"]

@@ -1,0 +1,136 @@
+"""Many files read at once, in processes that a bad file may kill or hang."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from queue import Empty, Queue
+
+from mocosearch.errors import MocosearchError
+from mocosearch.photos import worker
+from mocosearch.photos.scan import Found
+from mocosearch.photos.worker import Outcome
+
+SECONDS = 20.0
+"""Time for one file; then its worker is killed and the file refused."""
+WAITING = 512
+"""Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
+
+
+def outcomes(
+    files: Sequence[Found], side: int, workers: int | None = None
+) -> Iterator[tuple[Found, Outcome]]:
+    """Each file with its outcome, in the order given.
+
+    A worker that dies or takes longer than SECONDS costs the file it was at and nothing else.
+    Close the iterator to stop early; the workers end with it.
+    """
+    if not files:
+        return
+    count = min(len(files), workers or os.cpu_count() or 1)
+    todo: Iterator[tuple[int, Found]] = enumerate(files)
+    lock, room = threading.Lock(), threading.Semaphore(WAITING)
+    answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
+    readers = [_Reader(todo, lock, room, answered, side) for _ in range(count)]
+    for reader in readers:
+        reader.start()
+    try:
+        early: dict[int, Outcome] = {}
+        for number, found in enumerate(files):
+            while number not in early:
+                try:
+                    answer = answered.get(timeout=0.5)
+                except Empty:
+                    for reader in readers:
+                        reader.kill_if_late()
+                    continue
+                if isinstance(answer, BaseException):
+                    raise answer
+                early[answer[0]] = answer[1]
+            room.release()
+            yield found, early.pop(number)
+    finally:
+        for reader in readers:
+            reader.close()
+
+
+class _Reader(threading.Thread):
+    """Keeps one worker process busy; a new one takes the place of one that died."""
+
+    def __init__(
+        self,
+        todo: Iterator[tuple[int, Found]],
+        lock: threading.Lock,
+        room: threading.Semaphore,
+        answered: "Queue[tuple[int, Outcome] | BaseException]",
+        side: int,
+    ) -> None:
+        super().__init__(daemon=True)
+        self.todo, self.lock, self.room, self.answered = todo, lock, room, answered
+        self.side = side
+        self.closing = False
+        self.late = False
+        self.since: float | None = None
+        self.process = self._process()
+
+    def run(self) -> None:
+        try:
+            self._greet()
+            while not self.closing:
+                self.room.acquire()
+                with self.lock:
+                    number, found = next(self.todo, (None, None))
+                if number is None or found is None:
+                    break
+                self.answered.put((number, self._outcome(found)))
+        except BaseException as error:
+            self.answered.put(error)
+
+    def kill_if_late(self) -> None:
+        since = self.since
+        if since is not None and time.monotonic() - since > SECONDS:
+            self.late = True
+            self.process.kill()
+
+    def close(self) -> None:
+        self.closing = True
+        self.process.kill()
+        self.process.wait()
+        self.room.release()
+
+    def _outcome(self, found: Found) -> Outcome:
+        assert self.process.stdin and self.process.stdout
+        self.since = time.monotonic()
+        try:
+            worker.ask(self.process.stdin, found.path)  # type: ignore[arg-type]
+            return worker.answer_from(self.process.stdout, self.side)  # type: ignore[arg-type]
+        except (EOFError, OSError, ValueError):
+            reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
+            self.late, self.since = False, None
+            if not self.closing:
+                self.process.wait()
+                self.process = self._process()
+                self._greet()
+            return reason
+        finally:
+            self.since = None
+
+    def _process(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "mocosearch.photos.worker", str(self.side)]
+        above = str(Path(__file__).parents[2])
+        paths = os.pathsep.join([above, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": paths},
+        )
+
+    def _greet(self) -> None:
+        assert self.process.stdout
+        if self.process.stdout.readline() != worker.READY and not self.closing:
+            raise MocosearchError("a process to read photos did not start", "is memory short?")

@@ -1,0 +1,115 @@
+"""A process that reads and decodes one file after another, and may die of any of them.
+
+Run as `python -m mocosearch.photos.worker SIDE`: a path in, an answer out, until the input
+ends. Its parent is `mocosearch.photos.reading`; both ends of the wire are in this file.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import struct
+import sys
+from dataclasses import asdict, dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from mocosearch.errors import Unreadable
+from mocosearch.photos.decode import Facts, Picture, decode, digest_of, read
+
+MEMORY = 2 << 30
+"""Bytes of address space that a worker may add to what it starts with."""
+READY = b"ready\n"
+_LENGTH = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A picture read: `digest` of the file's bytes, and the pixels."""
+
+    digest: bytes
+    picture: Picture
+
+
+Outcome = Content | str | None
+"""A picture, the reason why there is none, or None for a file that is no picture at all."""
+
+
+def outcome_of(path: str, side: int) -> Outcome:
+    """Read and decode one file, in this process."""
+    try:
+        data = read(path)
+        return None if data is None else Content(digest_of(data), decode(data, side))
+    except Unreadable as error:
+        return error.what
+
+
+def ask(pipe: BinaryIO, path: str) -> None:
+    """The parent's half of a question."""
+    _put(pipe, os.fsencode(path))
+    pipe.flush()
+
+
+def answer_from(pipe: BinaryIO, side: int) -> Outcome:
+    """The parent's half of an answer. Raises EOFError where the worker has died."""
+    told = json.loads(_take(pipe))
+    if "digest" not in told:
+        reason = told["reason"]
+        return None if reason is None else str(reason)
+    pixels = np.frombuffer(_take(pipe), np.uint8).reshape(side, side, 3)
+    return Content(bytes.fromhex(told["digest"]), Picture(pixels, Facts(**told["facts"])))
+
+
+def _answer(pipe: BinaryIO, outcome: Outcome) -> None:
+    if isinstance(outcome, Content):
+        facts = asdict(outcome.picture.facts)
+        _put(pipe, json.dumps({"digest": outcome.digest.hex(), "facts": facts}).encode())
+        _put(pipe, np.ascontiguousarray(outcome.picture.pixels).tobytes())
+    else:
+        _put(pipe, json.dumps({"reason": outcome}).encode())
+    pipe.flush()
+
+
+def _put(pipe: BinaryIO, data: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(data)) + data)
+
+
+def _take(pipe: BinaryIO) -> bytes:
+    length = pipe.read(_LENGTH.size)
+    data = pipe.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else b""
+    if not data:
+        raise EOFError
+    return data
+
+
+def _limit_memory() -> None:
+    try:
+        import resource
+
+        with open("/proc/self/statm") as file:
+            limit = int(file.read().split()[0]) * resource.getpagesize() + MEMORY
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (ImportError, OSError, ValueError):
+        return  # Not a system that can do this: the time limit still holds.
+
+
+def main() -> None:
+    """A worker's life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    side = int(sys.argv[1])
+    answers = os.fdopen(os.dup(1), "wb")
+    # Decoders written in C print to descriptors 1 and 2 about files that we report ourselves.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    _limit_memory()
+    answers.write(READY)
+    answers.flush()
+    with contextlib.suppress(EOFError, BrokenPipeError):
+        while True:
+            _answer(answers, outcome_of(os.fsdecode(_take(sys.stdin.buffer)), side))
+
+
+if __name__ == "__main__":
+    main()
