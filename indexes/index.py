@@ -110,7 +110,10 @@ class Index:
         ids = np.concatenate([i for _, i in found], 1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return [
-            [Match(int(ids[row, at]), float(scores[row, at]), self.record(ids[row, at])) for at in best]
+            [
+                Match(int(ids[row, at]), float(scores[row, at]), self.record(ids[row, at]))
+                for at in best
+            ]
             for row, best in enumerate(order)
         ]
 

@@ -35,7 +35,8 @@ class Record:
     height: int
     format: str
     taken: str | None
-    bytes: int
+    size: int
+    """Bytes of the file."""
     digest: str
     """Of the file's content, hexadecimal."""
     paths: list[str] = field(default_factory=list)
@@ -71,7 +72,8 @@ class PathEntry:
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "PathEntry":
         """The inverse of `to_bytes`."""
-        return cls(*_PATH.unpack_from(data), os.fsdecode(bytes(data[_PATH.size :])))
+        id, size, mtime = _PATH.unpack_from(data)
+        return cls(id, size, mtime, os.fsdecode(bytes(data[_PATH.size :])))
 
 
 @dataclass(frozen=True, slots=True)

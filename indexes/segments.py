@@ -1,14 +1,17 @@
 """FAISS indexes inside the store, opened where they lie in LMDB's memory map."""
 
+import importlib
 from dataclasses import dataclass
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
 from indexes.records import id_of
 from indexes.store import Txn
+
+# FAISS's own type hints leave out its input, output and search parameters.
+faiss: Any = importlib.import_module("faiss")
 
 Keys = NDArray[np.float32]
 Ids = NDArray[np.uint64]
@@ -43,9 +46,7 @@ class Segment:
         else:
             bits = np.packbits(~gone, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-            scores, rows = self.index.search(
-                queries, k, params=faiss.SearchParameters(sel=chosen)
-            )
+            scores, rows = self.index.search(queries, k, params=faiss.SearchParameters(sel=chosen))
         return scores, self.ids[rows]
 
 
@@ -55,7 +56,8 @@ def build(keys: NDArray[np.float16]) -> bytes:
         keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     index.add(keys.astype(np.float32))
-    return faiss.serialize_index(index).tobytes()  # type: ignore[no-any-return]
+    blob: bytes = faiss.serialize_index(index).tobytes()
+    return blob
 
 
 def all_segments(txn: Txn) -> list[Segment]:
@@ -80,10 +82,9 @@ def merge(txn: Txn, *, always: bool = False) -> bool:
     keys = txn.count("vectors")
     if not always and segments <= MOST_SEGMENTS and deleted * 10 <= keys:
         return False
-    for key in [bytes(key) for key, _ in txn.items("segments")]:
-        txn.delete("segments", key)
-    for key in [bytes(key) for key, _ in txn.items("deleted")]:
-        txn.delete("deleted", key)
+    for database in ("segments", "deleted"):
+        for old in [bytes(key) for key, _ in txn.items(database)]:
+            txn.delete(database, old)
     ids: list[int] = []
     rows: list[NDArray[np.float16]] = []
     for key, value in txn.items("vectors"):

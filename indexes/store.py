@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import lmdb
 
@@ -31,12 +31,13 @@ T = TypeVar("T")
 class Txn:
     """A transaction with its databases by name: `txn.get("images", key)` and the like."""
 
-    def __init__(self, txn: lmdb.Transaction, databases: dict[str, object]) -> None:
+    def __init__(self, txn: lmdb.Transaction, databases: dict[str, Any]) -> None:
         self.raw, self.databases = txn, databases
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction."""
-        return self.raw.get(key, db=self.databases[database])  # type: ignore[no-any-return]
+        found: Any = self.raw.get(key, db=self.databases[database])
+        return found  # type: ignore[no-any-return]
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
         """Write or replace."""
@@ -53,7 +54,8 @@ class Txn:
     def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
         """All entries in the order of their keys."""
         with self.raw.cursor(self.databases[database]) as cursor:
-            yield from cursor
+            entries: Any = cursor
+            yield from entries
 
 
 class Store:
@@ -92,8 +94,10 @@ class Store:
                 return self._open(lock=False)
             raise
 
-    def _databases(self) -> dict[str, object]:
-        found = {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
+    def _databases(self) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES
+        }
         meta = found["meta"]
         with self.env.begin(write=self.writable) as txn:
             version = txn.get(b"format", db=meta)

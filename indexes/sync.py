@@ -43,11 +43,12 @@ class Counts:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` files that need work; `refused` of those so far."""
+    """`done` of `total` files that need work; `refused` of those so far; files a second."""
 
     done: int
     total: int
     refused: int
+    rate: float
 
 
 @dataclass
@@ -127,7 +128,11 @@ def _embed(
     """Read, encode and commit; reading goes on in other processes while keys are computed."""
     batch = _Batch()
     pictures: list[tuple[Found, bytes, Picture]] = []
-    committed_at = time.monotonic()
+    begun = committed_at = time.monotonic()
+
+    def progress() -> Progress:
+        rate = done / max(time.monotonic() - begun, 1e-9)
+        return Progress(done, len(work), counts.refused, rate)
 
     def known(digest: bytes) -> bool:
         with store.read() as txn:
@@ -147,8 +152,7 @@ def _embed(
         batch, committed_at = _Batch(), time.monotonic()
 
     done = 0
-    for found, outcome in outcomes(work, encoder.side):
-        done += 1
+    for done, (found, outcome) in enumerate(outcomes(work, encoder.side), 1):  # noqa: B007
         if isinstance(outcome, Content) and known(outcome.digest):
             batch.known.append((found, outcome.digest))
             counts.moved += 1
@@ -160,7 +164,7 @@ def _embed(
             _count_refusal(counts, found, outcome)
         if len(pictures) == ENCODED_AT_ONCE:
             encode()
-            report(Progress(done, len(work), counts.refused))
+            report(progress())
         late = time.monotonic() - committed_at > COMMIT_SECONDS
         if len(batch) >= COMMITTED_AT_ONCE or (late and len(batch)):
             commit()
@@ -168,16 +172,17 @@ def _embed(
             break
     if pictures or len(batch):
         commit()
-    report(Progress(done, len(work), counts.refused))
+    report(progress())
 
 
 def _commit(txn: Txn, batch: _Batch) -> None:
     """Write a batch. Contents are looked up again here, where no other writer can be, so that
-    two copies in one batch, or two programs at work, end as one photo with two paths."""
+    two copies in one batch, or two programs at work, end as one photo with two paths.
+    """
     next_id = int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
     ids: list[int] = []
     rows: list[Any] = []
-    keys = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
+    keys: Any = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
     for (found, digest, facts), key in zip(batch.new, keys, strict=True):
         if txn.get("digests", digest) is None:
             txn.put("digests", digest, id_key(next_id))

@@ -73,7 +73,8 @@ class Encoder:
             return np.empty((0, self.dimension), np.float32)
         if self._compiled is None:
             self._compiled = self._compile()
-        return self._compiled(np.ascontiguousarray(pixels))[0].copy()
+        keys: NDArray[np.float32] = self._compiled(np.ascontiguousarray(pixels))[0].copy()
+        return keys
 
     def _compile(self) -> Any:
         ov = openvino()

@@ -37,10 +37,10 @@ class Backbone(nn.Module):
         self.architecture = architecture
         self.net = ResNet(block, layers)
         self.width: int = self.net.fc.in_features
-        self.net.fc = nn.Identity()  # type: ignore[assignment]
+        self.net.fc = nn.Identity()
         if architecture == "resnet10":
             self.net.conv1 = nn.Conv2d(3, 64, 4, stride=4, bias=False)
-            self.net.maxpool = nn.Identity()  # type: ignore[assignment]
+            self.net.maxpool = nn.Identity()
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)

@@ -51,7 +51,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def momentum_update(self) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q (equation 2)."""
-        keys = list(self.encoder_k.parameters())
+        keys: list[Tensor] = list(self.encoder_k.parameters())
         queries = [p.detach() for p in self.encoder_q.parameters()]
         torch._foreach_mul_(keys, self.m)
         torch._foreach_add_(keys, queries, alpha=1 - self.m)

@@ -128,6 +128,4 @@ def fitted(recipe: Recipe, photos: int) -> Recipe:
     batch = max(2, min(recipe.batch, photos))
     splits = max(1, min(recipe.splits, batch // 2))
     K = max(batch, min(recipe.K, photos // 2))
-    return replace(
-        recipe, batch=batch, splits=splits, K=K, lr=recipe.lr * batch / recipe.batch
-    )
+    return replace(recipe, batch=batch, splits=splits, K=K, lr=recipe.lr * batch / recipe.batch)

@@ -1,5 +1,6 @@
 """The training loop: photos in, an encoder's folder out."""
 
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from torch import Tensor
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import export
-from mocosearch.errors import NoPhotos
+from mocosearch.errors import NoPhotos, StorageFailed
 from mocosearch.home import home
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
@@ -33,13 +34,16 @@ WHITENED_ON = 4000
 @dataclass(frozen=True)
 class Progress:
     """Where a run is. `stage` is one of photos, train, encoder; `done` and `total` count
-    photos while decoding and are shares of the run afterwards."""
+    photos while decoding and are shares of the run afterwards.
+    """
 
     stage: str
     done: float
     total: float
     loss: float | None = None
-    images_per_second: float | None = None
+    loss_of_chance: float = 0.0
+    """log(K + 1), the loss of keys that tell nothing."""
+    images_per_second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ def train(
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
+    _writable(folder)
     chosen, reason = choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
     chosen = _overridden(chosen, architecture, size, batch)
     torch.manual_seed(seed)
@@ -189,7 +194,8 @@ def _learn(
         now = time.monotonic()
         if now - ticked_at > 0.5:
             rate = (step - ticked) * recipe.batch / (now - ticked_at)
-            report(Progress("train", budget.progress(step), 1, loss.item(), rate))
+            chance = math.log(recipe.K + 1)
+            report(Progress("train", budget.progress(step), 1, loss.item(), chance, rate))
             ticked, ticked_at = step, now
     trained = model.encoder_q[0]
     assert isinstance(trained, Backbone)
@@ -205,9 +211,7 @@ def _two_views(
     return render(photos, drawn[0], recipe.size), render(photos, drawn[1], recipe.size)
 
 
-def _decoded(
-    found: Sequence[Found], side: int, report: Callable[[Progress], None]
-) -> PixelCache:
+def _decoded(found: Sequence[Found], side: int, report: Callable[[Progress], None]) -> PixelCache:
     done = 0
 
     def advanced(photos: int) -> None:
@@ -248,6 +252,13 @@ def _autocast() -> torch.autocast:
 
 def _has_bf16() -> bool:
     return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+
+
+def _writable(folder: Path) -> None:
+    """Find out now, and not after the training, that nothing can be written."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder.parent, os.W_OK):
+        raise StorageFailed(f"cannot write to {folder.parent}", "choose another --name or home")
 
 
 def _overridden(

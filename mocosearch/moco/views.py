@@ -97,7 +97,8 @@ def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.
 
 def render(photos: Tensor, views: Views, size: int) -> Tensor:
     """The views themselves: uint8 (n, side, side, 3) in, float32 (n, 3, size, size) in 0..1 out,
-    in channels_last memory."""
+    in channels_last memory.
+    """
     n, side = photos.shape[0], photos.shape[1]
     rows = _resample(views.top, views.height, side, size)
     columns = _resample(views.left, views.width, side, size)
@@ -177,4 +178,5 @@ def _turn(hue: Tensor) -> Tensor:
     c, s = angle.cos(), angle.sin()
     zero, one = torch.zeros_like(hue), torch.ones_like(hue)
     turn = torch.stack([one, zero, zero, zero, c, -s, zero, s, c], 1).reshape(-1, 3, 3)
-    return torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    turned: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
+    return turned

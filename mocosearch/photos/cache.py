@@ -20,7 +20,8 @@ LIMIT = 8 * 1024**3
 @dataclass(frozen=True)
 class PixelCache:
     """`pixels` uint8 (n, side, side, 3), memory-mapped; `paths` of the n photos, in order;
-    `refused`, a reason for each file that is named like a photo and cannot be read."""
+    `refused`, a reason for each file that is named like a photo and cannot be read.
+    """
 
     pixels: Pixels
     paths: list[str]
@@ -64,7 +65,9 @@ def pixel_cache(
     _forget_oldest(folder, keep=whole)
     told = json.loads(contents.read_text())
     shape = (len(told["paths"]), side, side, 3)
-    pixels = np.memmap(whole, np.uint8, "r", shape=shape) if told["paths"] else np.empty(shape, "u1")
+    pixels = (
+        np.memmap(whole, np.uint8, "r", shape=shape) if told["paths"] else np.empty(shape, "u1")
+    )
     return PixelCache(pixels, told["paths"], told["refused"])
 
 

@@ -20,10 +20,11 @@ MAX_PIXELS = 300_000_000
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif"})
-_EXTENSIONS = frozenset(
-    ".jpg .jpeg .jpe .jfif .png .webp .gif .bmp .dib .tif .tiff .jp2 .j2k .jpx .heic .heif .hif"
-    " .avif".split()
+_EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif"),
+    *(".tiff", ".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
 )
+
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -96,10 +97,23 @@ def decode(data: bytes, side: int) -> Picture:
 
     Raises Unreadable with the reason.
     """
+    image, facts = _opened(data, (side, side), squash=True)
+    return Picture(np.asarray(image), facts)
+
+
+def upright(data: bytes, longest: int) -> Image.Image:
+    """Decode for people's eyes: true proportions, RGB, `longest` pixels at most.
+
+    Raises Unreadable with the reason.
+    """
+    return _opened(data, (longest, longest), squash=False)[0]
+
+
+def _opened(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Image, Facts]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(data, side)
+            return _decoded(data, size, squash)
     except Unreadable:
         raise
     except UnidentifiedImageError as error:
@@ -111,7 +125,7 @@ def decode(data: bytes, side: int) -> Picture:
         raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from error
 
 
-def _decode(data: bytes, side: int) -> Picture:
+def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Image, Facts]:
     if data[4:8] == b"ftyp" and data[8:12] != b"avif":
         _register_heif()
     with Image.open(io.BytesIO(data)) as image:
@@ -122,11 +136,15 @@ def _decode(data: bytes, side: int) -> Picture:
         turn = exif.get(ExifTags.Base.Orientation, 1)
         if turn in (5, 6, 7, 8):
             width, height = height, width
-        image.draft("RGB", (side, side))
-        small = _to_rgb(image).resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0)
+        image.draft("RGB", size)
+        small = _to_rgb(image)
+        if squash:
+            small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+        else:
+            small.thumbnail(size)
         if turn in _UPRIGHT:
             small = small.transpose(_UPRIGHT[turn])
-        return Picture(np.asarray(small), Facts(width, height, kind, _taken(exif)))
+        return small, Facts(width, height, kind, _taken(exif))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

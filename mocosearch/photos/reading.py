@@ -102,11 +102,11 @@ class _Reader(threading.Thread):
         self.room.release()
 
     def _outcome(self, found: Found) -> Outcome:
-        assert self.process.stdin and self.process.stdout
+        stdin, stdout = self.process.stdin, self.process.stdout
         self.since = time.monotonic()
         try:
-            worker.ask(self.process.stdin, found.path)  # type: ignore[arg-type]
-            return worker.answer_from(self.process.stdout, self.side)  # type: ignore[arg-type]
+            worker.ask(stdin, found.path)  # type: ignore[arg-type]
+            return worker.answer_from(stdout, self.side)  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError):
             reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
             self.late, self.since = False, None
@@ -128,6 +128,8 @@ class _Reader(threading.Thread):
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": paths},
+            # Ctrl-C is for the parent alone, which then ends its workers.
+            start_new_session=True,
         )
 
     def _greet(self) -> None:

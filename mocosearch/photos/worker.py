@@ -7,7 +7,6 @@ ends. Its parent is `mocosearch.photos.reading`; both ends of the wire are in th
 import contextlib
 import json
 import os
-import signal
 import struct
 import sys
 from dataclasses import asdict, dataclass
@@ -96,7 +95,6 @@ def _limit_memory() -> None:
 
 def main() -> None:
     """A worker's life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     side = int(sys.argv[1])
     answers = os.fdopen(os.dup(1), "wb")
     # Decoders written in C print to descriptors 1 and 2 about files that we report ourselves.

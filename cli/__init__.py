@@ -1,0 +1,1 @@
+"""The terminal: one file a command, each a plain function with its options."""

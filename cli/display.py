@@ -1,0 +1,134 @@
+"""What people see while they wait, and how results and errors are put into words."""
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, Protocol
+
+import typer
+
+REFUSED_SHOWN = 20
+PLAIN_SECONDS = 10.0
+
+
+class Bar(Protocol):
+    """A line that moves: what is going on, how much of it is done, and a few words more."""
+
+    def __call__(self, label: str, share: float, words: str) -> None:
+        """Move the line of a label to a share in 0..1."""
+
+
+@contextmanager
+def progress() -> Iterator[Bar]:
+    """A bar with time left where stderr is a terminal; elsewhere a plain line now and then."""
+    if not sys.stderr.isatty():
+        yield _PlainBar()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description:8}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as shown:
+        tasks: dict[str, Any] = {}
+
+        def move(label: str, share: float, words: str) -> None:
+            if label not in tasks:
+                tasks[label] = shown.add_task(label, total=1.0, words=words)
+            shown.update(tasks[label], completed=share, words=words)
+
+        yield move
+
+
+class _PlainBar:
+    def __init__(self) -> None:
+        self.last = 0.0
+
+    def __call__(self, label: str, share: float, words: str) -> None:
+        now = time.monotonic()
+        if now - self.last >= PLAIN_SECONDS:
+            self.last = now
+            say(f"{label} {share:.0%} {words}".rstrip())
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks to stop at the next safe place; the second one stops at once."""
+    asked = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        say("stopping after this step; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr."""
+    sys.stderr.write(printable(line) + "\n")
+    sys.stderr.flush()
+
+
+def show(line: str) -> None:
+    """A line of the result, on stdout."""
+    sys.stdout.write(printable(line) + "\n")
+
+
+def show_json(document: Any) -> None:
+    """The result as one JSON document, in ASCII, so that any name passes."""
+    sys.stdout.write(json.dumps(document) + "\n")
+
+
+def show_raw(path: str, end: bytes) -> None:
+    """A path as the file system's own bytes, for pipes."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + end)
+
+
+def printable(text: str) -> str:
+    """Without what would move the cursor or cannot be encoded."""
+    clean = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    return clean.encode("utf-8", "backslashreplace").decode()
+
+
+def say_refused(reasons: dict[str, str]) -> None:
+    """The files refused in this run, the first few of them by name."""
+    for path, reason in list(reasons.items())[:REFUSED_SHOWN]:
+        say(f"refused {path}: {reason}")
+    if len(reasons) > REFUSED_SHOWN:
+        say(f"refused {len(reasons) - REFUSED_SHOWN} more: mocosearch info --refused lists all")
+
+
+def ended(interrupted: bool, refused: int) -> None:
+    """Leave with 130 or 3 where that is how it ended."""
+    if interrupted:
+        raise typer.Exit(130)
+    if refused:
+        raise typer.Exit(3)
+
+
+def duration(text: str) -> float:
+    """Seconds in `90s`, `20m`, `1.5h` or `1h30m`. Raises typer.BadParameter."""
+    import re
+
+    units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.strip().lower())
+    if not parts or "".join(n + u for n, u in parts) != text.strip().lower():
+        raise typer.BadParameter(f"{text!r} is no time; write 90s, 20m or 1h30m")
+    return sum(float(n) * units[u] for n, u in parts)

@@ -1,0 +1,68 @@
+"""mocosearch index: bring an index up to date with folders."""
+
+import shutil
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.display import ended, interruptible, progress, say, say_refused, show_json
+
+if TYPE_CHECKING:
+    from indexes.sync import Progress
+
+
+def index(
+    photos: Annotated[list[str], typer.Argument(help="Folders of photos, any depth.")],
+    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    encoder: Annotated[
+        str | None,
+        typer.Option(help="Name or path of the encoder [default: the index's own, or default]."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Give every photo below the folders a key, and forget those that are gone.
+
+    Run it again at any time: only what is new or changed is encoded. Ctrl-C keeps every
+    finished batch.
+
+    Example: mocosearch index ~/Pictures
+    """
+    from indexes import Index, sync
+    from mocosearch.encoder import Encoder
+    from mocosearch.errors import NoPhotos, NotFound
+    from mocosearch.home import names, place
+    from mocosearch.photos.scan import roots_of
+
+    roots = roots_of(photos)
+    fresh = not Index.exists(index)
+    if encoder is None and fresh and "default" not in names("encoders"):
+        others = ", ".join(names("encoders"))
+        raise NotFound(
+            "there is no encoder called default yet",
+            f"choose with --encoder: {others}" if others else "run: mocosearch train PHOTOS",
+        )
+    chosen = Encoder.open(encoder or "default") if encoder or fresh else None
+    with Index.create(index, chosen) as opened, progress() as bar, interruptible() as stopped:
+
+        def report(at: "Progress") -> None:
+            words = f"{at.done} of {at.total}, {at.rate:.0f} photos/s, {at.refused} refused"
+            bar("index", at.done / max(at.total, 1), words)
+
+        counts = sync(opened, roots, report=report, stopped=stopped)
+        images = opened.info()["images"]
+    say_refused(counts.reasons)
+    if images == 0 and not counts.interrupted:
+        if fresh:
+            shutil.rmtree(place("indexes", index))
+        raise NoPhotos(
+            f"no photos that can be read below {', '.join(roots)}", "name a folder with photos"
+        )
+    say(
+        f"{counts.embedded} embedded, {counts.unchanged} unchanged, {counts.moved} moved, "
+        f"{counts.deleted} deleted, {counts.refused} refused, {counts.not_pictures} not pictures, "
+        f"in {counts.seconds:.1f} s"
+    )
+    if json:
+        keys = ["embedded", "unchanged", "moved", "deleted", "refused", "not_pictures", "seconds"]
+        show_json({key: getattr(counts, key) for key in keys})
+    ended(counts.interrupted, counts.refused)

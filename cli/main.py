@@ -1,0 +1,73 @@
+"""The program: its commands, and the one place where errors become lines and exit codes."""
+
+import errno
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from cli.demo import demo
+from cli.index import index
+from cli.info import info
+from cli.query import query
+from cli.train import train
+from mocosearch import __version__
+from mocosearch.errors import MocosearchError, StorageFailed
+
+app = typer.Typer(
+    name="mocosearch",
+    help="Find the photos in a private collection that look like a picture you hold.",
+    epilog="Nothing leaves this machine. Exit codes: 0 done, 1 it failed, 2 wrong usage, "
+    "3 done but some files were refused, 130 interrupted (what was committed is kept).",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for command in (train, index, query, info, demo):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"mocosearch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Find the photos in a private collection that look like a picture you hold."""
+
+
+def run() -> None:
+    """Run the program; every error that a user can cause ends as two lines on stderr."""
+    try:
+        app()
+    except MocosearchError as error:
+        _fail(error)
+    except BrokenPipeError:
+        # The reader of a pipe went away, as `head` does: no more output, and no complaint.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except OSError as error:
+        _fail(_storage(error))
+
+
+def _storage(error: OSError) -> StorageFailed:
+    where = f" at {error.filename}" if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return StorageFailed(f"no room on the disk{where}", "free some room, then run it again")
+    return StorageFailed(
+        f"{error.strerror or error}{where}",
+        "if that is the home of mocosearch, MOCOSEARCH_HOME names another",
+    )
+
+
+def _fail(error: MocosearchError) -> None:
+    printable = f"error: {error.what}\n" + (f"next:  {error.hint}\n" if error.hint else "")
+    sys.stderr.write(printable.encode("utf-8", "backslashreplace").decode())
+    sys.exit(error.exit_code)

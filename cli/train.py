@@ -1,0 +1,77 @@
+"""mocosearch train: learn an encoder from photos."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json
+
+if TYPE_CHECKING:
+    from mocosearch.moco.train import Progress
+
+
+def train(
+    photos: Annotated[list[str], typer.Argument(help="Folders of photos, any depth.")],
+    name: Annotated[str, typer.Option(help="Name or path of the encoder to make.")] = "default",
+    recipe: Annotated[
+        str, typer.Option(help="auto, small (ours), v1 or v2 (the papers' settings).")
+    ] = "auto",
+    arch: Annotated[
+        str | None, typer.Option(help="resnet10, resnet18, resnet34 or resnet50.")
+    ] = None,
+    size: Annotated[int | None, typer.Option(min=32, max=512, help="Pixels of a view.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Photos a step.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes over the photos; 0 exports untrained.")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Learn an encoder from the photos themselves; no labels, no folders by class.
+
+    Ctrl-C keeps what is learned so far as a usable encoder.
+
+    Example: mocosearch train ~/Pictures --for 20m
+    """
+    seconds = None if time is None else duration(time)
+    if seconds is not None and epochs is not None:
+        raise typer.BadParameter("--for and --epochs exclude each other")
+    from mocosearch.home import place
+    from mocosearch.moco.train import train as learn
+
+    folder = place("encoders", name)
+    with progress() as bar, interruptible() as stopped:
+
+        def report(at: "Progress") -> None:
+            words = f"{at.done:.0f} of {at.total:.0f}" if at.stage == "photos" else ""
+            if at.loss is not None:
+                words = f"loss {at.loss:.2f} of {at.loss_of_chance:.2f}"
+                words += f", {at.images_per_second:.0f} photos/s"
+            bar(at.stage, at.done / max(at.total, 1e-9), words)
+
+        made = learn(
+            photos,
+            folder,
+            recipe=recipe,
+            architecture=arch,
+            size=size,
+            batch=batch,
+            epochs=epochs,
+            seconds=seconds,
+            seed=seed,
+            report=report,
+            stopped=stopped,
+        )
+    say_refused(made.refused)
+    card = made.card
+    say(f"recipe {card.recipe['name']}: {made.reason}")
+    say(f"learned from {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs")
+    say(f"encoder: {folder}")
+    if json:
+        refused = len(made.refused)
+        show_json({"encoder": str(folder), "card": asdict(card), "refused": refused})
+    ended(made.interrupted, len(made.refused))
