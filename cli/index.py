@@ -49,13 +49,14 @@ def index(
             bar("index", at.done / max(at.total, 1), words)
 
         counts = sync(opened, roots, report=report, stopped=stopped)
-        images = opened.info()["images"]
+        empty = opened.info()["images"] == 0
     say_refused(counts.reasons)
-    if images == 0 and not counts.interrupted:
-        if fresh:
-            shutil.rmtree(place("indexes", index))
+    if fresh and empty:
+        shutil.rmtree(place("indexes", index))
+    if not (counts.embedded or counts.unchanged or counts.moved or counts.interrupted):
         raise NoPhotos(
-            f"no photos that can be read below {', '.join(roots)}", "name a folder with photos"
+            f"no photos that can be read below {', '.join(roots)}",
+            "name a folder with photos; nothing was taken out of the index",
         )
     say(
         f"{counts.embedded} embedded, {counts.unchanged} unchanged, {counts.moved} moved, "

@@ -242,7 +242,12 @@ def _forget(txn: Txn, key: bytes) -> bool:
 
 
 def _forget_unseen(txn: Txn, roots: list[str], seen: set[bytes]) -> int:
-    """Take out the paths below the roots that are not there any more."""
+    """Take out the paths below the roots that are not there any more.
+
+    A root with no file at all looks like a disk that is not mounted and loses nothing.
+    """
+    if not seen:
+        return 0
     gone = []
     for database, entry in (("paths", PathEntry), ("refused", Refusal)):
         for key, value in txn.items(database):

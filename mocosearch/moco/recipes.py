@@ -110,13 +110,13 @@ def choose(name: str, photos: int) -> tuple[Recipe, str]:
     """
     if name == "auto":
         if photos < 200_000:
-            return SMALL, f"small: {photos} photos are too few for the papers' settings"
-        return V2, f"v2: {photos} photos are enough for the paper's settings"
+            return SMALL, f"{photos} photos are too few for the papers' settings"
+        return V2, f"{photos} photos are enough for the paper's settings"
     if name not in RECIPES:
         raise Unsuitable(
             f"no recipe is called {name}", f"there are: auto, {', '.join(sorted(RECIPES))}"
         )
-    return RECIPES[name], "asked for"
+    return RECIPES[name], "as asked for"
 
 
 def fitted(recipe: Recipe, photos: int) -> Recipe:

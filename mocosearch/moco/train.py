@@ -143,7 +143,7 @@ def features(descriptor: Descriptor, pixels: Pixels, batch: int = 64) -> whiteni
     """The descriptor's unwhitened features of many photos: float32 (n, D)."""
     parts = []
     for start in range(0, len(pixels), batch):
-        part = torch.from_numpy(np.ascontiguousarray(pixels[start : start + batch]))
+        part = torch.from_numpy(np.array(pixels[start : start + batch]))
         with _autocast():
             parts.append(descriptor.features(part).float().numpy())
     return np.concatenate(parts)
