@@ -47,7 +47,7 @@ def demo(
     from indexes import Index
     from mocosearch.home import home
     from mocosearch.photos import scan
-    from mocosearch.photos.decode import read
+    from mocosearch.photos.decode import decode, read
     from mocosearch.photos.scan import roots_of
 
     folder = home() / "demo"
@@ -68,7 +68,8 @@ def demo(
         for path in files:
             data = read(path)
             if data and len(rows) < QUERIES:
-                matches = opened.query(mean_key(opened.encoder, [data]), RESULTS + 1)[0]
+                pixels = decode(data, opened.encoder.side).pixels
+                matches = opened.query(mean_key(opened.encoder, [pixels]), RESULTS + 1)[0]
                 others = [m for m in matches if path not in m.record.paths][:RESULTS]
                 rows.append(Row(data, Path(path).name, others))
         images = opened.info()["images"]

@@ -10,8 +10,12 @@ import typer
 from cli.display import say, show, show_json, show_raw
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from indexes import Match
+    from indexes.segments import Keys
     from mocosearch.encoder import Encoder
+    from mocosearch.photos.decode import Pixels
 
 
 def query(
@@ -40,9 +44,10 @@ def query(
     with Index.open(index) as opened:
         if opened.info()["images"] == 0:
             raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
-        data = [_read(image) for image in images]
+        encoder = opened.encoder
+        data, pixels = zip(*(_read(image, encoder.side) for image in images), strict=True)
         encoding = time.perf_counter()
-        key = mean_key(opened.encoder, data)
+        key = mean_key(encoder, pixels)
         searching = time.perf_counter()
         matches = opened.query(key, top)[0]
         done = time.perf_counter()
@@ -69,28 +74,28 @@ def query(
             show(f"{rank:3}  {match.score:.3f}  {match.record.paths[0]}{copies}")
 
 
-def mean_key(encoder: "Encoder", images: list[bytes]) -> Any:
-    """The unit mean of the images' keys, float32 (1, d). Raises Unreadable."""
+def mean_key(encoder: "Encoder", pixels: "Sequence[Pixels]") -> "Keys":
+    """The unit mean of the keys of some pictures of the encoder's side: float32 (1, d)."""
     import numpy as np
 
-    from mocosearch.photos.decode import decode
-
-    pixels = np.stack([decode(data, encoder.side).pixels for data in images])
-    mean = encoder.encode(pixels).mean(0, keepdims=True)
-    return mean / max(float(np.linalg.norm(mean)), 1e-12)
+    mean = encoder.encode(np.stack(pixels)).mean(0, keepdims=True)
+    unit: Keys = mean / max(float(np.linalg.norm(mean)), 1e-12)
+    return unit
 
 
-def _read(image: str) -> bytes:
+def _read(image: str, side: int) -> "tuple[bytes, Pixels]":
+    """An image's bytes and pixels. Raises Unreadable, with the image's name."""
     from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import read
+    from mocosearch.photos.decode import decode, read
 
+    formats = "name a JPEG, PNG, WebP, HEIC or TIFF file"
     try:
         data = sys.stdin.buffer.read() if image == "-" else read(image)
+        if not data:
+            raise Unreadable("it is no picture")
+        return data, decode(data, side).pixels
     except Unreadable as error:
-        raise Unreadable(f"cannot read {image}: {error.what}", "name a picture file") from error
-    if not data:
-        raise Unreadable(f"{image} is no picture", "name a JPEG, PNG, WebP, HEIC or TIFF file")
-    return data
+        raise Unreadable(f"cannot read {image}: {error.what}", formats) from error
 
 
 def _plain(rank: int, match: "Match") -> dict[str, Any]:

@@ -41,9 +41,12 @@ def train(
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
     from mocosearch.home import place
+    from mocosearch.photos.scan import roots_of
+
+    # A mistyped folder is answered at once, before torch takes seconds to load.
+    photos, folder = roots_of(photos), place("encoders", name)
     from mocosearch.moco.train import train as learn
 
-    folder = place("encoders", name)
     with progress() as bar, interruptible() as stopped:
 
         def report(at: "Progress") -> None:

@@ -1,0 +1,36 @@
+"""Homes, photos and a way to run the program in them."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from program import Run, command, make_photos
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    make_photos(folder / "2024" / "may", 20)
+    make_photos(folder / "other", 10, seed=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A home with an encoder and an index called default; tests must not change it."""
+    home = tmp_path_factory.mktemp("home")
+    trained = command("train", photos, "--epochs", 1, "--size", 32, home=home)
+    assert trained.returncode == 0, trained.stderr
+    indexed = command("index", photos, home=home)
+    assert indexed.returncode == 0, indexed.stderr
+    return home
+
+
+@pytest.fixture
+def run(made: Path) -> Run:
+    """Run the program in the shared home, or in the one given as `home`."""
+
+    def runs(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
+        return command(*words, **{"home": made, **options})  # type: ignore[arg-type]
+
+    return runs

@@ -1,0 +1,49 @@
+"""The documents are true: every command and option stands in the README."""
+
+import re
+from pathlib import Path
+
+import pytest
+import typer
+from program import Run
+
+from cli.main import app
+from mocosearch import __version__
+
+ROOT = Path(__file__).parents[2]
+
+
+def options() -> list[tuple[str, str]]:
+    group = typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        for parameter in command.params:
+            longest = max(parameter.opts, key=len)
+            if longest.startswith("--"):
+                found.append((name, longest))
+    return found
+
+
+@pytest.mark.parametrize(("command", "option"), options())
+def test_every_option_stands_in_the_readme(command: str, option: str) -> None:
+    readme = (ROOT / "README.md").read_text()
+    section = readme.split(f"### {command}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    assert f"`{option}" in section or f", {option}" in section, f"{command} {option}"
+
+
+def test_no_option_of_the_readme_is_unknown() -> None:
+    readme = (ROOT / "README.md").read_text()
+    reference = readme.split("## The commands")[1].split("\n## ")[0]
+    known = {option for _, option in options()} | {"--help", "--version"}
+    assert set(re.findall(r"--[a-z0-9]+", reference)) <= known
+
+
+def test_the_changelog_begins_with_the_version(run: Run) -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {__version__}" in changelog
+    assert run("--version").stdout.strip() == f"mocosearch {__version__}"
+
+
+def test_help_has_an_example_for_each_command(run: Run) -> None:
+    for name in {command for command, _ in options()}:
+        assert "Example: mocosearch" in run(name, "--help").stdout

@@ -1,0 +1,15 @@
+import json
+from pathlib import Path
+
+from program import Run
+
+
+def test_info_tells_what_is_there(run: Run, photos: Path) -> None:
+    told = json.loads(run("info", "--json").stdout)
+    assert told["images"] == 30
+    assert told["refused"] == 0
+    assert told["dimension"] == 256
+    assert told["segments"] == 1
+    assert told["bytes"] > 0
+    assert told["roots"] == [str(photos)]
+    assert "images" in run("info").stdout

@@ -1,0 +1,37 @@
+"""The wheel works from outside the checkout."""
+
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+from program import environment
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_wheel_installs_and_answers_elsewhere(made: Path, photos: Path, tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True)
+    wheel = next(tmp_path.glob("*.whl"))
+    place = tmp_path / "venv"
+    venv.create(place, with_pip=False)
+    site = next(place.glob("lib/python*/site-packages"))
+    # The heavy dependencies are borrowed from here; the program itself comes from the wheel.
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    install = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--python", place, wheel], check=True, capture_output=True)
+
+    def run(*words: object) -> str:
+        line = [place / "bin" / "mocosearch", *map(str, words)]
+        return subprocess.run(
+            line, cwd=tmp_path, env=environment(made), capture_output=True, text=True, check=True
+        ).stdout
+
+    where = [place / "bin" / "python", "-c", "import cli, indexes, mocosearch; print(cli.__file__)"]
+    found = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert found.startswith(str(site))
+    assert "query" in run("--help")
+    photo = photos / "other" / "photo 05.jpg"
+    assert run("query", photo, "--paths").splitlines()[0] == str(photo)
