@@ -2,7 +2,8 @@
 
 import random
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +43,12 @@ def demo(
     """
     from cli.gallery import Row, write
     from cli.index import index
-    from cli.query import mean_key
+    from cli.query import mean_key, read_image
     from cli.train import train
     from indexes import Index
+    from mocosearch.errors import Unreadable
     from mocosearch.home import home
     from mocosearch.photos import scan
-    from mocosearch.photos.decode import decode, read
     from mocosearch.photos.scan import roots_of
 
     folder = home() / "demo"
@@ -56,22 +57,22 @@ def demo(
         photos = draw_collection(folder / "photos")
     root = roots_of([photos])
     say(f"2/4 train on {root[0]} for {time}")
-    train(root, name="demo", time=time)
+    _tolerant(lambda: train(root, name="demo", time=time))
     say("3/4 index")
-    index(root, index="demo", encoder="demo")
+    _tolerant(lambda: index(root, index="demo", encoder="demo"))
     say("4/4 query")
     rows: list[Row] = []
     begun = clock.perf_counter()
     with Index.open("demo") as opened:
         files = [found.path for found in scan(root)]
         random.Random(1).shuffle(files)
-        for path in files:
-            data = read(path)
-            if data and len(rows) < QUERIES:
-                pixels = decode(data, opened.encoder.side).pixels
+        while files and len(rows) < QUERIES:
+            path = files.pop()
+            with suppress(Unreadable):
+                image, pixels = read_image(path, opened.encoder.side)
                 matches = opened.query(mean_key(opened.encoder, [pixels]), RESULTS + 1)[0]
                 others = [m for m in matches if path not in m.record.paths][:RESULTS]
-                rows.append(Row(data, Path(path).name, others))
+                rows.append(Row(image, Path(path).name, others))
         images = opened.info()["images"]
     seconds = clock.perf_counter() - begun
     page = folder / "results.html"
@@ -85,6 +86,15 @@ def demo(
         footer="" if photos != folder / "photos" else CREDITS,
     )
     show(f"{page}")
+
+
+def _tolerant(step: Callable[[], None]) -> None:
+    """Go on where a step was done but for some refused files."""
+    try:
+        step()
+    except typer.Exit as end:
+        if end.exit_code != 3:
+            raise
 
 
 def draw_collection(folder: Path) -> Path:

@@ -45,7 +45,7 @@ def query(
         if opened.info()["images"] == 0:
             raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
         encoder = opened.encoder
-        data, pixels = zip(*(_read(image, encoder.side) for image in images), strict=True)
+        data, pixels = zip(*(read_image(image, encoder.side) for image in images), strict=True)
         encoding = time.perf_counter()
         key = mean_key(encoder, pixels)
         searching = time.perf_counter()
@@ -83,7 +83,7 @@ def mean_key(encoder: "Encoder", pixels: "Sequence[Pixels]") -> "Keys":
     return unit
 
 
-def _read(image: str, side: int) -> "tuple[bytes, Pixels]":
+def read_image(image: str, side: int) -> "tuple[bytes, Pixels]":
     """An image's bytes and pixels. Raises Unreadable, with the image's name."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import decode, read

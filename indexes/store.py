@@ -161,9 +161,10 @@ def reported(folder: Path) -> Iterator[None]:
         ):
             raise StorageFailed(
                 f"cannot write the index at {folder}: {text}",
-                "choose another place with --index PATH or MOCOSEARCH_HOME",
+                _ELSEWHERE,
             ) from error
-        raise StorageFailed(f"cannot use the index at {folder}: {text}") from error
+        raise StorageFailed(f"cannot use the index at {folder}: {text}", _ELSEWHERE) from error
 
 
+_ELSEWHERE = "choose another place with --index PATH or MOCOSEARCH_HOME"
 _ROOM = "free some room, then run the same command again: what was committed is kept"

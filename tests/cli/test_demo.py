@@ -4,7 +4,7 @@ from program import Run
 
 
 def test_the_demo_ends_with_a_page_of_pictures(run: Run, tmp_path: Path, photos: Path) -> None:
-    ended = run("demo", "--photos", photos, "--for", "20s", home=tmp_path)
+    ended = run("demo", "--photos", photos, "--for", "15s", home=tmp_path)
     assert ended.returncode == 0, ended.stderr
     page = Path(ended.stdout.strip())
     assert page.is_file()

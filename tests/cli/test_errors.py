@@ -28,9 +28,11 @@ def test_no_such_folder(run: Run) -> None:
     failed(run("train", "/no/such/folder"), 1, "/no/such/folder")
 
 
-def test_a_folder_without_pictures(run: Run, tmp_path: Path) -> None:
+def test_a_folder_without_pictures(run: Run, made: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
-    failed(run("index", tmp_path), 1, str(tmp_path))
+    index = tmp_path / ".index"
+    shutil.copytree(made / "indexes" / "default", index)
+    failed(run("index", tmp_path, "--index", index), 1, str(tmp_path))
     failed(run("index", tmp_path, "--index", "fresh"), 1, str(tmp_path))
     assert "fresh" not in run("query", "x.jpg", "--index", "absent").stderr
     failed(run("train", tmp_path), 1, "0 readable photos")

@@ -1,0 +1,76 @@
+"""Fixtures for all tests: a home of their own, pictures drawn from seeds, one tiny encoder."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mocosearch.encoder import Encoder
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "home"
+    monkeypatch.setenv("MOCOSEARCH_HOME", str(folder))
+    return folder
+
+
+def _picture(seed: int, width: int = 72, height: int = 56) -> Image.Image:
+    """Coloured clouds with one sharp block; no two seeds look alike."""
+    rng = np.random.default_rng(seed)
+    clouds = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    picture = clouds.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = int(rng.integers(0, width // 2)), int(rng.integers(0, height // 2))
+    block = Image.new("RGB", (width // 4, height // 4), tuple(rng.integers(0, 256, 3).tolist()))
+    picture.paste(block, (left, top))
+    return picture
+
+
+def _fill(folder: Path, seeds: Sequence[int]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = [folder / f"{seed:04}.jpg" for seed in seeds]
+    for seed, file in zip(seeds, files, strict=True):
+        _picture(seed).save(file, quality=92)
+    return files
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[..., Image.Image]:
+    """picture(seed, width, height): an RGB picture."""
+    return _picture
+
+
+@pytest.fixture(scope="session")
+def fill() -> Callable[[Path, Sequence[int]], list[Path]]:
+    """fill(folder, seeds): one JPEG a seed, named after it."""
+    return _fill
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained encoder, whitened on 12 drawn pictures; not to be changed."""
+    from mocosearch import train
+
+    base = tmp_path_factory.mktemp("encoder")
+    _fill(base / "photos", range(1000, 1012))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+        train([base / "photos"], base / "tiny", architecture="resnet10", size=32, epochs=0)
+    return base / "tiny"
+
+
+@pytest.fixture(scope="session")
+def encoder(encoder_folder: Path) -> Encoder:
+    return Encoder.open(encoder_folder)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The shared test pictures, which are not part of the repository."""
+    if not DATA.is_dir():
+        pytest.skip(f"no shared pictures at {DATA}")
+    return DATA

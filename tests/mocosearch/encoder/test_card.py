@@ -1,0 +1,69 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from mocosearch.encoder.card import FORMAT, Card, fingerprint
+from mocosearch.errors import Damaged
+
+CARD = Card(
+    architecture="resnet10",
+    side=80,
+    dimension=256,
+    recipe={"name": "small", "views": {"scale": [0.2, 1.0]}},
+    photos=12,
+    epochs=1.5,
+    seconds=3.0,
+    parent=None,
+    fingerprint="ab",
+    created="2026-11-25T00:00:00+00:00",
+)
+
+
+def test_round_trip():
+    assert Card.from_json(CARD.to_json()) == CARD
+    assert Card.from_json(CARD.to_json().encode()) == CARD
+
+
+def test_card_is_readable_json():
+    told = json.loads(CARD.to_json())
+    assert told["format"] == FORMAT
+    assert told["licence"].startswith("yours")
+    assert "\n" in CARD.to_json()
+
+
+def test_a_field_of_the_future_is_passed_over():
+    told = {**json.loads(CARD.to_json()), "mood": "sunny"}
+    assert Card.from_json(json.dumps(told)) == CARD
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "7", "null", b"\xff\xfe\x00", '"card"'])
+def test_what_is_no_card(text):
+    with pytest.raises(Damaged):
+        Card.from_json(text)
+
+
+def test_a_newer_format_says_update():
+    with pytest.raises(Damaged, match=f"format {FORMAT + 1}") as caught:
+        Card.from_json(replace(CARD, format=FORMAT + 1).to_json())
+    assert "update" in caught.value.hint
+
+
+@pytest.mark.parametrize("version", ["2", None, [1]])
+def test_a_format_that_is_no_number(version):
+    with pytest.raises(Damaged):
+        Card.from_json(json.dumps({**json.loads(CARD.to_json()), "format": version}))
+
+
+@pytest.mark.parametrize("field", ["side", "fingerprint", "dimension"])
+def test_a_field_is_missing(field):
+    told = json.loads(CARD.to_json())
+    del told[field]
+    with pytest.raises(Damaged, match="incomplete"):
+        Card.from_json(json.dumps(told))
+
+
+def test_fingerprint_hears_of_every_byte():
+    found = {fingerprint(g, w) for g in (b"graph", b"grapi") for w in (b"", b"w", b"v")}
+    assert len(found) == 6
+    assert fingerprint(b"g", b"w") == fingerprint(b"g", b"w")

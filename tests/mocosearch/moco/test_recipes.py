@@ -1,0 +1,80 @@
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mocosearch.errors import Unsuitable
+from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.recipes import RECIPES, SMALL, V1, V2, choose, fitted
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("photos", [2, 10, 500, 5000])
+def test_fitted_to_a_collection(recipe, photos):
+    found = fitted(recipe, photos)
+    assert 2 <= found.batch <= min(recipe.batch, photos)
+    assert 1 <= found.splits <= max(1, found.batch // 2)
+    assert found.batch <= found.K <= max(found.batch, photos // 2)
+    assert found.lr == pytest.approx(recipe.lr * found.batch / recipe.batch)
+    others = {"batch": recipe.batch, "splits": recipe.splits, "K": recipe.K, "lr": recipe.lr}
+    assert replace(found, **others) == recipe
+
+
+def test_fitted_figures_of_small():
+    figures = {n: fitted(SMALL, n) for n in (2, 10, 500, 5000)}
+    assert {n: (r.batch, r.splits, r.K) for n, r in figures.items()} == {
+        2: (2, 1, 2),
+        10: (10, 2, 10),
+        500: (128, 2, 250),
+        5000: (128, 2, 2048),
+    }
+
+
+def test_a_large_collection_changes_nothing():
+    assert fitted(V2, 1_000_000) == V2
+
+
+def test_fitting_twice_is_fitting_once():
+    once = fitted(V1, 100)
+    assert fitted(once, 100) == once
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(RECIPES)), st.integers(2, 600))
+def test_no_sub_batch_is_a_single_photo(name, photos):
+    """Batch statistics need two; `chunk` makes parts of ceil(batch / splits), the last smaller."""
+    found = fitted(RECIPES[name], photos)
+    part = math.ceil(found.batch / found.splits)
+    last = found.batch % part or part
+    assert last >= 2 or found.batch < 2
+
+
+def test_auto_is_small_for_people_and_v2_for_archives():
+    assert choose("auto", 3000)[0] is SMALL
+    assert choose("auto", 1_000_000)[0] is V2
+    assert "3000 photos" in choose("auto", 3000)[1]
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "small"])
+def test_named_recipes(name):
+    assert choose(name, 10)[0].name == name
+
+
+def test_settings_of_the_papers():
+    assert (V1.K, V1.m, V1.T, V1.mlp, V1.cosine, V1.lr) == (65536, 0.999, 0.07, False, False, 0.03)
+    assert (V2.K, V2.m, V2.T, V2.mlp, V2.cosine, V2.lr) == (65536, 0.999, 0.2, True, True, 0.03)
+
+
+def test_unknown_recipe():
+    with pytest.raises(Unsuitable) as caught:
+        choose("v9", 10)
+    assert "v9" in caught.value.what
+    assert all(name in caught.value.hint for name in ("auto", *RECIPES))
+
+
+def test_unknown_architecture():
+    with pytest.raises(Unsuitable) as caught:
+        Backbone("resnet11")
+    assert all(name in caught.value.hint for name in ARCHITECTURES)

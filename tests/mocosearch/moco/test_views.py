@@ -1,0 +1,198 @@
+from dataclasses import fields, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchvision.transforms.v2 import functional as tv
+
+from mocosearch.moco.views import Views, ViewSettings, draw, render
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def photos_of(n: int, side: int, low: int = 0, high: int = 256, seed: int = 0) -> torch.Tensor:
+    """Noise, which shows every mistake of a filter."""
+    shape = (n, side, side, 3)
+    return torch.randint(low, high, shape, generator=seeded(seed), dtype=torch.uint8)
+
+
+def floats(photos: torch.Tensor) -> torch.Tensor:
+    return photos.permute(0, 3, 1, 2).float() / 255
+
+
+def plain(n: int, side: int, **changes) -> Views:
+    """Views that change nothing but what is told."""
+    one, zero, no = torch.ones(n), torch.zeros(n), torch.zeros(n, dtype=torch.bool)
+    views = Views(
+        top=zero,
+        left=zero,
+        height=one * side,
+        width=one * side,
+        mirrored=no,
+        brightness=one,
+        contrast=one,
+        saturation=one,
+        hue=zero,
+        grey=no,
+        sigma=zero,
+    )
+    return replace(views, **{k: torch.full((n,), v) for k, v in changes.items()})
+
+
+def assert_near(got: torch.Tensor, wanted: torch.Tensor, levels: float) -> None:
+    torch.testing.assert_close(got.contiguous(), wanted.contiguous(), rtol=0, atol=levels / 255)
+
+
+def test_views_are_pictures():
+    photos = photos_of(16, 24)
+    views = draw(16, 24, 20, ViewSettings(), seeded())
+    out = render(photos, views, 20)
+    assert out.shape == (16, 3, 20, 20)
+    assert out.dtype == torch.float32
+    assert out.is_contiguous(memory_format=torch.channels_last)
+    assert out.isfinite().all()
+    assert out.min() >= 0
+    assert out.max() <= 1
+
+
+def test_photos_stay_as_they_are():
+    photos = photos_of(4, 16)
+    before = photos.clone()
+    render(photos, draw(4, 16, 12, ViewSettings(), seeded()), 12)
+    assert torch.equal(photos, before)
+
+
+def test_same_seed_same_views_other_seed_others():
+    photos = photos_of(8, 24)
+    one, same, other = (
+        render(photos, draw(8, 24, 16, ViewSettings(), seeded(s)), 16) for s in (5, 5, 6)
+    )
+    assert torch.equal(one, same)
+    assert all(not torch.allclose(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_global_seed_plays_no_part():
+    torch.manual_seed(1)
+    one = draw(8, 24, 16, ViewSettings(), seeded())
+    torch.manual_seed(2)
+    same = draw(8, 24, 16, ViewSettings(), seeded())
+    assert all(torch.equal(getattr(one, f.name), getattr(same, f.name)) for f in fields(Views))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**30), st.integers(1, 300), st.floats(0.001, 1))
+def test_boxes_lie_inside_the_photo(seed, side, smallest):
+    chosen = ViewSettings(scale=(smallest, 1.0))
+    views = draw(32, side, 32, chosen, seeded(seed))
+    for start, length in ((views.top, views.height), (views.left, views.width)):
+        assert (start >= 0).all()
+        assert (length >= 1).all()
+        assert (start + length <= side * (1 + 1e-6)).all()
+
+
+def test_drawn_numbers_keep_their_ranges():
+    n, chosen = 4000, ViewSettings()
+    views = draw(n, 100, 112, chosen, seeded())
+    for factor in (views.brightness, views.contrast, views.saturation):
+        assert factor.min() >= 0.6
+        assert factor.max() <= 1.4
+        assert (factor == 1).float().mean().item() == pytest.approx(0.2, abs=0.03)
+    assert views.hue.abs().max() <= 0.1
+    assert views.sigma.max() <= 1.0
+    assert (views.sigma == 0).float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert views.mirrored.float().mean().item() == pytest.approx(0.5, abs=0.03)
+    assert views.grey.float().mean().item() == pytest.approx(0.2, abs=0.03)
+    ratio = (views.width / views.height).log()
+    assert ratio.abs().max() <= torch.tensor(4 / 3).log() + 1e-4
+    area = views.width * views.height / 100**2
+    assert area.min() >= 0.2 - 1e-4
+
+
+def test_identity_at_equal_size():
+    photos = photos_of(3, 17)
+    assert_near(render(photos, plain(3, 17), 17), floats(photos), 0.01)
+
+
+def test_mirror_is_an_exact_flip():
+    photos = photos_of(3, 20)
+    chosen = {"left": 3.0, "width": 11.0, "top": 1.0, "height": 16.0, "sigma": 0.7}
+    straight = render(photos, plain(3, 20, **chosen), 12)
+    mirrored = render(photos, plain(3, 20, **chosen, mirrored=True), 12)
+    assert_near(mirrored, straight.flip(3), 0.001)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_crop_and_resize_are_torchvisions(data):
+    side, size = data.draw(st.integers(2, 40)), data.draw(st.integers(1, 40))
+    height, width = data.draw(st.integers(1, side)), data.draw(st.integers(1, side))
+    top, left = data.draw(st.integers(0, side - height)), data.draw(st.integers(0, side - width))
+    photos = photos_of(2, side, seed=side)
+    box = {"top": top, "left": left, "height": height, "width": width}
+    got = render(photos, plain(2, side, **{k: float(v) for k, v in box.items()}), size)
+    wanted = tv.resized_crop(floats(photos), **box, size=[size, size], antialias=True)
+    assert_near(got, wanted, 2)
+
+
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 2.0, 4.0])
+def test_blur_is_torchvisions(sigma):
+    photos = photos_of(2, 32)
+    wanted = tv.gaussian_blur(floats(photos), kernel_size=[61, 61], sigma=sigma)
+    assert_near(render(photos, plain(2, 32, sigma=sigma), 32), wanted, 0.1)
+
+
+def test_blur_keeps_an_even_picture():
+    photos = torch.full((1, 16, 16, 3), 77, dtype=torch.uint8)
+    assert_near(render(photos, plain(1, 16, sigma=3.0), 16), floats(photos), 0.01)
+
+
+@pytest.mark.parametrize("factor", [0.6, 0.9, 1.0, 1.3])
+@pytest.mark.parametrize("what", ["brightness", "contrast", "saturation"])
+def test_colours_are_torchvisions_where_nothing_clips(what, factor):
+    photos = photos_of(3, 12, 90, 150)
+    wanted = getattr(tv, f"adjust_{what}")(floats(photos), factor)
+    assert wanted.min() > 0
+    assert wanted.max() < 1
+    assert_near(render(photos, plain(3, 12, **{what: factor}), 12), wanted, 0.2)
+
+
+def test_colours_come_in_the_order_of_color_jitter():
+    photos = photos_of(3, 12, 90, 150)
+    wanted = tv.adjust_brightness(floats(photos), 1.2)
+    wanted = tv.adjust_contrast(wanted, 0.7)
+    wanted = tv.adjust_saturation(wanted, 1.3)
+    chosen = {"brightness": 1.2, "contrast": 0.7, "saturation": 1.3}
+    assert_near(render(photos, plain(3, 12, **chosen), 12), wanted, 0.2)
+
+
+def test_grey_has_equal_channels():
+    photos = photos_of(2, 12)
+    out = render(photos, plain(2, 12, grey=True, saturation=1.4, hue=0.07), 12)
+    assert_near(out[:, :1].expand(-1, 3, -1, -1), out, 0.01)
+    assert_near(out, tv.rgb_to_grayscale(floats(photos), 3), 0.2)
+
+
+@pytest.mark.parametrize("turn", [0.0, 1.0, -1.0])
+def test_a_full_turn_of_the_hue_is_none(turn):
+    photos = photos_of(2, 12)
+    assert_near(render(photos, plain(2, 12, hue=turn), 12), floats(photos), 0.01)
+
+
+def test_hue_keeps_the_luma():
+    photos = photos_of(2, 12, 110, 140)
+    turned = render(photos, plain(2, 12, hue=0.2), 12)
+    before, after = (tv.rgb_to_grayscale(x) for x in (floats(photos), turned))
+    assert_near(after, before, 0.2)
+    assert (turned - floats(photos)).abs().max() > 5 / 255
+
+
+def test_each_photo_gets_its_own_view():
+    photos = photos_of(1, 16).expand(4, -1, -1, -1)
+    together = draw(4, 16, 12, ViewSettings(), seeded(2))
+    out = render(photos, together, 12)
+    for i in range(4):
+        alone = Views(**{f.name: getattr(together, f.name)[i : i + 1] for f in fields(Views)})
+        assert_near(render(photos[:1], alone, 12), out[i : i + 1], 0.01)

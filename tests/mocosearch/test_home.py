@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import pytest
+
+from mocosearch.errors import NotFound
+from mocosearch.home import home as home_of
+from mocosearch.home import missing, names, place
+
+
+def test_home_is_where_the_variable_says(home):
+    assert home_of() == home
+
+
+def test_home_variable_may_begin_with_a_tilde(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("MOCOSEARCH_HOME", "~/pictures")
+    assert home_of() == tmp_path / "pictures"
+
+
+def test_home_is_absolute(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MOCOSEARCH_HOME", "here")
+    assert home_of() == tmp_path / "here"
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_home_without_the_variable(monkeypatch, tmp_path, value):
+    if value is None:
+        monkeypatch.delenv("MOCOSEARCH_HOME")
+    else:
+        monkeypatch.setenv("MOCOSEARCH_HOME", value)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    assert home_of().name == "mocosearch"
+    assert home_of().is_relative_to(tmp_path)
+
+
+def test_a_name_is_in_the_home(home):
+    assert place("encoders", "holiday") == home / "encoders" / "holiday"
+    assert place("indexes", "holiday") == home / "indexes" / "holiday"
+
+
+def test_a_path_is_a_path(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert place("encoders", "./holiday") == tmp_path / "holiday"
+    assert place("encoders", "a/b") == tmp_path / "a" / "b"
+    assert place("encoders", "/a/b") == Path("/a/b")
+    assert place("encoders", "~/x") == tmp_path / "me" / "x"
+
+
+def test_names_are_sorted_and_whole(home):
+    assert names("encoders") == []
+    for name in ("b", "a", ".b.12.part"):
+        (home / "encoders" / name).mkdir(parents=True)
+    (home / "encoders" / "file").touch()
+    assert names("encoders") == ["a", "b"]
+    assert names("indexes") == []
+
+
+def test_missing_lists_what_is_there(home):
+    assert isinstance(missing("indexes", "x"), NotFound)
+    assert "mocosearch index" in missing("indexes", "x").hint
+    for name in ("winter", "summer"):
+        (home / "encoders" / name).mkdir(parents=True)
+    error = missing("encoders", "spring")
+    assert error.hint == "there are: summer, winter"
+    assert "spring" in error.what
