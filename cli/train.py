@@ -29,11 +29,14 @@ def train(
         str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Learn an encoder from the photos themselves; no labels, no folders by class.
 
-    Ctrl-C keeps what is learned so far as a usable encoder.
+    Ctrl-C keeps what is learned so far as a usable encoder; --resume goes on from there.
 
     Example: mocosearch train ~/Pictures --for 20m
     """
@@ -66,6 +69,7 @@ def train(
             epochs=epochs,
             seconds=seconds,
             seed=seed,
+            resume=resume,
             report=report,
             stopped=stopped,
         )

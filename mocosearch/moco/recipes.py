@@ -1,6 +1,7 @@
 """Settings of a training run; every default with its source."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.views import ViewSettings
@@ -39,6 +40,32 @@ class Recipe:
     views: ViewSettings = field(default_factory=ViewSettings)
     dimension: int = 256
     """Length of the finished keys."""
+
+    def with_changes(
+        self, architecture: str | None, size: int | None, batch: int | None
+    ) -> "Recipe":
+        """Another network, view size (stored and encoded photos in proportion) or batch
+        (rate in proportion).
+        """
+        changed = self
+        if architecture:
+            changed = replace(changed, architecture=architecture)
+        if size:
+            grown = size / self.size
+            changed = replace(
+                changed,
+                size=size,
+                cache_side=round(self.cache_side * grown),
+                encode_side=round(self.encode_side * grown),
+            )
+        if batch:
+            changed = replace(changed, batch=batch, lr=self.lr * batch / self.batch)
+        return changed
+
+    @classmethod
+    def from_plain(cls, told: dict[str, Any]) -> "Recipe":
+        """The inverse of dataclasses.asdict."""
+        return cls(**{**told, "views": ViewSettings(**told["views"])})
 
 
 V1 = Recipe(

@@ -7,22 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import export
-from mocosearch.errors import NoPhotos, StorageFailed
+from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed
 from mocosearch.home import home
+from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.moco.moco import MoCo
 from mocosearch.moco.recipes import Recipe, choose, fitted
-from mocosearch.moco.schedule import Budget, learning_rate, momentum
-from mocosearch.moco.views import draw, render
+from mocosearch.moco.schedule import Budget
+from mocosearch.moco.training import Training, autocast
 from mocosearch.photos.cache import PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import Found, roots_of, scan
@@ -68,6 +68,7 @@ def train(
     epochs: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
+    resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Trained:
@@ -75,20 +76,30 @@ def train(
 
     epochs: passes over the photos; 0 exports the network as it starts, untrained.
     seconds: for the whole call, decoding and export included; wins over epochs.
+    resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between steps; once true, what is learned so far becomes the encoder.
 
-    Raises NotFound for a missing folder, NoPhotos for fewer than 2 readable photos,
-    Unsuitable for an unknown recipe or architecture.
+    Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
+    readable photos, Mismatch for other photos than the resumed run's, Unsuitable for an
+    unknown recipe or architecture.
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
     _writable(folder)
-    chosen, reason = choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
-    chosen = _overridden(chosen, architecture, size, batch)
+    states = checkpoint.folder_of(folder)
+    past = _past(states, folder) if resume else None
+    if past is not None:
+        chosen, reason = Recipe.from_plain(past["recipe"]), "as begun"
+        epochs, seconds, seed = past["epochs"], past["seconds"], past["seed"]
+    else:
+        chosen, reason = (
+            choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
+        )
+        chosen = chosen.with_changes(architecture, size, batch)
     torch.manual_seed(seed)
     backbone = Backbone(chosen.architecture)
 
-    cache = _decoded(found, chosen.cache_side, report)
+    cache = _decoded(found, chosen.cache_side, report, stopped)
     n = len(cache.pixels)
     if n < 2:
         raise NoPhotos(
@@ -97,10 +108,21 @@ def train(
     sample = _sample(found, chosen, seed)
     chosen = fitted(chosen, n)
 
-    trained = epochs != 0
+    training = Training(backbone, cache.pixels, chosen, seed)
     steps_per_epoch = max(1, n // chosen.batch)
-    steps = 0
-    if trained:
+    run = {
+        "recipe": asdict(chosen),
+        "epochs": epochs,
+        "seconds": seconds,
+        "seed": seed,
+        "photos": cache.name,
+    }
+    if past is not None:
+        if past["photos"] != cache.name:
+            raise Mismatch("the photos are not those that the run began with", "train anew")
+        training.restore(past["training"])
+        begun -= past["elapsed"]
+    if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
         reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
         budget = Budget(
@@ -108,25 +130,27 @@ def train(
             seconds=None if seconds is None else max(0.0, seconds - reserve),
             begun=begun,
         )
-        backbone, steps = _learn(backbone, cache.pixels, chosen, budget, seed, report, stopped)
+        checkpoint.clear(states, keep=past is not None)
+        _learn(training, budget, report, stopped, lambda t: _save(states, run, t, begun))
 
     report(Progress("encoder", 0, 1))
-    learned = time.monotonic() - begun
     card = Card(
         architecture=chosen.architecture,
         side=chosen.encode_side,
         dimension=chosen.dimension,
         recipe=asdict(chosen),
         photos=n,
-        epochs=steps / steps_per_epoch,
-        seconds=round(learned, 1),
+        epochs=training.steps / steps_per_epoch,
+        seconds=round(time.monotonic() - begun, 1),
         parent=None,
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    card = write_encoder(backbone, sample, card, folder)
+    card = write_encoder(training.backbone, sample, card, folder)
+    interrupted = epochs != 0 and stopped()
+    checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
-    return Trained(card, folder, cache.refused, trained and stopped(), reason)
+    return Trained(card, folder, cache.refused, interrupted, reason)
 
 
 def write_encoder(backbone: Backbone, sample: Pixels, card: Card, folder: Path) -> Card:
@@ -144,79 +168,62 @@ def features(descriptor: Descriptor, pixels: Pixels, batch: int = 64) -> whiteni
     parts = []
     for start in range(0, len(pixels), batch):
         part = torch.from_numpy(np.array(pixels[start : start + batch]))
-        with _autocast():
+        with autocast():
             parts.append(descriptor.features(part).float().numpy())
     return np.concatenate(parts)
 
 
 def _learn(
-    backbone: Backbone,
-    pixels: Pixels,
-    recipe: Recipe,
+    training: Training,
     budget: Budget,
-    seed: int,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
-) -> tuple[Backbone, int]:
-    """The loop itself; returns the query encoder's backbone and the number of steps."""
-    model = MoCo(
-        lambda: _copy_of(backbone),
-        backbone.width,
-        dim=recipe.dim,
-        K=recipe.K,
-        m=recipe.m,
-        T=recipe.T,
-        mlp=recipe.mlp,
-        symmetric=recipe.symmetric,
-        splits=recipe.splits,
-    ).to(memory_format=torch.channels_last)
-    model.train()
-    optimizer = torch.optim.SGD(
-        model.encoder_q.parameters(), lr=0.0, momentum=0.9, weight_decay=recipe.weight_decay
-    )
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.empty(0, dtype=torch.long)
-    step, ticked, ticked_at = 0, 0, time.monotonic()
-    while (progress := budget.progress(step)) < 1 and not stopped():
-        if len(order) < recipe.batch:
-            order = torch.randperm(len(pixels), generator=generator)
-        ids, order = order[: recipe.batch], order[recipe.batch :]
-        view_a, view_b = _two_views(pixels, ids, recipe, generator)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, progress)
-        model.m = momentum(recipe, progress)
-        with _autocast():
-            loss = model(view_a, view_b, ids)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        step += 1
+    save: Callable[[Training], None],
+) -> None:
+    """Step until the budget is spent or someone stops it."""
+    recipe, chance = training.recipe, math.log(training.recipe.K + 1)
+    saved_at = ticked_at = time.monotonic()
+    ticked = training.steps
+    while (progress := budget.progress(training.steps)) < 1 and not stopped():
+        loss = training.step(progress)
         now = time.monotonic()
         if now - ticked_at > 0.5:
-            rate = (step - ticked) * recipe.batch / (now - ticked_at)
-            chance = math.log(recipe.K + 1)
-            report(Progress("train", budget.progress(step), 1, loss.item(), chance, rate))
-            ticked, ticked_at = step, now
-    trained = model.encoder_q[0]
-    assert isinstance(trained, Backbone)
-    return trained, step
+            rate = (training.steps - ticked) * recipe.batch / (now - ticked_at)
+            report(Progress("train", progress, 1, loss.item(), chance, rate))
+            ticked, ticked_at = training.steps, now
+        if now - saved_at > checkpoint.SECONDS:
+            save(training)
+            saved_at = now
+    if stopped():
+        save(training)
 
 
-def _two_views(
-    pixels: Pixels, ids: Tensor, recipe: Recipe, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    photos = torch.from_numpy(pixels[ids.numpy()])
-    n, side = len(ids), photos.shape[1]
-    drawn = [draw(n, side, recipe.size, recipe.views, generator) for _ in range(2)]
-    return render(photos, drawn[0], recipe.size), render(photos, drawn[1], recipe.size)
+def _save(states: Path, run: dict[str, Any], training: Training, begun: float) -> None:
+    elapsed = time.monotonic() - begun
+    state = {**run, "training": training.state(), "steps": training.steps, "elapsed": elapsed}
+    checkpoint.save(states, state)
 
 
-def _decoded(found: Sequence[Found], side: int, report: Callable[[Progress], None]) -> PixelCache:
+def _past(states: Path, folder: Path) -> dict[str, Any]:
+    past = checkpoint.latest(states)
+    if past is None:
+        raise NotFound(f"no run of {folder.name} to resume", "begin one without --resume")
+    return past
+
+
+def _decoded(
+    found: Sequence[Found],
+    side: int,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> PixelCache:
     done = 0
 
     def advanced(photos: int) -> None:
         nonlocal done
         done += photos
+        if stopped():
+            raise KeyboardInterrupt  # Nothing is learned yet that could be kept.
         report(Progress("photos", done, len(found)))
 
     return pixel_cache(found, side, home() / "cache", advanced)
@@ -239,41 +246,8 @@ def _seconds_to_export(backbone: Backbone, recipe: Recipe, n: int) -> float:
     return (time.monotonic() - begun) * n / len(some) + 8.0
 
 
-def _copy_of(backbone: Backbone) -> Backbone:
-    copy = Backbone(backbone.architecture)
-    copy.load_state_dict(backbone.state_dict())
-    return copy
-
-
-def _autocast() -> torch.autocast:
-    """bf16 where the processor computes in it; elsewhere it would only round."""
-    return torch.autocast("cpu", torch.bfloat16, enabled=_has_bf16())
-
-
-def _has_bf16() -> bool:
-    return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-
-
 def _writable(folder: Path) -> None:
     """Find out now, and not after the training, that nothing can be written."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):
         raise StorageFailed(f"cannot write to {folder.parent}", "choose another --name or home")
-
-
-def _overridden(
-    recipe: Recipe, architecture: str | None, size: int | None, batch: int | None
-) -> Recipe:
-    if architecture:
-        recipe = replace(recipe, architecture=architecture)
-    if size:
-        grown = size / recipe.size
-        recipe = replace(
-            recipe,
-            size=size,
-            cache_side=round(recipe.cache_side * grown),
-            encode_side=round(recipe.encode_side * grown),
-        )
-    if batch:
-        recipe = replace(recipe, batch=batch, lr=recipe.lr * batch / recipe.batch)
-    return recipe

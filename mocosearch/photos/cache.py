@@ -20,9 +20,11 @@ LIMIT = 8 * 1024**3
 @dataclass(frozen=True)
 class PixelCache:
     """`pixels` uint8 (n, side, side, 3), memory-mapped; `paths` of the n photos, in order;
-    `refused`, a reason for each file that is named like a photo and cannot be read.
+    `refused`, a reason for each file that is named like a photo and cannot be read; `name`,
+    the same for the same files at the same side.
     """
 
+    name: str
     pixels: Pixels
     paths: list[str]
     refused: dict[str, str]
@@ -68,7 +70,7 @@ def pixel_cache(
     pixels = (
         np.memmap(whole, np.uint8, "r", shape=shape) if told["paths"] else np.empty(shape, "u1")
     )
-    return PixelCache(pixels, told["paths"], told["refused"])
+    return PixelCache(name, pixels, told["paths"], told["refused"])
 
 
 def _forget_oldest(folder: Path, keep: Path) -> None:

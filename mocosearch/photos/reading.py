@@ -1,5 +1,6 @@
 """Many files read at once, in processes that a bad file may kill or hang."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -97,9 +98,10 @@ class _Reader(threading.Thread):
 
     def close(self) -> None:
         self.closing = True
-        self.process.kill()
-        self.process.wait()
         self.room.release()
+        self.process.kill()
+        self.join()
+        self._end()
 
     def _outcome(self, found: Found) -> Outcome:
         stdin, stdout = self.process.stdin, self.process.stdout
@@ -111,7 +113,7 @@ class _Reader(threading.Thread):
             reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
             self.late, self.since = False, None
             if not self.closing:
-                self.process.wait()
+                self._end()
                 self.process = self._process()
                 self._greet()
             return reason
@@ -131,6 +133,14 @@ class _Reader(threading.Thread):
             # Ctrl-C is for the parent alone, which then ends its workers.
             start_new_session=True,
         )
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            # What a dead worker never read is still in the buffer, and goes with it.
+            with contextlib.suppress(OSError):
+                pipe.close()  # type: ignore[union-attr]
 
     def _greet(self) -> None:
         assert self.process.stdout

@@ -1,0 +1,146 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import lmdb
+import pytest
+
+from indexes import store as stores
+from indexes.store import DATABASES, Store
+from mocosearch.errors import Damaged, StorageFailed
+
+
+@pytest.fixture
+def store(tmp_path):
+    opened = Store(tmp_path / "index", writable=True)
+    yield opened
+    opened.close()
+
+
+def spoil(folder: Path, version: bytes) -> None:
+    with lmdb.open(str(folder), max_dbs=len(DATABASES)) as env:
+        meta = env.open_db(b"meta")
+        with env.begin(write=True) as txn:
+            txn.put(b"format", version, db=meta)
+
+
+def test_what_is_written_is_read(store):
+    store.write(lambda txn: txn.put("images", b"key", b"value"))
+    with store.read() as txn:
+        assert bytes(txn.get("images", b"key")) == b"value"
+        assert txn.get("images", b"other") is None
+        assert txn.get("paths", b"key") is None
+        assert txn.count("images") == 1
+        assert [(bytes(k), bytes(v)) for k, v in txn.items("images")] == [(b"key", b"value")]
+
+
+def test_deleting(store):
+    store.write(lambda txn: txn.put("images", b"key", b"value"))
+    assert store.write(lambda txn: txn.delete("images", b"key")) is True
+    assert store.write(lambda txn: txn.delete("images", b"key")) is False
+
+
+def test_items_come_in_the_order_of_their_keys(store):
+    for key in (b"b", b"a", b"c"):
+        store.write(lambda txn, key=key: txn.put("paths", key, b""))
+    with store.read() as txn:
+        assert [bytes(k) for k, _ in txn.items("paths")] == [b"a", b"b", b"c"]
+
+
+def test_a_failed_change_changes_nothing(store):
+    def change(txn):
+        txn.put("images", b"key", b"value")
+        raise RuntimeError("half way")
+
+    with pytest.raises(RuntimeError, match="half way"):
+        store.write(change)
+    with store.read() as txn:
+        assert txn.count("images") == 0
+
+
+def test_a_snapshot_stays_as_it_was(store):
+    before = store.begin_read()
+    store.write(lambda txn: txn.put("images", b"key", b"value"))
+    assert before.count("images") == 0
+    before.raw.abort()
+    with store.read() as txn:
+        assert txn.count("images") == 1
+
+
+def test_a_full_map_grows_and_the_change_runs_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "FIRST_MAP", 1 << 20)
+    store = Store(tmp_path / "index", writable=True)
+    runs = []
+
+    def change(txn):
+        runs.append(1)
+        txn.put("vectors", b"key", b"x" * (5 << 20))
+
+    store.write(change)
+    assert len(runs) > 1
+    with store.read() as txn:
+        assert len(txn.get("vectors", b"key")) == 5 << 20
+    store.close()
+
+
+def test_it_opens_again_for_reading(store, tmp_path):
+    store.write(lambda txn: txn.put("meta", b"key", b"value"))
+    store.close()
+    again = Store(tmp_path / "index", writable=False)
+    with again.read() as txn:
+        assert bytes(txn.get("meta", b"key")) == b"value"
+    again.close()
+
+
+def test_a_reader_writes_nothing(store, tmp_path):
+    store.close()
+    reader = Store(tmp_path / "index", writable=False)
+    with pytest.raises(StorageFailed):
+        reader.write(lambda txn: txn.put("meta", b"key", b"value"))
+    reader.close()
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("version", [b"0", b"2", b"\xff"])
+def test_another_format_is_refused_each_time(store, tmp_path, writable, version):
+    store.close()
+    spoil(tmp_path / "index", version)
+    for _ in range(2):
+        with pytest.raises(Damaged, match="format"):
+            Store(tmp_path / "index", writable=writable)
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_rubbish_is_damage(tmp_path, writable):
+    (tmp_path / "index").mkdir()
+    (tmp_path / "index" / "data.mdb").write_bytes(os.urandom(64 << 10))
+    with pytest.raises(Damaged):
+        Store(tmp_path / "index", writable=writable)
+
+
+def test_a_place_that_cannot_be_made(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed):
+        Store(tmp_path / "file" / "index", writable=True)
+
+
+FILL = """
+import sys
+from pathlib import Path
+from indexes.store import Store
+store = Store(Path(sys.argv[1]), writable=True)
+store.write(lambda txn: txn.put("vectors", b"key", b"x" * (5 << 20)))
+store.close()
+"""
+
+
+def test_a_reader_goes_on_when_another_program_grows_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "FIRST_MAP", 1 << 20)
+    Store(tmp_path / "index", writable=True).close()
+    reader = Store(tmp_path / "index", writable=False)
+    run = [sys.executable, "-c", FILL, str(tmp_path / "index")]
+    subprocess.run(run, check=True, cwd=Path(__file__).parents[2])
+    with reader.read() as txn:
+        assert len(txn.get("vectors", b"key")) == 5 << 20
+    reader.close()

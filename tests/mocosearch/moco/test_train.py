@@ -1,0 +1,211 @@
+import time
+
+import numpy as np
+import pytest
+
+from mocosearch import Encoder, train
+from mocosearch.encoder import Card
+from mocosearch.errors import NoPhotos, NotFound, Unsuitable
+from mocosearch.moco import train as training
+from mocosearch.moco.recipes import SMALL, fitted
+
+TINY = {"architecture": "resnet10", "size": 32}
+
+
+@pytest.fixture
+def no_export(monkeypatch) -> list[tuple[object, ...]]:
+    """Records what would become an encoder, and saves the seconds of writing it."""
+    written: list[tuple[object, ...]] = []
+
+    def write(backbone, sample, card, folder):
+        written.append((backbone, np.array(sample), card, folder))
+        return card
+
+    monkeypatch.setattr(training, "write_encoder", write)
+    return written
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, fill):
+    """One pass over 40 pictures, a broken one and a text file among them."""
+    base = tmp_path_factory.mktemp("train")
+    files = fill(base / "photos", range(40))
+    (base / "photos" / "broken.jpg").write_bytes(files[0].read_bytes()[:200])
+    (base / "photos" / "notes.txt").write_text("no picture")
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (base / "photos").iterdir()}
+    said: list[training.Progress] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+        result = train(
+            [base / "photos"], base / "enc", **TINY, batch=16, epochs=1, report=said.append
+        )
+    return base, result, said, before
+
+
+def test_a_run_ends_with_an_encoder(trained):
+    base, result, _, _ = trained
+    encoder = Encoder.open(base / "enc")
+    assert result.folder == base / "enc"
+    assert encoder.card == Card.from_json(result.card.to_json())
+    assert encoder.encode(np.zeros((2, encoder.side, encoder.side, 3), np.uint8)).shape == (2, 256)
+
+
+def test_the_card_counts_rightly(trained):
+    card = trained[1].card
+    assert card.photos == 40
+    assert card.epochs == 1
+    assert card.architecture == "resnet10"
+    assert (card.side, card.dimension) == (80, 256)
+    assert card.recipe["name"] == "small"
+    assert card.recipe["batch"] == 16
+    assert card.recipe["K"] == 20
+    assert card.seconds > 0
+
+
+def test_a_broken_photo_is_refused_and_a_text_is_none(trained):
+    base, result, _, _ = trained
+    assert list(result.refused) == [str(base / "photos" / "broken.jpg")]
+    assert not result.interrupted
+    assert "42 photos" in result.reason
+
+
+def test_photos_are_read_only(trained):
+    base, _, _, before = trained
+    after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (base / "photos").iterdir()}
+    assert after == before
+
+
+def test_progress_goes_through_the_stages(trained):
+    said = trained[2]
+    stages = [p.stage for p in said]
+    assert stages == sorted(stages, key=["photos", "train", "encoder"].index)
+    assert max(p.done for p in said if p.stage == "photos") == 42
+    assert all(0 <= p.done <= p.total for p in said)
+
+
+def test_training_changes_the_network_and_zero_epochs_does_not(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    for epochs in (0, 0, 2):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=epochs)
+    one, same, learned = (w[0].state_dict()["net.conv1.weight"] for w in no_export)
+    assert (one == same).all()
+    assert (one != learned).any()
+
+
+def test_same_seed_same_network_other_seed_another(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(12))
+    for seed in (1, 1, 2):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=2, seed=seed)
+    one, same, other = (w[0].state_dict() for w in no_export)
+    assert all((one[name] == same[name]).all() for name in one)
+    assert (one["net.conv1.weight"] != other["net.conv1.weight"]).any()
+
+
+def test_same_seed_same_fingerprint(fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    prints = {
+        train([tmp_path / "photos"], tmp_path / f"enc{i}", **TINY, epochs=1).card.fingerprint
+        for i in range(2)
+    }
+    assert len(prints) == 1
+
+
+def test_stopping_keeps_what_is_learned(fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    decoded, asked = [], []
+
+    def report(progress: training.Progress) -> None:
+        if progress.done == 8:
+            decoded.append(True)
+
+    def stopped() -> bool:
+        asked.extend(decoded[:1])
+        return len(asked) > 3
+
+    result = train(
+        [tmp_path / "photos"],
+        tmp_path / "enc",
+        **TINY,
+        epochs=500,
+        report=report,
+        stopped=stopped,
+    )
+    assert result.interrupted
+    assert result.card.epochs == 3
+    encoder = Encoder.open(tmp_path / "enc")
+    assert np.isfinite(encoder.encode(np.zeros((1, 80, 80, 3), np.uint8))).all()
+
+
+def test_stopping_before_anything_is_learned_writes_nothing(fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    with pytest.raises(KeyboardInterrupt):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, stopped=lambda: True)
+    assert not (tmp_path / "enc").exists()
+
+
+def test_a_run_by_the_clock_stops(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    begun = time.monotonic()
+    result = train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=10)
+    assert time.monotonic() - begun < 60
+    assert not result.interrupted
+
+
+def test_too_little_time_still_makes_an_encoder(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=0.001)
+    assert no_export[0][2].epochs == 0
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 9])
+def test_few_photos_are_enough(no_export, fill, tmp_path, n):
+    fill(tmp_path / "photos", range(n))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=2)
+    assert no_export[0][2].photos == n
+
+
+@pytest.mark.parametrize("name", ["v1", "v2"])
+def test_the_papers_recipes_run_on_few_photos(no_export, fill, tmp_path, name):
+    fill(tmp_path / "photos", range(7))
+    train([tmp_path / "photos"], tmp_path / "enc", recipe=name, **TINY, epochs=1)
+    assert no_export[0][2].recipe["name"] == name
+
+
+def test_a_recipe_of_ones_own(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    result = train([tmp_path / "photos"], tmp_path / "enc", recipe=SMALL, **TINY, epochs=1)
+    assert result.reason == "given"
+    assert no_export[0][2].recipe["K"] == fitted(SMALL, 4).K
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_photos(fill, tmp_path, n):
+    fill(tmp_path / "photos", range(n))
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (tmp_path / "photos" / "notes.txt").write_text("words")
+    with pytest.raises(NoPhotos, match=f"{n} readable photos"):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY)
+    assert not (tmp_path / "enc").exists()
+
+
+def test_files_that_are_no_photos_do_not_crowd_out_the_whitening(
+    no_export, fill, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "WHITENED_ON", 6)
+    fill(tmp_path / "photos", range(6))
+    for i in range(60):
+        (tmp_path / "photos" / f"{i}.txt").write_text(str(i))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0)
+    assert no_export[0][1].shape == (6, 80, 80, 3)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(NotFound):
+        train([tmp_path / "nowhere"], tmp_path / "enc")
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "v9"}, {"architecture": "vgg"}])
+def test_unknown_names(fill, tmp_path, wrong):
+    fill(tmp_path / "photos", range(2))
+    with pytest.raises(Unsuitable):
+        train([tmp_path / "photos"], tmp_path / "enc", **wrong)

@@ -1,0 +1,151 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mocosearch.photos import Outcome, cache, decode, scan
+from mocosearch.photos.cache import pixel_cache
+from mocosearch.photos.scan import Found
+from mocosearch.photos.worker import outcome_of
+
+SIDE = 12
+
+
+def listed(folder: Path) -> list[Found]:
+    return list(scan([str(folder)]))
+
+
+@pytest.fixture(autouse=True)
+def read(monkeypatch) -> list[str]:
+    """The paths that were decoded, in this process for speed."""
+    seen: list[str] = []
+
+    def here(photos, side):
+        for photo in photos:
+            seen.append(photo.path)
+            outcome: Outcome = outcome_of(photo.path, side)
+            yield photo, outcome
+
+    monkeypatch.setattr(cache, "outcomes", here)
+    return seen
+
+
+def test_pixels_are_those_of_the_photos(fill, tmp_path):
+    files = fill(tmp_path / "photos", range(5))
+    found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "cache")
+    assert found.paths == [str(f) for f in files]
+    assert found.pixels.shape == (5, SIDE, SIDE, 3)
+    for file, pixels in zip(files, found.pixels, strict=True):
+        assert np.array_equal(pixels, decode(file.read_bytes(), SIDE).pixels)
+
+
+def test_the_same_list_is_decoded_once(fill, tmp_path, read):
+    fill(tmp_path / "photos", range(4))
+    one, same = (pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c") for _ in range(2))
+    assert len(read) == 4
+    assert one.paths == same.paths
+    assert np.array_equal(one.pixels, same.pixels)
+
+
+def test_a_changed_file_is_decoded_again(fill, tmp_path, read, picture):
+    files = fill(tmp_path / "photos", range(2))
+    before = np.array(pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels)
+    picture(99).save(files[0])
+    after = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels
+    assert len(read) == 4
+    assert not np.array_equal(before[0], after[0])
+    assert np.array_equal(before[1], after[1])
+
+
+def test_a_touched_file_and_another_side_are_other_lists(fill, tmp_path, read):
+    files = fill(tmp_path / "photos", [1])
+    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    os.utime(files[0], ns=(1, 1))
+    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    pixel_cache(listed(tmp_path / "photos"), SIDE + 1, tmp_path / "c")
+    assert len(read) == 3
+
+
+def test_refused_files_are_told_each_time(fill, tmp_path):
+    files = fill(tmp_path / "photos", range(3))
+    files[1].write_bytes(b"\xff\xd8\xff broken")
+    (tmp_path / "photos" / "notes.txt").write_text("words, no picture")
+    for _ in range(2):
+        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert found.paths == [str(files[0]), str(files[2])]
+        assert list(found.refused) == [str(files[1])]
+        assert len(found.pixels) == 2
+
+
+def test_every_file_is_told(fill, tmp_path):
+    fill(tmp_path / "photos", range(3))
+    told: list[int] = []
+    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c", told.append)
+    assert sum(told) == 3
+
+
+@pytest.mark.parametrize("words", [0, 2])
+def test_no_photos_at_all(tmp_path, words):
+    (tmp_path / "photos").mkdir()
+    for i in range(words):
+        (tmp_path / "photos" / f"{i}.txt").write_text("words, no picture")
+    for _ in range(2):
+        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert found.pixels.shape == (0, SIDE, SIDE, 3)
+        assert found.paths == []
+
+
+def test_names_in_broken_encodings(fill, tmp_path):
+    (file,) = fill(tmp_path / "photos", [1])
+    os.rename(file, os.fsencode(tmp_path / "photos") + b"/caf\xe9.jpg")
+    for _ in range(2):
+        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert os.fsencode(found.paths[0]).endswith(b"caf\xe9.jpg")
+
+
+def test_a_failed_run_leaves_nothing_half(fill, tmp_path, monkeypatch):
+    fill(tmp_path / "photos", range(3))
+
+    def failing(photos, side):
+        yield photos[0], outcome_of(photos[0].path, side)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "outcomes", failing)
+        with pytest.raises(KeyboardInterrupt):
+            pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    assert list((tmp_path / "c").iterdir()) == []
+    assert len(pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels) == 3
+
+
+def test_the_oldest_go_first(fill, tmp_path, monkeypatch, read):
+    one = SIDE * SIDE * 3
+    monkeypatch.setattr(cache, "LIMIT", 2 * one)
+    photos = []
+    for i in range(3):
+        fill(tmp_path / f"p{i}", [i])
+        photos.append(listed(tmp_path / f"p{i}"))
+    stamp = 1_000_000_000
+    for i in (0, 1):
+        before = set((tmp_path / "c").glob("*.u8"))
+        pixel_cache(photos[i], SIDE, tmp_path / "c")
+        (new,) = set((tmp_path / "c").glob("*.u8")) - before
+        os.utime(new, (stamp + i, stamp + i))
+    pixel_cache(photos[2], SIDE, tmp_path / "c")
+    assert len(list((tmp_path / "c").glob("*.u8"))) == 2
+    assert len(list((tmp_path / "c").glob("*.json"))) == 2
+    read.clear()
+    pixel_cache(photos[1], SIDE, tmp_path / "c")
+    pixel_cache(photos[2], SIDE, tmp_path / "c")
+    assert read == []
+    pixel_cache(photos[0], SIDE, tmp_path / "c")
+    assert read == [photos[0][0].path]
+
+
+def test_one_cache_over_the_limit_is_kept_for_its_run(fill, tmp_path, monkeypatch):
+    fill(tmp_path / "photos", range(3))
+    monkeypatch.setattr(cache, "LIMIT", 10)
+    found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    assert found.pixels.shape[0] == 3
+    assert np.asarray(found.pixels).any()

@@ -1,0 +1,273 @@
+import contextlib
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from mocosearch.errors import Unreadable
+from mocosearch.photos.decode import MAX_PIXELS, decode, digest_of, read, upright
+
+SIDE = 24
+STORED = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+"""How a camera stores an upright picture under each orientation."""
+
+
+def saved(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def oriented(turn: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = turn
+    return exif
+
+
+def plain_square(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a.astype(float) - b.astype(float)).mean())
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that says how large it is and holds nothing."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        )
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("turn", STORED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_every_orientation_comes_upright(picture, turn, kind):
+    scene = picture(1, 96, 64)
+    stored = scene if STORED[turn] is None else scene.transpose(STORED[turn])
+    options = {"quality": 95} if kind == "JPEG" else {}
+    data = saved(stored, kind, exif=oriented(turn), **options)
+    found = decode(data, SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 4
+    assert (found.facts.width, found.facts.height) == (96, 64)
+    assert upright(data, 48).size == (48, 32)
+
+
+@pytest.mark.parametrize("turn", [0, 9, 77, 65535])
+def test_an_orientation_of_nonsense_is_ignored(picture, turn):
+    scene = picture(1, 96, 64)
+    found = decode(saved(scene, exif=oriented(turn)), SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 2
+
+
+def test_pixels_are_a_square_of_bytes(picture):
+    found = decode(saved(picture(2)), SIDE)
+    assert found.pixels.shape == (SIDE, SIDE, 3)
+    assert found.pixels.dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "CMYK", "LA", "YCbCr", "I"])
+def test_every_mode_of_tiff_looks_as_it_should(picture, mode):
+    scene = picture(3)
+    image = scene.convert(mode)
+    grey = mode in ("L", "1", "LA", "I")
+    wanted = plain_square(scene.convert("L") if grey else scene)
+    found = decode(saved(image, "TIFF"), SIDE)
+    assert distance(found.pixels, wanted) < (25 if mode in ("1", "P") else 4)
+
+
+def test_floats_are_stretched_between_their_ends():
+    ramp = np.linspace(-3, 5, 64, dtype=np.float32)[None].repeat(64, 0)
+    found = decode(saved(Image.fromarray(ramp), "TIFF"), 64).pixels[0, :, 0]
+    assert np.abs(found - np.linspace(0, 255, 64)).max() <= 1
+
+
+def test_cmyk_jpeg(picture):
+    scene = picture(4)
+    found = decode(saved(scene.convert("CMYK"), "JPEG", quality=95), SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 6
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_sixteen_bits_are_scaled_and_not_clipped(kind):
+    ramp = np.linspace(0, 65535, 64).astype(np.uint16)[None].repeat(64, 0)
+    found = decode(saved(Image.fromarray(ramp), kind), SIDE)
+    wanted = np.asarray(
+        Image.fromarray((ramp // 257).astype(np.uint8)).resize(
+            (SIDE, SIDE), Image.Resampling.BILINEAR
+        )
+    )
+    assert np.abs(found.pixels[..., 0].astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_transparency_lies_over_white(mode):
+    image = Image.new(mode, (40, 40), (0,) * len(mode))
+    image.paste((90,) * (len(mode) - 1) + (255,), (0, 0, 20, 40))
+    found = decode(saved(image), 40).pixels
+    assert (found[:, 25:] == 255).all()
+    assert (found[:, :15] == 90).all()
+
+
+def test_a_transparent_colour_of_a_palette_lies_over_white():
+    image = Image.new("P", (40, 40), 0)
+    image.putpalette([0, 0, 0, 200, 10, 10])
+    image.paste(1, (0, 0, 20, 40))
+    for kind in ("PNG", "GIF"):
+        found = decode(saved(image, kind, transparency=0), 40).pixels
+        assert (found[:, 25:] == 255).all()
+        assert (found[:, :15] == (200, 10, 10)).all()
+
+
+def test_half_transparency_is_half_white():
+    found = decode(saved(Image.new("RGBA", (8, 8), (0, 0, 0, 128))), 8).pixels
+    assert np.abs(found.astype(int) - 127).max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF"])
+def test_formats(picture, kind):
+    scene = picture(5)
+    found = decode(saved(scene, kind), SIDE)
+    assert found.facts.format == kind
+    assert (found.facts.width, found.facts.height) == scene.size
+    assert distance(found.pixels, plain_square(scene)) < 12
+
+
+def test_heic(picture):
+    heif = pytest.importorskip("pillow_heif")
+    out = io.BytesIO()
+    heif.from_pillow(picture(5)).save(out, quality=90)
+    found = decode(out.getvalue(), SIDE)
+    assert distance(found.pixels, plain_square(picture(5))) < 8
+
+
+def test_a_large_jpeg_decoded_small_is_the_same_picture(picture):
+    scene = picture(6, 1600, 1200)
+    found = decode(saved(scene, "JPEG", quality=92), SIDE)
+    assert (found.facts.width, found.facts.height) == (1600, 1200)
+    assert distance(found.pixels, plain_square(scene)) < 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90))
+def test_any_size_becomes_the_square(width, height):
+    image = Image.new("RGB", (width, height), (10, 200, 30))
+    found = decode(saved(image), SIDE)
+    assert (found.pixels == (10, 200, 30)).all()
+    assert (found.facts.width, found.facts.height) == (width, height)
+
+
+def test_time_of_capture(picture):
+    exif = Image.Exif()
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2019:07:31 23:59:58"}
+    assert decode(saved(picture(1), exif=exif), SIDE).facts.taken == "2019-07-31T23:59:58"
+
+
+@pytest.mark.parametrize(
+    "text", ["0000:00:00 00:00:00", "1066:01:01 00:00:00", "9999:01:01 00:00:00", "yesterday", ""]
+)
+def test_a_time_of_nonsense_is_none(picture, text):
+    exif = Image.Exif()
+    exif[ExifTags.Base.DateTime] = text
+    assert decode(saved(picture(1), exif=exif), SIDE).facts.taken is None
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
+@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
+def test_a_truncated_file_is_refused_with_a_reason(picture, kind, share):
+    data = saved(picture(7), kind)
+    with pytest.raises(Unreadable) as caught:
+        decode(data[: int(len(data) * share)], SIDE)
+    assert caught.value.what
+    assert "\n" not in caught.value.what
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**30))
+def test_a_spoilt_file_decodes_or_is_refused(seed):
+    rng = np.random.default_rng(seed)
+    kind = ("JPEG", "PNG", "GIF", "BMP", "TIFF")[seed % 5]
+    image = Image.fromarray(rng.integers(0, 256, (20, 20, 3), dtype=np.uint8))
+    data = bytearray(saved(image, kind))
+    for at in rng.integers(0, len(data), 8):
+        data[at] = int(rng.integers(0, 256))
+    with contextlib.suppress(Unreadable):
+        assert decode(bytes(data), SIDE).pixels.shape == (SIDE, SIDE, 3)
+
+
+def test_a_bomb_is_refused_from_its_header():
+    with pytest.raises(Unreadable, match=r"30000.*30000|limit"):
+        decode(png_header(30_000, 30_000), SIDE)
+
+
+def test_the_limit_is_ours_and_not_pillows():
+    """15,000 x 15,000 is under MAX_PIXELS, so that the size is no reason."""
+    assert MAX_PIXELS > 15_000**2
+    with pytest.raises(Unreadable) as caught:
+        decode(png_header(15_000, 15_000), SIDE)
+    assert "limit" not in caught.value.what
+
+
+def test_words_are_no_picture_in_any_format():
+    with pytest.raises(Unreadable, match="not a picture"):
+        decode(b"just words, and some more of them", SIDE)
+
+
+def test_read_tells_by_content(picture, tmp_path):
+    (tmp_path / "photo.dat").write_bytes(saved(picture(1), "JPEG"))
+    (tmp_path / "gif.jpg").write_bytes(saved(picture(1), "GIF"))
+    for name in ("photo.dat", "gif.jpg"):
+        data = read(str(tmp_path / name))
+        assert data == (tmp_path / name).read_bytes()
+        decode(data, SIDE)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "noname"])
+def test_read_passes_over_what_is_no_picture(tmp_path, name):
+    (tmp_path / name).write_bytes(b"some words that are no picture at all")
+    assert read(str(tmp_path / name)) is None
+
+
+def test_words_named_like_a_photo_are_a_bad_photo(tmp_path):
+    (tmp_path / "a.jpg").write_text("words")
+    assert read(str(tmp_path / "a.jpg")) == b"words"
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.heic"])
+def test_an_empty_file_is_refused(tmp_path, name):
+    (tmp_path / name).touch()
+    with pytest.raises(Unreadable, match="empty"):
+        read(str(tmp_path / name))
+
+
+def test_a_file_that_is_gone_is_refused(tmp_path):
+    with pytest.raises(Unreadable, match="No such file"):
+        read(str(tmp_path / "a.jpg"))
+
+
+def test_upright_keeps_proportions_and_does_not_enlarge(picture):
+    assert upright(saved(picture(1, 90, 30)), 45).size == (45, 15)
+    assert upright(saved(picture(1, 20, 10)), 45).size == (20, 10)
+
+
+def test_digest_is_of_the_content():
+    assert digest_of(b"a") == digest_of(b"a") != digest_of(b"b")
+    assert len(digest_of(b"")) == 16

@@ -1,0 +1,122 @@
+import os
+
+import pytest
+
+from mocosearch.errors import NotFound
+from mocosearch.photos.scan import Found, inside, roots_of, scan
+
+
+def names_below(*roots) -> list[str]:
+    return [os.path.relpath(f.path, roots[0]) for f in scan([str(r) for r in roots])]
+
+
+def put(*files) -> None:
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"12345")
+
+
+def test_every_file_in_a_stable_order(tmp_path):
+    put(tmp_path / "b.jpg", tmp_path / "a.jpg", tmp_path / "z" / "c.txt", tmp_path / "d" / "e.png")
+    assert names_below(tmp_path) == ["a.jpg", "b.jpg", "d/e.png", "z/c.txt"]
+
+
+def test_size_and_time(tmp_path):
+    put(tmp_path / "a.jpg")
+    os.utime(tmp_path / "a.jpg", ns=(5, 123_456_789_987_654_321))
+    mtime = (tmp_path / "a.jpg").stat().st_mtime_ns
+    assert list(scan([str(tmp_path)])) == [Found(str(tmp_path / "a.jpg"), 5, mtime)]
+
+
+def test_hidden_and_system_folders_are_left_out(tmp_path):
+    put(tmp_path / "seen" / "a.jpg", tmp_path / ".hidden" / "b.jpg", tmp_path / ".c.jpg")
+    for folder in ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
+        put(tmp_path / folder / "d.jpg")
+    assert names_below(tmp_path) == ["seen/a.jpg"]
+
+
+def test_a_hidden_folder_that_is_named_is_meant(tmp_path):
+    put(tmp_path / ".photos" / "a.jpg")
+    assert names_below(tmp_path / ".photos") == ["a.jpg"]
+
+
+def test_loops_of_links_end(tmp_path):
+    put(tmp_path / "one" / "a.jpg")
+    (tmp_path / "one" / "up").symlink_to(tmp_path)
+    (tmp_path / "one" / "self").symlink_to(tmp_path / "one" / "self")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    assert len(names_below(tmp_path)) == 1
+
+
+def test_each_real_folder_once(tmp_path):
+    put(tmp_path / "real" / "a.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert [os.path.basename(n) for n in names_below(tmp_path)] == ["a.jpg"]
+    assert len(names_below(tmp_path / "real", tmp_path / "link")) == 1
+
+
+def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
+    put(tmp_path / "disk" / "a.jpg")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "link").symlink_to(tmp_path / "disk")
+    assert names_below(tmp_path / "photos") == ["link/a.jpg"]
+
+
+def test_broken_links_and_pipes_are_passed_over(tmp_path):
+    put(tmp_path / "a.jpg")
+    (tmp_path / "broken.jpg").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    assert names_below(tmp_path) == ["a.jpg"]
+    assert list(scan([str(tmp_path / "pipe.jpg")])) == []
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write(b"1")
+    (found,) = scan([str(tmp_path)])
+    assert os.fsencode(found.path) == name
+
+
+def test_a_file_can_be_a_root(tmp_path):
+    put(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert [f.path for f in scan([str(tmp_path / "b.jpg")])] == [str(tmp_path / "b.jpg")]
+
+
+def test_a_root_that_went_away_is_passed_over(tmp_path):
+    put(tmp_path / "here" / "a.jpg")
+    roots = [str(tmp_path / "gone"), str(tmp_path / "here")]
+    assert len(list(scan(roots))) == 1
+
+
+def test_roots_inside_roots_count_once(tmp_path):
+    put(tmp_path / "a" / "b" / "c.jpg", tmp_path / "ab" / "d.jpg")
+    roots = roots_of([tmp_path / "a" / "b", tmp_path / "a", tmp_path / "ab", tmp_path / "a"])
+    assert roots == [str(tmp_path / "a"), str(tmp_path / "ab")]
+    assert len(list(scan(roots))) == 2
+
+
+def test_roots_are_absolute(tmp_path, monkeypatch):
+    put(tmp_path / "here" / "a.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert roots_of(["here", "./here/", "~/here"]) == [str(tmp_path / "here")]
+
+
+def test_missing_root(tmp_path):
+    with pytest.raises(NotFound, match="nowhere"):
+        roots_of([tmp_path, tmp_path / "nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "wanted"),
+    [
+        ("/a/b", "/a", True),
+        ("/a", "/a", True),
+        ("/ab", "/a", False),
+        ("/a/b", "/", True),
+        ("/a", "/a/b", False),
+    ],
+)
+def test_inside(path, root, wanted):
+    assert inside(path, root) is wanted
