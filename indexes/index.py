@@ -44,7 +44,7 @@ class Index:
         """For asking. Raises NotFound, Damaged, StorageFailed."""
         folder = _folder(name)
         if not (folder / "data.mdb").is_file():
-            raise missing("indexes", os.fspath(name))
+            raise missing("indexes", folder)
         return cls(Store(folder, writable=False))
 
     @classmethod

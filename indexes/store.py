@@ -114,12 +114,20 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Txn]:
         """A consistent snapshot; views into it end with it."""
-        with self.env.begin(buffers=True) as txn:
+        with self._begin() as txn:
             yield Txn(txn, self.databases)
 
     def begin_read(self) -> Txn:
         """A snapshot that stays open until `txn.raw.abort()`."""
-        return Txn(self.env.begin(buffers=True), self.databases)
+        return Txn(self._begin(), self.databases)
+
+    def _begin(self, write: bool = False) -> lmdb.Transaction:
+        try:
+            return self.env.begin(write=write, buffers=True)
+        except lmdb.MapResizedError:
+            # Another program made the file grow past the map of this one.
+            self.env.set_mapsize(0)
+            return self.env.begin(write=write, buffers=True)
 
     def write(self, change: Callable[[Txn], T]) -> T:
         """Run `change` in one transaction: all of it is visible afterwards, or nothing.
@@ -130,7 +138,7 @@ class Store:
         with reported(self.folder):
             while True:
                 try:
-                    with self.env.begin(write=True, buffers=True) as txn:
+                    with self._begin(write=True) as txn:
                         return change(Txn(txn, self.databases))
                 except lmdb.MapFullError:
                     self.env.set_mapsize(self.env.info()["map_size"] * 2)

@@ -15,6 +15,7 @@ from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
+from mocosearch.errors import Damaged
 from mocosearch.photos import Content, Facts, Found, Picture, outcomes, scan
 from mocosearch.photos.scan import inside, roots_of
 
@@ -52,6 +53,26 @@ class Progress:
 
 
 @dataclass
+class _Seen:
+    """What a walk through the folders met."""
+
+    keys: set[bytes] = field(default_factory=set)
+    """Of every file's path."""
+    roots: set[str] = field(default_factory=set)
+    """Those with any file below them; the others look like disks that are not mounted."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that could not be looked into."""
+
+    def misses(self, key: bytes, path: str) -> bool:
+        """Whether the file is gone, as far as could be seen."""
+        return (
+            key not in self.keys
+            and any(inside(path, root) for root in self.roots)
+            and not any(inside(path, folder) for folder in self.unreadable)
+        )
+
+
+@dataclass
 class _Batch:
     """What one transaction makes visible."""
 
@@ -81,26 +102,29 @@ def sync(
     begun = time.monotonic()
     counts = Counts()
     roots = roots_of(folders)
-    index.store.write(lambda txn: _add_roots(txn, roots))
     seen, work = _compare(index.store, roots, counts)
-    _embed(index.store, index.encoder, work, counts, report, stopped)
+    encoder = index.encoder
+    # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
+    index.refresh()
+    index.store.write(lambda txn: _add_roots(txn, seen.roots))
+    _embed(index.store, encoder, work, counts, report, stopped)
     counts.interrupted = stopped()
-    if not counts.interrupted:
-        counts.deleted = index.store.write(lambda txn: _forget_unseen(txn, roots, seen))
-    index.store.write(segments.merge)
+    whole = None if counts.interrupted else seen
+    counts.deleted = index.store.write(lambda txn: _tidy(txn, whole))
     index.refresh()
     counts.seconds = time.monotonic() - begun
     return counts
 
 
-def _compare(store: Store, roots: list[str], counts: Counts) -> tuple[set[bytes], list[Found]]:
-    """The keys of all paths found, and the files that are not as they were last read."""
-    seen: set[bytes] = set()
+def _compare(store: Store, roots: list[str], counts: Counts) -> tuple[_Seen, list[Found]]:
+    """What there is, and the files that are not as they were last read."""
+    seen = _Seen()
     work: list[Found] = []
     with store.read() as txn:
-        for found in scan(roots):
+        for found in scan(roots, seen.unreadable.append):
             key = path_key(found.path)
-            seen.add(key)
+            seen.keys.add(key)
+            seen.roots |= {r for r in roots if r not in seen.roots and inside(found.path, r)}
             entry = txn.get("paths", key)
             if entry is not None:
                 kept = PathEntry.from_bytes(entry)
@@ -178,6 +202,8 @@ def _embed(
 def _commit(txn: Txn, batch: _Batch) -> None:
     """Write a batch. Contents are looked up again here, where no other writer can be, so that
     two copies in one batch, or two programs at work, end as one photo with two paths.
+
+    Every path gets its new photo before any loses its old one: names may have changed hands.
     """
     next_id = int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
     ids: list[int] = []
@@ -191,80 +217,96 @@ def _commit(txn: Txn, batch: _Batch) -> None:
             ids.append(next_id)
             rows.append(key)
             next_id += 1
-        _point(txn, found, digest)
-    for found, digest in batch.known:
-        _point(txn, found, digest)
-    for found, reason in batch.refused:
-        _forget(txn, path_key(found.path))
-        refusal = Refusal(found.size, found.mtime, reason, found.path)
-        txn.put("refused", path_key(found.path), refusal.to_bytes())
     if ids:
         segments.append(txn, ids, np.stack(rows))
     txn.put("meta", b"next_id", next_id.to_bytes(8, "big"))
 
+    before = [_attach(txn, found, digest) for found, digest, _ in batch.new]
+    before += [_attach(txn, found, digest) for found, digest in batch.known]
+    for entry in before:
+        if entry is not None:
+            _detach(txn, entry)
+    for found, reason in batch.refused:
+        _forget(txn, path_key(found.path))
+        refusal = Refusal(found.size, found.mtime, reason, found.path)
+        txn.put("refused", path_key(found.path), refusal.to_bytes())
 
-def _point(txn: Txn, found: Found, digest: bytes) -> None:
-    """Let a path stand for the photo with this content, and for no other any more."""
-    key = path_key(found.path)
-    stored = txn.get("digests", digest)
-    if stored is None:
-        # Its last other path went away since it was read: it is new again in the next run.
-        return
-    id = id_of(stored)
-    before = txn.get("paths", key)
-    if before is None or PathEntry.from_bytes(before).id != id:
-        _forget(txn, key)
-        record = _record(txn, id)
-        record = replace(record, paths=[*record.paths, found.path])
-        txn.put("images", id_key(id), record.to_bytes())
+
+def _attach(txn: Txn, found: Found, digest: bytes) -> PathEntry | None:
+    """Let a path stand for the photo with this content; returns what it stood for before."""
+    key, id = path_key(found.path), id_of(_present(txn.get("digests", digest)))
+    stored = txn.get("paths", key)
+    before = None if stored is None else PathEntry.from_bytes(stored)
     txn.put("paths", key, PathEntry(id, found.size, found.mtime, found.path).to_bytes())
     txn.delete("refused", key)
+    if before is not None and before.id == id:
+        return None
+    record = _record(txn, id)
+    record = replace(record, paths=[*record.paths, found.path])
+    txn.put("images", id_key(id), record.to_bytes())
+    txn.delete("deleted", id_key(id))
+    return before
+
+
+def _detach(txn: Txn, entry: PathEntry) -> bool:
+    """Take a path from its photo; whether it was the last one, and the photo is masked.
+
+    The photo itself stays until the run ends, for its content may turn up elsewhere.
+    """
+    record = _record(txn, entry.id)
+    record = replace(record, paths=[path for path in record.paths if path != entry.path])
+    txn.put("images", id_key(entry.id), record.to_bytes())
+    if not record.paths:
+        txn.put("deleted", id_key(entry.id), b"")
+    return not record.paths
 
 
 def _forget(txn: Txn, key: bytes) -> bool:
-    """Take a path out; a photo without any path goes with it. Whether a photo went."""
+    """Take a path out, with its photo or refusal; whether a photo lost its last path."""
     txn.delete("refused", key)
     stored = txn.get("paths", key)
     if stored is None:
         return False
     entry = PathEntry.from_bytes(stored)
     txn.delete("paths", key)
-    record = _record(txn, entry.id)
-    paths = [path for path in record.paths if path != entry.path]
-    if paths:
-        txn.put("images", id_key(entry.id), replace(record, paths=paths).to_bytes())
-        return False
-    txn.delete("images", id_key(entry.id))
-    txn.delete("vectors", id_key(entry.id))
-    txn.delete("digests", bytes.fromhex(record.digest))
-    txn.put("deleted", id_key(entry.id), b"")
-    return True
+    return _detach(txn, entry)
 
 
-def _forget_unseen(txn: Txn, roots: list[str], seen: set[bytes]) -> int:
-    """Take out the paths below the roots that are not there any more.
-
-    A root with no file at all looks like a disk that is not mounted and loses nothing.
+def _tidy(txn: Txn, seen: _Seen | None) -> int:
+    """End a run: take out the paths that are gone, where all was seen, then the photos without
+    a path, and merge segments. Returns how many photos went with their paths.
     """
-    if not seen:
-        return 0
     gone = []
-    for database, entry in (("paths", PathEntry), ("refused", Refusal)):
-        for key, value in txn.items(database):
-            if bytes(key) not in seen:
-                path = entry.from_bytes(value).path
-                if any(inside(path, root) for root in roots):
-                    gone.append(bytes(key))
-    return sum(_forget(txn, key) for key in gone)
+    if seen is not None:
+        for key, value in txn.items("paths"):
+            if seen.misses(bytes(key), PathEntry.from_bytes(value).path):
+                gone.append(bytes(key))
+        for key, value in txn.items("refused"):
+            if seen.misses(bytes(key), Refusal.from_bytes(value).path):
+                gone.append(bytes(key))
+    deleted = sum(_forget(txn, key) for key in gone)
+    for masked in [bytes(key) for key, _ in txn.items("deleted")]:
+        stored = txn.get("images", masked)
+        if stored is not None:
+            digest = bytes.fromhex(Record.from_bytes(stored).digest)
+            txn.delete("images", masked)
+            txn.delete("vectors", masked)
+            txn.delete("digests", digest)
+    segments.merge(txn)
+    return deleted
 
 
 def _record(txn: Txn, id: int) -> Record:
-    stored = txn.get("images", id_key(id))
-    assert stored is not None, f"path without record: {id}"
-    return Record.from_bytes(stored)
+    return Record.from_bytes(_present(txn.get("images", id_key(id))))
 
 
-def _add_roots(txn: Txn, roots: list[str]) -> None:
+def _present(stored: memoryview | None) -> memoryview:
+    if stored is None:
+        raise Damaged("the index contradicts itself", "remove it and index again")
+    return stored
+
+
+def _add_roots(txn: Txn, roots: set[str]) -> None:
     stored = txn.get("meta", b"roots")
     known = json.loads(bytes(stored)) if stored else []
     txn.put("meta", b"roots", json.dumps(sorted({*known, *roots})).encode())

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mocosearch.errors import Unsuitable
+
 
 def precision_at(
     keys: NDArray[np.float32], labels: Sequence[str], ks: Sequence[int] = (1, 10)
@@ -12,8 +14,10 @@ def precision_at(
     """Mean share of a photo's k nearest others that carry its label, for each k.
 
     keys: float32 (n, d) of unit length, compared by cosine; every photo is the query once
-    and is not among its own results.
+    and is not among its own results. Raises Unsuitable for fewer than 2 keys.
     """
+    if len(keys) < 2:
+        raise Unsuitable("precision needs at least 2 keys", "name a larger collection")
     names = np.unique(np.asarray(labels), return_inverse=True)[1]
     most = min(max(ks), len(keys) - 1)
     right = np.empty((len(keys), most), bool)

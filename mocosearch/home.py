@@ -39,10 +39,10 @@ def names(kind: Kind) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def missing(kind: Kind, name: str) -> NotFound:
-    """The error for a name that is not there: it lists those that are."""
+def missing(kind: Kind, folder: Path) -> NotFound:
+    """The error for an encoder or index that is not there: it lists those that are."""
     singular = {"encoders": "encoder", "indexes": "index"}[kind]
     there = names(kind)
     make = {"encoders": "mocosearch train PHOTOS", "indexes": "mocosearch index PHOTOS"}[kind]
     hint = f"there are: {', '.join(there)}" if there else f"make one with: {make}"
-    return NotFound(f"no {singular} at {place(kind, name)}", hint)
+    return NotFound(f"no {singular} at {folder}", hint)

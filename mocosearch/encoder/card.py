@@ -40,8 +40,8 @@ class Card:
         """Raises Damaged for what is no card, or one of a newer format."""
         try:
             told = json.loads(text)
-            version = told["format"]
-        except (ValueError, KeyError, TypeError) as error:
+            version = int(told["format"])
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise Damaged("the encoder's card cannot be read", "train it again") from error
         if version != FORMAT:
             raise Damaged(

@@ -45,7 +45,7 @@ def export(descriptor: "nn.Module", backbone: "nn.Module", card: Card, folder: P
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    return card
+    return Card.from_json(card.to_json())
 
 
 def _graph(descriptor: "nn.Module", side: int) -> object:

@@ -42,7 +42,7 @@ class Encoder:
         """An encoder's folder, or its name in the home. Raises NotFound and Damaged."""
         folder = Path(name) if isinstance(name, Path) else place("encoders", os.fspath(name))
         if not (folder / CARD).is_file():
-            raise missing("encoders", os.fspath(name))
+            raise missing("encoders", folder)
         try:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:

@@ -35,10 +35,12 @@ def fit(features: Array, dimension: int, *, shrinkage: float | None = None) -> W
     basis = np.linalg.qr(basis.astype(np.float32))[0]
     for _ in range(8 if basis.shape[1] < D else 0):
         basis = np.linalg.qr(x.T @ (x @ basis))[0]
-    small = x @ basis
-    variances, turn = np.linalg.eigh((small.T @ small).astype(np.float64))
+    small = (x @ basis).astype(np.float64)
+    variances, turn = np.linalg.eigh(small.T @ small)
     leading = slice(-1, -dimension - 1, -1)
     variances = variances[leading].clip(min=0)
-    shrunk = (1 - amount) * variances + amount * max(spread, 1e-12)
+    shrunk = (1 - amount) * variances + amount * spread
+    # Without shrinkage few photos leave directions of no variance, which tell nothing.
+    shrunk = shrunk.clip(min=max(1e-6 * spread, 1e-12))
     projection = (basis @ turn[:, leading]) / np.sqrt(shrunk)
     return Whitening(centre.astype(np.float32), projection.astype(np.float32))

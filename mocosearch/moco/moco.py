@@ -69,14 +69,14 @@ class MoCo(nn.Module):
 
     def queries(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, with gradient; views are float (n, 3, h, w) in 0..1."""
-        parts = [self.encoder_q(part) for part in views.chunk(self.splits)]
+        parts = [self.encoder_q(part) for part in views.tensor_split(self.splits)]
         return F.normalize(torch.cat(parts).float(), dim=1)
 
     @torch.no_grad()
     def keys(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, from shuffled sub-batches, without gradient."""
         order = torch.randperm(views.shape[0], device=views.device)
-        parts = [self.encoder_k(views[part]) for part in order.chunk(self.splits)]
+        parts = [self.encoder_k(views[part]) for part in order.tensor_split(self.splits)]
         keys = F.normalize(torch.cat(parts).float(), dim=1)
         return keys[order.argsort()]
 

@@ -130,15 +130,15 @@ SMALL = Recipe(
 RECIPES = {r.name: r for r in (V1, V2, SMALL)}
 
 
-def choose(name: str, photos: int) -> tuple[Recipe, str]:
+def choose(name: str, files: int) -> tuple[Recipe, str]:
     """The recipe for a name, and the reason where the name is `auto`.
 
     Raises Unsuitable for an unknown name.
     """
     if name == "auto":
-        if photos < 200_000:
-            return SMALL, f"{photos} photos are too few for the papers' settings"
-        return V2, f"{photos} photos are enough for the paper's settings"
+        if files < 200_000:
+            return SMALL, f"{files} files are too few for the papers' settings"
+        return V2, f"{files} files are enough for the paper's settings"
     if name not in RECIPES:
         raise Unsuitable(
             f"no recipe is called {name}", f"there are: auto, {', '.join(sorted(RECIPES))}"

@@ -77,7 +77,7 @@ def train(
     epochs: passes over the photos; 0 exports the network as it starts, untrained.
     seconds: for the whole call, decoding and export included; wins over epochs.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
-    stopped: asked between steps; once true, what is learned so far becomes the encoder.
+    stopped: asked between photos and steps; once true, what is learned becomes the encoder.
 
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
     readable photos, Mismatch for other photos than the resumed run's, Unsuitable for an
@@ -105,7 +105,7 @@ def train(
         raise NoPhotos(
             f"{n} readable photos found, training needs at least 2", "name a folder with more"
         )
-    sample = _sample(found, chosen, seed)
+    sample = _sample(found, cache, chosen, seed)
     chosen = fitted(chosen, n)
 
     training = Training(backbone, cache.pixels, chosen, seed)
@@ -229,10 +229,11 @@ def _decoded(
     return pixel_cache(found, side, home() / "cache", advanced)
 
 
-def _sample(found: Sequence[Found], recipe: Recipe, seed: int) -> Pixels:
+def _sample(found: Sequence[Found], cache: PixelCache, recipe: Recipe, seed: int) -> Pixels:
     """Photos for the whitening, at the side that the encoder will see."""
-    order = np.random.default_rng(seed).permutation(len(found))[:WHITENED_ON]
-    some = [found[i] for i in sorted(order)]
+    order = np.random.default_rng(seed).permutation(len(cache.paths))[:WHITENED_ON]
+    chosen = {cache.paths[i] for i in order}
+    some = [photo for photo in found if photo.path in chosen]
     return pixel_cache(some, recipe.encode_side, home() / "cache").pixels
 
 

@@ -17,6 +17,7 @@ Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 300_000_000
 """Refuse larger pictures from their header: 0.9 GB as RGB, past any camera's single shot."""
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit would come first, and is lower.
 
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
 _BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif"})

@@ -2,7 +2,7 @@
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mocosearch.errors import NotFound
@@ -27,14 +27,19 @@ def roots_of(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
 
     Raises NotFound for a path that does not exist.
     """
-    wanted: list[str] = []
+    wanted: dict[str, None] = {}
     for folder in folders:
         path = os.path.abspath(os.path.expanduser(os.fspath(folder)))
         if not os.path.exists(path):
             raise NotFound(f"no such folder: {path}", "check the spelling, or mount the disk")
-        if path not in wanted:
-            wanted.append(path)
-    return [p for p in wanted if not any(inside(p, other) for other in wanted if other != p)]
+        wanted[path] = None
+    return [path for path in wanted if not any(above in wanted for above in _parents(path))]
+
+
+def _parents(path: str) -> Iterator[str]:
+    while (above := os.path.dirname(path)) != path:
+        yield above
+        path = above
 
 
 def inside(path: str, root: str) -> bool:
@@ -42,26 +47,31 @@ def inside(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
-def scan(roots: Sequence[str]) -> Iterator[Found]:
+def scan(
+    roots: Sequence[str], unreadable: Callable[[str], None] = lambda folder: None
+) -> Iterator[Found]:
     """Every regular file below the roots, in a stable order, each real folder once.
 
     Links to folders are followed and loops end, because a folder is known by its device and
-    inode. Hidden files and folders and `LEFT_OUT` are passed over; a folder that may not be
-    read is passed over as well. Nothing that is not a regular file is ever opened.
+    inode. Hidden files and folders and `LEFT_OUT` are passed over. `unreadable` hears of
+    folders that may not be read. Nothing that is not a regular file is ever opened.
     """
     seen: set[tuple[int, int]] = set()
     for root in roots:
         try:
             status = os.stat(root)
         except OSError:
+            unreadable(root)
             continue
         if stat.S_ISREG(status.st_mode):
             yield Found(root, status.st_size, status.st_mtime_ns)
         elif stat.S_ISDIR(status.st_mode):
-            yield from _walk(root, seen)
+            yield from _walk(root, seen, unreadable)
 
 
-def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
+def _walk(
+    folder: str, seen: set[tuple[int, int]], unreadable: Callable[[str], None]
+) -> Iterator[Found]:
     waiting = [folder]
     while waiting:
         folder = waiting.pop()
@@ -73,6 +83,7 @@ def _walk(folder: str, seen: set[tuple[int, int]]) -> Iterator[Found]:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda e: e.name)
         except OSError:
+            unreadable(folder)
             continue
         below = []
         for entry in entries:

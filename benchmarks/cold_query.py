@@ -1,0 +1,105 @@
+"""How long does a question take from a cold start?
+
+Baseline: a process that runs `import torch, torchvision.models` and ends.
+Bar: a whole `mocosearch query` process on an index of 2,000 photos takes at most 0.15 of it,
+for a photo like those in the index and for the largest camera JPEG alike.
+
+    python -m benchmarks.cold_query
+"""
+
+from functools import partial
+from pathlib import Path
+
+from PIL import Image
+
+from benchmarks.measure import (
+    TORCH_IMPORT,
+    Run,
+    alternating,
+    arguments,
+    conclude,
+    jpegs,
+    linked,
+    middle,
+    mocosearch,
+    needed,
+    ranged,
+    table,
+    temporary_home,
+    title,
+    untrained,
+    whole_process,
+)
+
+BAR = 0.15
+BASELINE = "import torch, torchvision.models"
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=7)
+    parser.add_argument("--count", type=int, default=2000, help="photos in the index [2000]")
+    args = parser.parse_args()
+    files = jpegs(args.photos, args.count)
+    large = largest_jpeg(needed(args.photos / "camera"))
+    title(__doc__)
+    with temporary_home() as home:
+        index = indexed(home, files)
+        images = {named("query", files[0]): files[0], named("query", large): large}
+        ways = {name: partial(asked, image, index) for name, image in images.items()}
+        ways[BASELINE] = partial(whole_process, TORCH_IMPORT)
+        alternating(ways, 1)  # Files into the system's cache, byte code onto the disk.
+        results = alternating(ways, args.runs)
+    worst = report(results)
+    conclude(BAR, worst, what="cold query, of the import of torch", most=True)
+
+
+def indexed(home: Path, files: list[Path]) -> Path:
+    encoder = untrained(home, files[:300])
+    linked(files, home / "photos")
+    mocosearch("index", home / "photos", "--index", home / "index", "--encoder", encoder)
+    return home / "index"
+
+
+def asked(image: Path, index: Path) -> Run:
+    return mocosearch("query", image, "--index", index, "--json")
+
+
+def largest_jpeg(folder: Path) -> Path:
+    def area(path: Path) -> int:
+        with Image.open(path) as image:
+            return image.width * image.height
+
+    return max((p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg")), key=area)
+
+
+def named(what: str, path: Path) -> str:
+    with Image.open(path) as image:
+        return f"{what}, {image.width} x {image.height}"
+
+
+def report(results: dict[str, list[Run]]) -> float:
+    """Print both tables; returns the larger ratio."""
+    base = middle(run.seconds for run in results[BASELINE])
+    ratios = {name: middle(r.seconds for r in runs) / base for name, runs in results.items()}
+    rows = [
+        [name, ranged([r.seconds for r in runs], 3), f"{ratios[name]:.3f}"]
+        for name, runs in results.items()
+    ]
+    table(["whole process", "s: median (range)", "of the baseline"], rows)
+    print("\nwhere it goes, s, medians:\n")
+    heads = ["query", "start of the program", "open the index", "decode, load, encode", "search"]
+    table(heads, [[name, *split(runs)] for name, runs in results.items() if name != BASELINE])
+    return max(ratio for name, ratio in ratios.items() if name != BASELINE)
+
+
+def split(runs: list[Run]) -> list[str]:
+    parts = []
+    for run in runs:
+        told = run.json()["seconds"]
+        opening = told["total"] - told["encode"] - told["search"]
+        parts.append((run.seconds - told["total"], opening, told["encode"], told["search"]))
+    return [f"{middle(values):.4f}" for values in zip(*parts, strict=True)]
+
+
+if __name__ == "__main__":
+    main()

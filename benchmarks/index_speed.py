@@ -1,0 +1,87 @@
+"""How many photos a second does a new index take in?
+
+Baseline: plain_index.py, the plain loop as one writes it: Pillow, the same network and
+descriptor in torch fp32, batches of 32, one process, keys into a NumPy file.
+Bar: the whole process of `mocosearch index` is 5 times as fast as the baseline's.
+
+    python -m benchmarks.index_speed
+"""
+
+from functools import partial
+from itertools import count
+from pathlib import Path
+
+from benchmarks.measure import (
+    Run,
+    alternating,
+    arguments,
+    conclude,
+    jpegs,
+    linked,
+    middle,
+    mocosearch,
+    ranged,
+    script,
+    table,
+    temporary_home,
+    title,
+    untrained,
+)
+
+BAR = 5.0
+OURS, PLAIN = "mocosearch index", "plain loop"
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=3)
+    parser.add_argument("--count", type=int, default=3000, help="photos to index [3000]")
+    parser.add_argument("--arch", default="resnet10", help="architecture [resnet10]")
+    args = parser.parse_args()
+    files = jpegs(args.photos, args.count)
+    title(__doc__)
+    with temporary_home() as home:
+        encoder = untrained(home, files[:300], "--arch", args.arch)
+        linked(files, home / "photos")
+        for file in files:
+            file.read_bytes()  # Into the system's cache, for both.
+        number = count()
+        ways = {
+            OURS: lambda: checked(ours(home, encoder, next(number)), len(files)),
+            PLAIN: partial(plain, home, encoder, len(files)),
+        }
+        results: dict[str, list[Run]] = alternating(ways, args.runs)
+    conclude(BAR, report(results, len(files)), what="index, images a second of whole processes")
+
+
+def ours(home: Path, encoder: Path, number: int) -> Run:
+    index = home / f"index-{number}"
+    return mocosearch("index", home / "photos", "--index", index, "--encoder", encoder, "--json")
+
+
+def plain(home: Path, encoder: Path, expected: int) -> Run:
+    return checked(script("plain_index.py", home / "photos", encoder, home / "k.npy"), expected)
+
+
+def checked(run: Run, expected: int) -> Run:
+    """Both ways must have done all of the work. Copies of a photo may count as moved."""
+    told = run.json()
+    done = told["embedded"] + told.get("moved", 0)
+    assert done == expected, f"{done} of {expected} photos embedded"
+    return run
+
+
+def report(results: dict[str, list[Run]], photos: int) -> float:
+    """Print the table; returns the ratio of whole processes."""
+    whole = {name: [photos / r.seconds for r in runs] for name, runs in results.items()}
+    loop = {name: [photos / r.json()["seconds"] for r in runs] for name, runs in results.items()}
+    rows = [
+        [name, what, ranged(rates[name], 1), f"{middle(rates[name]) / middle(rates[PLAIN]):.2f}x"]
+        for what, rates in (("whole process", whole), ("without start and imports", loop))
+        for name in (OURS, PLAIN)
+    ]
+    table(["way", "what is timed", "images/s: median (range)", "ratio"], rows)
+    return middle(whole[OURS]) / middle(whole[PLAIN])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""How much memory do training and indexing need?
+
+Baseline: a process that runs `import torch, torchvision.models` and ends.
+Bar: under 3 GB each, `train` for 60 s on 3,929 photos and `index` of 9,144 photos, all
+processes together.
+
+Largest process: the peak resident size that the system kept of the largest single process.
+All processes: the largest sum of resident sizes over the process tree, sampled every 20 ms;
+pages that processes share count in each of them, so this is never too low for what it saw.
+
+    python -m benchmarks.memory
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from benchmarks.measure import (
+    TORCH_IMPORT,
+    Run,
+    alternating,
+    arguments,
+    conclude,
+    linked,
+    middle,
+    mocosearch,
+    needed,
+    spread,
+    table,
+    temporary_home,
+    title,
+    untrained,
+    whole_process,
+)
+
+GB = 1e9
+BAR = 3.0
+BASELINE = "import torch, torchvision.models"
+
+
+@dataclass
+class Tree:
+    """The largest sum of resident bytes over a process and all below it, and how many."""
+
+    peak: int = 0
+    processes: int = 0
+
+    def __call__(self, pid: int) -> None:
+        try:
+            top = psutil.Process(pid)
+            family = [top, *top.children(recursive=True)]
+        except psutil.Error:
+            return
+        sizes = [size for process in family if (size := resident(process))]
+        self.peak = max(self.peak, sum(sizes))
+        self.processes = max(self.processes, len(sizes))
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=3)
+    parser.add_argument("--seconds", type=int, default=60, help="of training [60]")
+    parser.add_argument("--count", type=int, help="at most so many photos each [all]")
+    args = parser.parse_args()
+    train_on = manifest(args.photos, args.count)
+    index_of = sorted(needed(args.photos / "caltech101").rglob("*.jpg"))
+    index_of = spread(index_of, args.count or len(index_of))
+    title(__doc__)
+    with temporary_home() as home:
+        encoder = untrained(home, train_on[:300])
+        linked(index_of, home / "index-of")
+        ways = {
+            f"train, {len(train_on)} photos": lambda: train(train_on, args.seconds),
+            f"index, {len(index_of)} photos": lambda: index(home / "index-of", encoder),
+            BASELINE: lambda: weighed(lambda tree: whole_process(TORCH_IMPORT, meanwhile=tree)),
+        }
+        results = alternating(ways, args.runs)
+    conclude(BAR, report(results), what="largest sum", unit=" GB", most=True)
+
+
+def manifest(photos: Path, count: int | None) -> list[Path]:
+    lines = needed(photos / "caltech101_max40.tsv").read_text().splitlines()
+    files = [photos / line.split("\t")[0] for line in lines]
+    return spread(files, count or len(files))
+
+
+def train(files: list[Path], seconds: int) -> tuple[Run, Tree]:
+    """In a home of its own, so that decoding is part of every run."""
+    with temporary_home() as home:
+        linked(files, home / "photos")
+        words = ("train", home / "photos", "--name", home / "encoder", "--for", f"{seconds}s")
+        return weighed(lambda tree: mocosearch(*words, meanwhile=tree))
+
+
+def index(photos: Path, encoder: Path) -> tuple[Run, Tree]:
+    with temporary_home() as home:
+        words = ("index", photos, "--index", home / "index", "--encoder", encoder)
+        return weighed(lambda tree: mocosearch(*words, meanwhile=tree))
+
+
+def weighed(way: Callable[[Tree], Run]) -> tuple[Run, Tree]:
+    tree = Tree()
+    return way(tree), tree
+
+
+def resident(process: psutil.Process) -> int:
+    try:
+        return process.memory_info().rss
+    except psutil.Error:
+        return 0  # It ended meanwhile.
+
+
+def report(results: dict[str, list[tuple[Run, Tree]]]) -> float:
+    """Print the table; returns the largest sum of our own commands in GB."""
+    base = middle(run.peak for run, _ in results[BASELINE])
+    rows = []
+    for name, weights in results.items():
+        single = middle(run.peak for run, _ in weights)
+        trees = [tree.peak for _, tree in weights]
+        processes = max(tree.processes for _, tree in weights)
+        seconds = middle(run.seconds for run, _ in weights)
+        figures = [f"{single / GB:.2f}", f"{middle(trees) / GB:.2f}", f"{max(trees) / GB:.2f}"]
+        rows.append([name, *figures, str(processes), f"{single / base:.2f}x", f"{seconds:.0f}"])
+    heads = ["what", "largest process, GB", "all processes, GB", "worst run, GB", "processes"]
+    table([*heads, "largest, of the baseline", "s"], rows)
+    ours = [tree.peak for name, ws in results.items() if name != BASELINE for _, tree in ws]
+    return max(ours) / GB
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""Does an encoder find photos of the same kind?
+
+Leave-one-out precision at 1 and 10 by plain cosine, on Caltech-101 (objects centred) and on
+groceries (things anywhere). Keys come from an index that the real command made; labels serve
+for scoring alone.
+Baselines: 8x8 colour thumbnails, and the untrained network with the same descriptor.
+Bar: the trained encoder's P@10 is at least the best baseline's (1.0x) on both sets.
+
+    python -m benchmarks.retrieval --minutes 20      trained on each set, from nothing
+    python -m benchmarks.retrieval --encoder PATH    one encoder, asked of both sets
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from benchmarks.measure import (
+    arguments,
+    conclude,
+    linked,
+    middle,
+    mocosearch,
+    needed,
+    say,
+    spread,
+    table,
+    temporary_home,
+    title,
+)
+from indexes import Index
+from indexes.records import PathEntry, id_key, path_key
+from mocosearch.evaluation import precision_at
+
+BAR = 1.0
+SETS = ("caltech101_max40", "groceries")
+Keys = NDArray[np.float32]
+Score = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Photos:
+    """A labelled set as a folder of links whose names tell nothing."""
+
+    name: str
+    folder: Path
+    links: list[Path]
+    labels: list[str]
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=1)
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--encoder", help="a trained encoder's folder")
+    how.add_argument("--minutes", type=float, default=20.0, help="train so long on each set [20]")
+    parser.add_argument("--limit", type=int, help="at most so many photos a set [all]")
+    parser.add_argument("--train", nargs=argparse.REMAINDER, default=[], help="options for train")
+    args = parser.parse_args()
+    for name in SETS:
+        needed(args.photos / f"{name}.tsv")
+    title(__doc__)
+    rows, ratios = [], []
+    for name in SETS:
+        with temporary_home() as home:
+            photos = labelled(args.photos, name, home, args.limit)
+            scores = {
+                **baselines(photos),
+                "untrained": learned(home, photos, args.train, "--epochs", 0),
+                trained_name(args): trained(home, photos, args),
+            }
+        *others, best = scores.values()
+        base = max(other[10] for other in others)
+        rows += [row(photos, method, score, base) for method, score in scores.items()]
+        ratios.append(best[10] / base)
+    table(["photos", "keys", "P@1", "P@10", "P@10, of the best baseline"], rows)
+    conclude(BAR, min(ratios), what="trained over the best baseline, P@10, the lower of both")
+
+
+def trained_name(args: argparse.Namespace) -> str:
+    if args.encoder:
+        return "trained (given)"
+    seeds = "" if args.runs == 1 else f", median of {args.runs} seeds"
+    return f"trained {args.minutes:g} minutes{seeds}"
+
+
+def row(photos: Photos, method: str, score: Score, base: float) -> list[str]:
+    figures = [f"{score[1]:.3f}", f"{score[10]:.3f}", f"{score[10] / base:.2f}x"]
+    return [f"{photos.name}, {len(photos.links)}", method, *figures]
+
+
+def labelled(data: Path, name: str, home: Path, limit: int | None) -> Photos:
+    lines = (data / f"{name}.tsv").read_text().splitlines()
+    pairs = [line.split("\t") for line in spread(lines, limit or len(lines))]
+    links = linked([data / path for path, _ in pairs], home / name)
+    return Photos(name, home / name, links, [label for _, label in pairs])
+
+
+def thumbnails(photos: Photos) -> Keys:
+    """The photos squashed to 8x8 RGB: float32 (n, 192) in 0..255."""
+
+    def thumbnail(path: Path) -> NDArray[np.uint8]:
+        with Image.open(path) as image:
+            small = image.convert("RGB").resize((8, 8), Image.Resampling.BILINEAR)
+            return np.asarray(small).ravel()
+
+    say(f"{photos.name}: thumbnails")
+    return np.stack([thumbnail(path) for path in photos.links]).astype(np.float32)
+
+
+def baselines(photos: Photos) -> dict[str, Score]:
+    """Thumbnails less their own mean, better on centred objects, and less the set's mean,
+    better where colours tell.
+    """
+    rows = thumbnails(photos)
+    ways = {
+        "8x8 thumbnails, each less its mean": rows - rows.mean(1, keepdims=True),
+        "8x8 thumbnails, less the mean of all": rows - rows.mean(0),
+    }
+    return {name: precision_at(unit(keys), photos.labels) for name, keys in ways.items()}
+
+
+def unit(rows: Keys) -> Keys:
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
+
+
+def trained(home: Path, photos: Photos, args: argparse.Namespace) -> Score:
+    if args.encoder:
+        return scored(home, photos, args.encoder)
+    time = f"{args.minutes * 60:.0f}s"
+    seeds = range(args.runs)
+    scores = [learned(home, photos, args.train, "--for", time, "--seed", s) for s in seeds]
+    return {k: middle(score[k] for score in scores) for k in scores[0]}
+
+
+def learned(home: Path, photos: Photos, options: list[str], *length: str | int) -> Score:
+    """Train on the photos of the set and score what came out."""
+    say(f"{photos.name}: train {' '.join(map(str, length))}")
+    encoder = Path(mkdtemp(dir=home)) / "encoder"
+    mocosearch("train", photos.folder, "--name", encoder, *length, *options)
+    return scored(home, photos, str(encoder))
+
+
+def scored(home: Path, photos: Photos, encoder: str) -> Score:
+    index = Path(mkdtemp(dir=home)) / "index"
+    mocosearch("index", photos.folder, "--index", index, "--encoder", encoder)
+    return precision_at(keys_of(index, photos.links), photos.labels)
+
+
+def keys_of(index: Path, paths: list[Path]) -> Keys:
+    """The keys as the index keeps them, in the order of the paths."""
+    with Index.open(index) as opened:
+        rows = [key_of(opened, path) for path in paths]
+    return unit(np.stack(rows).astype(np.float32))
+
+
+def key_of(index: Index, path: Path) -> NDArray[np.float16]:
+    entry = index.txn.get("paths", path_key(str(path)))
+    assert entry is not None, f"{path.resolve()} has no key in the index"
+    key = index.txn.get("vectors", id_key(PathEntry.from_bytes(entry).id))
+    assert key is not None, f"{path.resolve()} has a record and no key"
+    return np.frombuffer(bytes(key), np.float16)
+
+
+if __name__ == "__main__":
+    main()

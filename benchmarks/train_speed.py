@@ -1,0 +1,147 @@
+"""How many photos a second does training learn from?
+
+Baseline: plain_train.py, MoCo v2 as in the authors' code: PIL transforms in two loader
+processes, fp32, contiguous memory. Both sides: the same network, view size, batch, queue and
+direction of the loss; steady state, without start-up and without decoding into our cache. A
+photo counts once a step, whatever the number of its views.
+Bar: 2 times the baseline, with a one-directional and with a symmetric loss.
+
+    python -m benchmarks.train_speed
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import (
+    alternating,
+    arguments,
+    conclude,
+    jpegs,
+    linked,
+    middle,
+    ranged,
+    script,
+    table,
+    temporary_home,
+    title,
+)
+
+if TYPE_CHECKING:
+    from mocosearch.moco.train import Progress
+
+BAR = 2.0
+K = 1024
+LEAST_STEPS = 5
+LOSSES = {"one-directional": False, "symmetric": True}
+
+
+@dataclass
+class StepClock:
+    """Times the steps of a run through its callbacks, and ends it.
+
+    It starts with the first report of a loss; `stopped` is asked once before each step then,
+    and again after the last one, which is no step and is left out.
+    """
+
+    warm_up: float
+    seconds: float
+    times: list[float] = field(default_factory=list)
+    over: bool = False
+
+    def report(self, progress: "Progress") -> None:
+        if progress.loss is not None and not self.times:
+            self.times.append(time.perf_counter())
+
+    def stopped(self) -> bool:
+        if self.times and not self.over:
+            self.times.append(time.perf_counter())
+            late = self.times[-1] - self.times[0] > self.warm_up + self.seconds
+            self.over = late and len(self.steady()) > LEAST_STEPS
+        return self.over
+
+    def steps_per_second(self) -> float:
+        """Of the steps after the warm-up."""
+        steady = self.steady()
+        return (len(steady) - 1) / (steady[-1] - steady[0])
+
+    def steady(self) -> list[float]:
+        """When each step after the warm-up began, and when the last one ended."""
+        return [t for t in self.times if t - self.times[0] > self.warm_up]
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=3)
+    parser.add_argument("--count", type=int, default=3000, help="photos to train on [3000]")
+    parser.add_argument("--arch", default="resnet18", help="one of torchvision's [resnet18]")
+    parser.add_argument("--size", type=int, default=64, help="pixels of a view [64]")
+    parser.add_argument("--batch", type=int, default=128, help="photos a step [128]")
+    parser.add_argument("--warm-up", type=float, default=8.0, help="seconds left out [8]")
+    parser.add_argument("--seconds", type=float, default=30.0, help="seconds measured [30]")
+    args = parser.parse_args()
+    files = jpegs(args.photos, args.count)
+    title(__doc__)
+    with temporary_home() as home:
+        linked(files, home / "photos")
+        results = alternating(ways(home, args), args.runs)
+    conclude(BAR, report(results), what="train, images a second, the lower of both losses")
+
+
+def ways(home: Path, args: argparse.Namespace) -> dict[str, Callable[[], float]]:
+    found: dict[str, Callable[[], float]] = {}
+    for loss, symmetric in LOSSES.items():
+        found[f"mocosearch, {loss}"] = partial(ours, home, args, symmetric)
+        found[f"plain, {loss}"] = partial(plain, home, args, symmetric)
+    return found
+
+
+def ours(home: Path, args: argparse.Namespace, symmetric: bool) -> float:
+    """Images a second of the real training function, in this process."""
+    from mocosearch import train
+    from mocosearch.moco.recipes import SMALL
+
+    recipe = replace(
+        SMALL,
+        architecture=args.arch,
+        size=args.size,
+        cache_side=SMALL.cache_side * args.size // SMALL.size,
+        encode_side=args.size,
+        symmetric=symmetric,
+        batch=args.batch,
+        K=K,
+    )
+    clock = StepClock(args.warm_up, args.seconds)
+    callbacks = {"report": clock.report, "stopped": clock.stopped}
+    trained = train([home / "photos"], home / "encoder", recipe=recipe, **callbacks)
+    used = trained.card.recipe
+    assert (used["batch"], used["K"]) == (args.batch, K), "too few photos for this batch and K"
+    return args.batch * clock.steps_per_second()
+
+
+def plain(home: Path, args: argparse.Namespace, symmetric: bool) -> float:
+    """Images a second of the baseline, in a process of its own."""
+    options = ["--arch", args.arch, "--size", args.size, "--batch", args.batch, "--K", K]
+    options += ["--warm-up", args.warm_up, "--seconds", args.seconds]
+    options += ["--symmetric"] if symmetric else []
+    told = script("plain_train.py", home / "photos", *options).json()
+    return told["images"] / told["seconds"]
+
+
+def report(results: dict[str, list[float]]) -> float:
+    """Print the table; returns the lower ratio."""
+    rows, ratios = [], []
+    for loss in LOSSES:
+        mine, theirs = results[f"mocosearch, {loss}"], results[f"plain, {loss}"]
+        ratios.append(middle(mine) / middle(theirs))
+        rows.append([loss, ranged(mine, 1), ranged(theirs, 1), f"{ratios[-1]:.2f}x"])
+    heads = ["loss", "mocosearch images/s: median (range)", "plain images/s", "ratio"]
+    table(heads, rows)
+    return min(ratios)
+
+
+if __name__ == "__main__":
+    main()
