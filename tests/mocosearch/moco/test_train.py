@@ -66,7 +66,7 @@ def test_a_broken_photo_is_refused_and_a_text_is_none(trained):
     base, result, _, _ = trained
     assert list(result.refused) == [str(base / "photos" / "broken.jpg")]
     assert not result.interrupted
-    assert "42 photos" in result.reason
+    assert "42 files" in result.reason
 
 
 def test_photos_are_read_only(trained):
