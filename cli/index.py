@@ -49,7 +49,7 @@ def index(
             bar("index", at.done / max(at.total, 1), words)
 
         counts = sync(opened, roots, report=report, stopped=stopped)
-        empty = opened.info()["images"] == 0
+        empty = opened.count == 0
     say_refused(counts.reasons)
     if fresh and empty:
         shutil.rmtree(place("indexes", index))

@@ -42,9 +42,11 @@ def query(
     from mocosearch.errors import NoPhotos
 
     with Index.open(index) as opened:
-        if opened.info()["images"] == 0:
+        if opened.count == 0:
             raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
         encoder = opened.encoder
+        encoder.prepare()
+        opened.prepare()
         data, pixels = zip(*(read_image(image, encoder.side) for image in images), strict=True)
         encoding = time.perf_counter()
         key = mean_key(encoder, pixels)

@@ -91,6 +91,11 @@ class Index:
             self._encoder = Encoder(Card.from_json(card), graph, weights)
         return self._encoder
 
+    def prepare(self) -> None:
+        """Open the FAISS indexes now, which `query` otherwise does first."""
+        if not self._segments:
+            self._segments = segments.all_segments(self.txn)
+
     def query(self, keys: Keys, k: int = 10) -> list[list[Match]]:
         """The k nearest photos to each of n keys, float32 (n, d) of unit length, best first.
 
@@ -100,8 +105,7 @@ class Index:
         dimension = self.encoder.dimension
         if keys.ndim != 2 or keys.shape[1] != dimension:
             raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
-        if not self._segments:
-            self._segments = segments.all_segments(self.txn)
+        self.prepare()
         deleted = self._deleted()
         found = [segment.search(keys, k, deleted) for segment in self._segments]
         if not found:
@@ -124,6 +128,11 @@ class Index:
             raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
         return Record.from_bytes(stored)
 
+    @property
+    def count(self) -> int:
+        """Photos with a key, by their paths."""
+        return self.txn.count("paths")
+
     def refusals(self) -> list[Refusal]:
         """Every file that was met and has no key, what is no picture included."""
         return [Refusal.from_bytes(value) for _, value in self.txn.items("refused")]
@@ -135,7 +144,7 @@ class Index:
         data = self.store.folder / "data.mdb"
         return {
             "path": os.fspath(self.store.folder),
-            "images": self.txn.count("paths"),
+            "images": self.count,
             "keys": self.txn.count("images"),
             "refused": sum(r.reason is not None for r in refusals),
             "not_pictures": sum(r.reason is None for r in refusals),

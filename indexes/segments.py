@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from indexes.records import id_of
 from indexes.store import Txn
 
-# FAISS's own type hints leave out its input, output and search parameters.
-faiss: Any = importlib.import_module("faiss")
-
 Keys = NDArray[np.float32]
 Ids = NDArray[np.uint64]
 
@@ -31,7 +28,7 @@ class Segment:
     @classmethod
     def view(cls, ids: memoryview, blob: memoryview) -> "Segment":
         """Without a copy: FAISS reads the codes where LMDB mapped them."""
-        data = np.frombuffer(blob, np.uint8)
+        faiss, data = _faiss(), np.frombuffer(blob, np.uint8)
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.nbytes)
         return cls(np.frombuffer(ids, np.uint64), faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC))
 
@@ -44,14 +41,23 @@ class Segment:
         if gone is None or not gone.any():
             scores, rows = self.index.search(queries, k)
         else:
-            bits = np.packbits(~gone, bitorder="little")
+            faiss, bits = _faiss(), np.packbits(~gone, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             scores, rows = self.index.search(queries, k, params=faiss.SearchParameters(sel=chosen))
         return scores, self.ids[rows]
 
 
+def _faiss() -> Any:
+    """The faiss module, imported when it is first needed: a query has better to do until then.
+
+    Its own type hints leave out its input, output and search parameters.
+    """
+    return importlib.import_module("faiss")
+
+
 def build(keys: NDArray[np.float16]) -> bytes:
     """A FAISS index as bytes: exact inner products of fp16 keys (n, d)."""
+    faiss = _faiss()
     index = faiss.IndexScalarQuantizer(
         keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 from typing import Any, Self
 
 import numpy as np
@@ -35,7 +37,7 @@ class Encoder:
     def __init__(self, card: Card, graph: bytes, weights: bytes) -> None:
         """From an encoder's three parts; use `open` for a folder."""
         self.card, self.graph, self.weights = card, graph, weights
-        self._compiled: Any = None
+        self._compiled: Future[Any] | None = None
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
@@ -71,10 +73,22 @@ class Encoder:
         """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension)."""
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
-        if self._compiled is None:
-            self._compiled = self._compile()
-        keys: NDArray[np.float32] = self._compiled(np.ascontiguousarray(pixels))[0].copy()
+        compiled = self.prepare().result()
+        keys: NDArray[np.float32] = compiled(np.ascontiguousarray(pixels))[0].copy()
         return keys
+
+    def prepare(self) -> "Future[Any]":
+        """Begin to load the graph in another thread, which `encode` otherwise does first."""
+        if self._compiled is None:
+            self._compiled = Future()
+            Thread(target=self._load, args=(self._compiled,), daemon=True).start()
+        return self._compiled
+
+    def _load(self, loaded: "Future[Any]") -> None:
+        try:
+            loaded.set_result(self._compile())
+        except BaseException as error:
+            loaded.set_exception(error)
 
     def _compile(self) -> Any:
         ov = openvino()

@@ -74,8 +74,8 @@ def test_a_query_leaves_out_what_it_does_not_need(
     made: Path, photos: Path, module: str, tmp_path: Path
 ) -> None:
     script = (
-        "import sys; from cli.main import run\n"
-        "try: run()\nexcept SystemExit: pass\n"
+        "import sys; from cli.main import app\n"
+        "try: app()\nexcept SystemExit: pass\n"
         f"sys.exit({module!r} in sys.modules)"
     )
     image = str(photos / "other" / "photo 00.jpg")
