@@ -6,17 +6,18 @@ from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
 
-GRID_WEIGHT = 0.5
-"""Weight of the 2x2 block beside the whole picture: places help where objects are centred
-and hurt where they stand anywhere (benchmarks/recipes.md)."""
+GRIDS = (3, 3, 2)
+"""Places along a side for the maps of stages 2, 3 and 4. Places tell apart what stands where;
+the whole picture finds what stands anywhere; both together beat either on both benchmarks
+(benchmarks/recipes.md)."""
 
 
 class Descriptor(nn.Module):
     """From uint8 pixels to keys, everything that a query needs and nothing else.
 
     GeM, the generalised mean with power 3 (arXiv:1711.02512), pools the maps of stages 2 to 4
-    over the whole picture, and those of stages 3 and 4 over its four quarters; each block is
-    brought to unit length, joined, centred and projected by the whitening.
+    over the whole picture and over a grid of places; each of the six blocks is brought to unit
+    length, and together they are centred and projected by the whitening.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -34,9 +35,9 @@ class Descriptor(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """Before whitening: uint8 (n, side, side, 3) to float (n, D)."""
         maps = self.backbone.maps(pixels.permute(0, 3, 1, 2).float() / 255)
-        whole = torch.cat([gem(m, 1) for m in maps], 1)
-        quarters = torch.cat([gem(m, 2) for m in maps[1:]], 1)
-        return torch.cat([F.normalize(whole), GRID_WEIGHT * F.normalize(quarters)], 1)
+        whole = [gem(m, 1) for m in maps]
+        placed = [gem(m, places) for m, places in zip(maps, GRIDS, strict=True)]
+        return torch.cat([F.normalize(block) for block in whole + placed], 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Keys of unit length: uint8 (n, side, side, 3) to float (n, d)."""
