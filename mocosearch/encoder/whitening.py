@@ -16,8 +16,13 @@ class Whitening:
     projection: Array
 
 
-def fit(features: Array, dimension: int, *, shrinkage: float | None = None) -> Whitening:
+def fit(
+    features: Array, dimension: int, *, shrinkage: float | None = None, power: float = 0.5
+) -> Whitening:
     """Fit on features (n, D); the result has min(dimension, D) columns whatever n is.
+
+    Directions are divided by their variance to the `power`: 0.5 makes all equal, 0 leaves them
+    as they are.
 
     The covariance is shrunk towards a multiple of the identity, as by Ledoit and Wolf (2004),
     by `shrinkage` in 0..1, or by 1 / (1 + n / 100) where none is given: directions that n
@@ -42,5 +47,5 @@ def fit(features: Array, dimension: int, *, shrinkage: float | None = None) -> W
     shrunk = (1 - amount) * variances + amount * spread
     # Without shrinkage few photos leave directions of no variance, which tell nothing.
     shrunk = shrunk.clip(min=max(1e-6 * spread, 1e-12))
-    projection = (basis @ turn[:, leading]) / np.sqrt(shrunk)
+    projection = (basis @ turn[:, leading]) / shrunk**power
     return Whitening(centre.astype(np.float32), projection.astype(np.float32))

@@ -29,6 +29,9 @@ from mocosearch.photos.scan import Found, roots_of, scan
 
 WHITENED_ON = 4000
 """Photos that the whitening is fitted on; more than that moves no figure."""
+WHITENING = 0.35
+"""Power of the whitening: between none and full, which blows up noise where photos are few
+and costs most where things stand anywhere (benchmarks/recipes.md)."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def train(
 def write_encoder(backbone: Backbone, sample: Pixels, card: Card, folder: Path) -> Card:
     """Fit the whitening on a sample, uint8 (n, side, side, 3), and write the encoder."""
     descriptor = Descriptor(backbone).float().eval()
-    white = whitening.fit(features(descriptor, sample), card.dimension)
+    white = whitening.fit(features(descriptor, sample), card.dimension, power=WHITENING)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder)
