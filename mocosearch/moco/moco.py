@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call
 
 
 class MoCo(nn.Module):
@@ -53,8 +54,7 @@ class MoCo(nn.Module):
         """theta_k <- m theta_k + (1 - m) theta_q (equation 2)."""
         keys: list[Tensor] = list(self.encoder_k.parameters())
         queries = [p.detach() for p in self.encoder_q.parameters()]
-        torch._foreach_mul_(keys, self.m)
-        torch._foreach_add_(keys, queries, alpha=1 - self.m)
+        torch._foreach_lerp_(keys, queries, 1 - self.m)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
@@ -76,9 +76,21 @@ class MoCo(nn.Module):
     def keys(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, from shuffled sub-batches, without gradient."""
         order = torch.randperm(views.shape[0], device=views.device)
-        parts = [self.encoder_k(views[part]) for part in order.tensor_split(self.splits)]
+        weights = self._key_weights(views.device.type)
+        parts = [
+            functional_call(self.encoder_k, weights, (views[part],))
+            for part in order.tensor_split(self.splits)
+        ]
         keys = F.normalize(torch.cat(parts).float(), dim=1)
         return keys[order.argsort()]
+
+    def _key_weights(self, device: str) -> dict[str, Tensor]:
+        """Autocast rounds weights without gradient at every call; here once for all parts."""
+        weights: dict[str, Tensor] = dict(self.encoder_k.named_parameters())
+        if torch.is_autocast_enabled(device):
+            rounded = torch.get_autocast_dtype(device)
+            weights = {name: w.to(rounded) if w.ndim > 1 else w for name, w in weights.items()}
+        return weights
 
     def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
         """InfoNCE (equation 1): -log of the softmax at the positive among itself and K keys.

@@ -38,6 +38,7 @@ class Training:
             lr=0.0,
             momentum=0.9,
             weight_decay=recipe.weight_decay,
+            fused=True,
         )
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)

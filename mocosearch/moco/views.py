@@ -107,13 +107,12 @@ def render(photos: Tensor, views: Views, size: int) -> Tensor:
     rows, columns = blur @ rows, blur @ columns
 
     pixels = torch.bmm(rows, photos.reshape(n, side, side * 3).float().div_(255))
-    pixels = pixels.reshape(n, size, side, 3).transpose(2, 3).reshape(n, size * 3, side)
-    pixels = torch.bmm(pixels, columns.transpose(1, 2)).reshape(n, size, 3, size)
-    pixels = pixels.transpose(2, 3).reshape(n, size * size, 3)
+    pixels = pixels.reshape(n, size, side, 3).permute(0, 3, 1, 2).reshape(n, 3 * size, side)
+    pixels = torch.bmm(pixels, columns.transpose(1, 2)).reshape(n, 3, size * size)
 
-    matrix, shift = _colour(views, pixels.mean(1))
-    pixels = torch.baddbmm(shift[:, None, :], pixels, matrix.transpose(1, 2)).clamp_(0, 1)
-    return pixels.reshape(n, size, size, 3).permute(0, 3, 1, 2)
+    matrix, shift = _colour(views, pixels.mean(2))
+    pixels = torch.baddbmm(shift[:, :, None], matrix, pixels).clamp_(0, 1)
+    return pixels.reshape(n, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 
 def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
