@@ -8,7 +8,7 @@ import typer
 from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json
 
 if TYPE_CHECKING:
-    from mocosearch.moco.train import Progress
+    from mocosearch.moco.loop import Progress
 
 
 def train(
@@ -74,6 +74,8 @@ def train(
             stopped=stopped,
         )
     say_refused(made.refused)
+    for sign in made.warnings:
+        say(f"warning: {sign}")
     card = made.card
     say(f"recipe {card.recipe['name']}: {made.reason}")
     say(f"learned from {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs")

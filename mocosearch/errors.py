@@ -9,6 +9,7 @@ A library function raises; the command line prints `what`, then `hint`, and exit
     ├── Unreadable      one file that cannot become pixels
     ├── Mismatch        two parts that do not belong together
     ├── Damaged         a stored artefact that does not read as it was written
+    ├── Diverged        a training run whose numbers have left the finite
     ├── Unsuitable      a value that is well formed and cannot be used
     └── StorageFailed   the disk is full, or the place cannot be written
 """
@@ -43,6 +44,10 @@ class Mismatch(MocosearchError):
 
 class Damaged(MocosearchError):
     """A stored artefact that does not read as it was written, or has an unknown format."""
+
+
+class Diverged(MocosearchError):
+    """A training run whose loss is not finite, in fp32 too."""
 
 
 class Unsuitable(MocosearchError):

@@ -1,6 +1,5 @@
 """The training loop: photos in, an encoder's folder out."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from mocosearch.home import home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import Recipe, choose, fitted
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.training import Training, autocast
@@ -35,21 +35,6 @@ and costs most where things stand anywhere (benchmarks/recipes.md)."""
 
 
 @dataclass(frozen=True)
-class Progress:
-    """Where a run is. `stage` is one of photos, train, encoder; `done` and `total` count
-    photos while decoding and are shares of the run afterwards.
-    """
-
-    stage: str
-    done: float
-    total: float
-    loss: float | None = None
-    loss_of_chance: float = 0.0
-    """log(K + 1), the loss of keys that tell nothing."""
-    images_per_second: float = 0.0
-
-
-@dataclass(frozen=True)
 class Trained:
     """What came out: the card, where it lies, and what happened on the way."""
 
@@ -58,6 +43,8 @@ class Trained:
     refused: dict[str, str]
     interrupted: bool
     reason: str
+    warnings: list[str]
+    """Signs, each with its number, that the run has taught the network little."""
 
 
 def train(
@@ -84,7 +71,7 @@ def train(
 
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
     readable photos, Mismatch for other photos than the resumed run's, Unsuitable for an
-    unknown recipe or architecture.
+    unknown recipe or architecture, Diverged for a loss that is no number.
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
@@ -113,7 +100,7 @@ def train(
 
     training = Training(backbone, cache.pixels, chosen, seed)
     steps_per_epoch = max(1, n // chosen.batch)
-    run = {
+    settings = {
         "recipe": asdict(chosen),
         "epochs": epochs,
         "seconds": seconds,
@@ -125,6 +112,7 @@ def train(
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
         begun -= past["elapsed"]
+    signs: list[str] = []
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
         reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
@@ -134,7 +122,8 @@ def train(
             begun=begun,
         )
         checkpoint.clear(states, keep=past is not None)
-        _learn(training, budget, report, stopped, lambda t: _save(states, run, t, begun))
+        losses = learn(training, budget, Run(states, settings, begun), report, stopped)
+        signs = warnings(training, losses)
 
     report(Progress("encoder", 0, 1))
     card = Card(
@@ -153,7 +142,7 @@ def train(
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
-    return Trained(card, folder, cache.refused, interrupted, reason)
+    return Trained(card, folder, cache.refused, interrupted, reason, signs)
 
 
 def write_encoder(backbone: Backbone, sample: Pixels, card: Card, folder: Path) -> Card:
@@ -174,37 +163,6 @@ def features(descriptor: Descriptor, pixels: Pixels, batch: int = 64) -> whiteni
         with autocast():
             parts.append(descriptor.features(part).float().numpy())
     return np.concatenate(parts)
-
-
-def _learn(
-    training: Training,
-    budget: Budget,
-    report: Callable[[Progress], None],
-    stopped: Callable[[], bool],
-    save: Callable[[Training], None],
-) -> None:
-    """Step until the budget is spent or someone stops it."""
-    recipe, chance = training.recipe, math.log(training.recipe.K + 1)
-    saved_at = ticked_at = time.monotonic()
-    ticked = training.steps
-    while (progress := budget.progress(training.steps)) < 1 and not stopped():
-        loss = training.step(progress)
-        now = time.monotonic()
-        if now - ticked_at > 0.5:
-            rate = (training.steps - ticked) * recipe.batch / (now - ticked_at)
-            report(Progress("train", progress, 1, loss.item(), chance, rate))
-            ticked, ticked_at = training.steps, now
-        if now - saved_at > checkpoint.SECONDS:
-            save(training)
-            saved_at = now
-    if stopped():
-        save(training)
-
-
-def _save(states: Path, run: dict[str, Any], training: Training, begun: float) -> None:
-    elapsed = time.monotonic() - begun
-    state = {**run, "training": training.state(), "steps": training.steps, "elapsed": elapsed}
-    checkpoint.save(states, state)
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:

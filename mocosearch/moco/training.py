@@ -43,6 +43,8 @@ class Training:
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
+        self.fp32 = False
+        """Whether bf16 is given up for this run."""
 
     @property
     def backbone(self) -> Backbone:
@@ -62,7 +64,7 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress)
         self.model.m = momentum(recipe, progress)
-        with autocast():
+        with autocast(enabled=not self.fp32):
             loss: Tensor = self.model(view_a, view_b, ids)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -79,6 +81,7 @@ class Training:
             "shuffling": torch.get_rng_state(),
             "order": self.order.clone(),
             "steps": self.steps,
+            "fp32": self.fp32,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -89,6 +92,11 @@ class Training:
         torch.set_rng_state(state["shuffling"])
         self.order = state["order"]
         self.steps = state["steps"]
+        self.fp32 = state.get("fp32", False)
+
+    def finite(self) -> bool:
+        """Whether every weight is a number."""
+        return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
     def _view(self, photos: Tensor) -> Tensor:
         recipe, n, side = self.recipe, photos.shape[0], photos.shape[1]
@@ -102,7 +110,7 @@ def copy_of(backbone: Backbone) -> Backbone:
     return copy
 
 
-def autocast() -> torch.autocast:
+def autocast(enabled: bool = True) -> torch.autocast:
     """bf16 where the processor computes in it; elsewhere it would only round."""
     has_bf16 = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return torch.autocast("cpu", torch.bfloat16, enabled=has_bf16)
+    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and has_bf16)

@@ -1,0 +1,127 @@
+"""Step until the time or the passes are spent, keep what is good, and notice what is not."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mocosearch.errors import Diverged
+from mocosearch.moco import checkpoint
+from mocosearch.moco.schedule import Budget
+from mocosearch.moco.training import Training
+
+COLLAPSED_RANK = 4.0
+"""Directions that keys use when they hardly differ any more; healthy runs use dozens."""
+LEARNED = 0.05
+"""A loss that fell less than this below the loss of chance has taught nothing."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is. `stage` is one of photos, train, encoder; `done` and `total` count
+    photos while decoding and are shares of the run afterwards.
+    """
+
+    stage: str
+    done: float
+    total: float
+    loss: float | None = None
+    loss_of_chance: float = 0.0
+    """log(K + 1), the loss of keys that tell nothing."""
+    images_per_second: float = 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a checkpoint holds besides the training's own state, and where it lies."""
+
+    states: Path
+    settings: dict[str, Any]
+    begun: float
+    """time.monotonic() at which the run would have begun had it never paused."""
+
+    def save(self, training: Training) -> None:
+        """Unless the weights are spoilt, which no later step would mend."""
+        if training.finite():
+            state = {
+                **self.settings,
+                "training": training.state(),
+                "steps": training.steps,
+                "elapsed": time.monotonic() - self.begun,
+            }
+            checkpoint.save(self.states, state)
+
+    def back(self, training: Training) -> None:
+        """To the last good checkpoint."""
+        state = checkpoint.latest(self.states)
+        if state is not None:
+            training.restore(state["training"])
+
+
+def learn(
+    training: Training,
+    budget: Budget,
+    run: Run,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> list[float]:
+    """Step until the budget is spent or someone stops it; returns the losses.
+
+    A loss that is not finite takes the run back to its last checkpoint, once, and on in fp32.
+    Raises Diverged where that does not help either.
+    """
+    chance = training.model.loss_of_chance
+    losses: list[float] = []
+    run.save(training)
+    saved_at = ticked_at = time.monotonic()
+    ticked = training.steps
+    while (progress := budget.progress(training.steps)) < 1 and not stopped():
+        loss = training.step(progress).item()
+        if not math.isfinite(loss):
+            if training.fp32:
+                raise Diverged(
+                    f"the loss is {loss} at step {training.steps}, in fp32 too",
+                    "train with another --seed or a smaller --batch",
+                )
+            run.back(training)
+            training.fp32 = True
+            continue
+        losses.append(loss)
+        now = time.monotonic()
+        if now - ticked_at > 0.5:
+            rate = (training.steps - ticked) * training.recipe.batch / (now - ticked_at)
+            report(Progress("train", progress, 1, loss, chance, rate))
+            ticked, ticked_at = training.steps, now
+        if now - saved_at > checkpoint.SECONDS:
+            run.save(training)
+            saved_at = now
+    if stopped():
+        run.save(training)
+    return losses
+
+
+def warnings(training: Training, losses: list[float]) -> list[str]:
+    """Signs, each with its number, that a run has taught the network little or nothing."""
+    said = []
+    rank = effective_rank(training.model.recent_keys())
+    if rank < COLLAPSED_RANK:
+        said.append(f"the keys have collapsed: they use {rank:.1f} directions")
+    chance, last = training.model.loss_of_chance, losses[-max(1, len(losses) // 10) :]
+    if last and (mean := sum(last) / len(last)) > chance - LEARNED:
+        said.append(f"no sign of learning: loss {mean:.2f}, chance {chance:.2f}; train for longer")
+    return said
+
+
+@torch.no_grad()
+def effective_rank(keys: Tensor) -> float:
+    """Directions that keys (n, d) use, 1..d: exp of the entropy of the covariance's shares
+    (Roy and Vetterli, 2007).
+    """
+    variances = torch.linalg.eigvalsh(torch.cov(keys.double().T)).clamp(min=0)
+    shares = variances / variances.sum().clamp(min=1e-12)
+    return float(torch.special.entr(shares).sum().exp())
