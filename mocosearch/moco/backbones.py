@@ -37,6 +37,8 @@ class Backbone(nn.Module):
         self.architecture = architecture
         self.net = ResNet(block, layers)
         self.width: int = self.net.fc.in_features
+        self.widths: tuple[int, ...] = (self.width // 4, self.width // 2, self.width)
+        """Channels of stages 2, 3 and 4."""
         self.net.fc = nn.Identity()
         if architecture == "resnet10":
             self.net.conv1 = nn.Conv2d(3, 64, 4, stride=4, bias=False)

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.gradients import gradients
 
 GRIDS = (3, 3, 2)
 """Places along a side for the maps of stages 2, 3 and 4. Places tell apart what stands where;
@@ -12,12 +13,30 @@ the whole picture finds what stands anywhere; both together beat either on both 
 (benchmarks/recipes.md)."""
 
 
+class Levels(nn.Module):
+    """What `small` trains: every stage of the descriptor over the whole picture, (n, width).
+
+    The papers train the last stage's average alone; a loss that sees all that is searched with
+    teaches each of it from the first step (benchmarks/recipes.md).
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.width = sum(backbone.widths)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """GeM of stages 2 to 4, from float (n, 3, h, w) in 0..1."""
+        return torch.cat([gem(m, 1) for m in self.backbone.maps(pixels)], 1)
+
+
 class Descriptor(nn.Module):
     """From uint8 pixels to keys, everything that a query needs and nothing else.
 
     GeM, the generalised mean with power 3 (arXiv:1711.02512), pools the maps of stages 2 to 4
-    over the whole picture and over a grid of places; each of the six blocks is brought to unit
-    length, and together they are centred and projected by the whitening.
+    over the whole picture and over a grid of places; a seventh block holds the directions of
+    edges. Each block is brought to unit length, and together they are centred and projected by
+    the whitening.
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -34,10 +53,12 @@ class Descriptor(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """Before whitening: uint8 (n, side, side, 3) to float (n, D)."""
-        maps = self.backbone.maps(pixels.permute(0, 3, 1, 2).float() / 255)
+        scaled = pixels.permute(0, 3, 1, 2).float() / 255
+        maps = self.backbone.maps(scaled)
         whole = [gem(m, 1) for m in maps]
         placed = [gem(m, places) for m, places in zip(maps, GRIDS, strict=True)]
-        return torch.cat([F.normalize(block) for block in whole + placed], 1)
+        blocks = [*whole, *placed, gradients(scaled)]
+        return torch.cat([F.normalize(block) for block in blocks], 1)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Keys of unit length: uint8 (n, side, side, 3) to float (n, d)."""

@@ -17,6 +17,8 @@ from mocosearch.moco.training import Training
 
 COLLAPSED_RANK = 4.0
 """Directions that keys use when they hardly differ any more; healthy runs use dozens."""
+FEWEST_KEYS = 16
+"""Fewer keys span few directions even in a healthy run."""
 LEARNED = 0.05
 """A loss that fell less than this below the loss of chance has taught nothing."""
 
@@ -108,8 +110,8 @@ def learn(
 def warnings(training: Training, losses: list[float]) -> list[str]:
     """Signs, each with its number, that a run has taught the network little or nothing."""
     said = []
-    rank = effective_rank(training.model.recent_keys())
-    if rank < COLLAPSED_RANK:
+    keys = training.model.recent_keys()
+    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys)) < COLLAPSED_RANK:
         said.append(f"the keys have collapsed: they use {rank:.1f} directions")
     chance, last = training.model.loss_of_chance, losses[-max(1, len(losses) // 10) :]
     if last and (mean := sum(last) / len(last)) > chance - LEARNED:

@@ -1,12 +1,15 @@
 """A run's state, and one step of it: photos, two views, a loss, both encoders moved."""
 
+from copy import deepcopy
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.moco import MoCo
+from mocosearch.moco.muon import Muon
 from mocosearch.moco.recipes import Recipe
 from mocosearch.moco.schedule import learning_rate, momentum
 from mocosearch.moco.views import draw, render
@@ -21,9 +24,10 @@ class Training:
 
     def __init__(self, backbone: Backbone, pixels: Pixels, recipe: Recipe, seed: int) -> None:
         self.pixels, self.recipe = pixels, recipe
+        trunk = Levels(backbone) if recipe.levels else backbone
         self.model = MoCo(
-            lambda: copy_of(backbone),
-            backbone.width,
+            lambda: deepcopy(trunk),
+            trunk.width,
             dim=recipe.dim,
             K=recipe.K,
             m=recipe.m,
@@ -33,13 +37,7 @@ class Training:
             splits=recipe.splits,
         ).to(memory_format=torch.channels_last)
         self.model.train()
-        self.optimizer = torch.optim.SGD(
-            self.model.encoder_q.parameters(),
-            lr=0.0,
-            momentum=0.9,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.optimizer = optimizer_of(recipe, self.model.encoder_q)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
@@ -49,7 +47,8 @@ class Training:
     @property
     def backbone(self) -> Backbone:
         """The query encoder's network, which is what becomes the encoder."""
-        trained = self.model.encoder_q[0]
+        trunk = self.model.encoder_q[0]
+        trained = trunk.backbone if isinstance(trunk, Levels) else trunk
         assert isinstance(trained, Backbone)
         return trained
 
@@ -62,7 +61,7 @@ class Training:
         photos = torch.from_numpy(self.pixels[ids.numpy()])
         view_a, view_b = self._view(photos), self._view(photos)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, progress)
+            group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
         self.model.m = momentum(recipe, progress)
         with autocast(enabled=not self.fp32):
             loss: Tensor = self.model(view_a, view_b, ids)
@@ -103,11 +102,17 @@ class Training:
         return render(photos, draw(n, side, recipe.size, recipe.views, self.generator), recipe.size)
 
 
-def copy_of(backbone: Backbone) -> Backbone:
-    """A network of its own with the same weights."""
-    copy = Backbone(backbone.architecture)
-    copy.load_state_dict(backbone.state_dict())
-    return copy
+def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer | Muon:
+    """The recipe's optimiser for a network's weights, at rate 0."""
+    if recipe.optimizer == "muon":
+        return Muon(network.parameters(), recipe.weight_decay)
+    return torch.optim.SGD(
+        network.parameters(),
+        lr=0.0,
+        momentum=0.9,
+        weight_decay=recipe.weight_decay,
+        fused=True,
+    )
 
 
 def autocast(enabled: bool = True) -> torch.autocast:

@@ -1,0 +1,74 @@
+"""Muon beside a plain loop on one matrix, and the network it moves."""
+
+import torch
+from torch import nn
+
+from mocosearch.moco.muon import Muon
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(24, 5)
+    )
+    return net.to(memory_format=torch.channels_last)
+
+
+def step(net: nn.Module, optimizer: Muon, seed: int) -> None:
+    optimizer.zero_grad()
+    pictures = torch.randn(8, 3, 4, 4, generator=torch.Generator().manual_seed(seed))
+    net(pictures).square().mean().backward()
+    optimizer.step()
+
+
+def test_every_weight_moves_and_kernels_move_by_the_rate_whatever_their_gradient() -> None:
+    net = network()
+    before = [p.detach().clone() for p in net.parameters()]
+    optimizer = Muon(net.parameters(), 0.0)
+    for group in optimizer.param_groups:
+        group["lr"] = 0.01 * group.get("rates", 1.0)
+    step(net, optimizer, 0)
+    moved = [p.detach() - b for p, b in zip(net.parameters(), before, strict=True)]
+    assert all(m.abs().sum() > 0 for m in moved[:3])
+    for m in moved:
+        if m.ndim > 1:
+            size = float(m.square().mean().sqrt()) / (0.2 * 0.01)
+            assert 0.5 < size < 1.5
+
+
+def test_a_step_is_momentum_turned_orthogonal() -> None:
+    """Jordan et al.: U V^T of the Nesterov momentum, here from the decomposition itself."""
+    net = network()
+    weight = net[3].weight
+    optimizer = Muon(net.parameters(), 0.0)
+    optimizer.param_groups[0]["lr"] = 0.01
+    momentum = torch.zeros_like(weight)
+    for seed in range(3):
+        before = weight.detach().clone()
+        step(net, optimizer, seed)
+        gradient = weight.grad
+        assert gradient is not None
+        momentum = 0.9 * momentum + 0.1 * gradient
+        u, _, v = torch.linalg.svd(0.1 * gradient + 0.9 * momentum, full_matrices=False)
+        wanted = -0.01 * 0.2 * max(weight.shape) ** 0.5 * (u @ v)
+        moved = weight.detach() - before
+        # Three steps of Newton and Schulz leave singular values between .5 and 1.5 or so.
+        assert torch.nn.functional.cosine_similarity(moved.flatten(), wanted.flatten(), 0) > 0.9
+
+
+def test_its_state_goes_on_where_it_was() -> None:
+    straight, first = network(), network()
+    run, begun = Muon(straight.parameters(), 0.0), Muon(first.parameters(), 0.0)
+    for optimizer in (run, begun):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.01
+    step(straight, run, 0)
+    step(straight, run, 1)
+    step(first, begun, 0)
+    second = network()
+    second.load_state_dict(first.state_dict())
+    goes_on = Muon(second.parameters(), 0.0)
+    goes_on.load_state_dict(begun.state_dict())
+    step(second, goes_on, 1)
+    for a, b in zip(straight.parameters(), second.parameters(), strict=True):
+        assert torch.equal(a, b)
