@@ -57,6 +57,8 @@ def train(
             if at.loss is not None:
                 words = f"loss {at.loss:.2f} of {at.loss_of_chance:.2f}"
                 words += f", {at.images_per_second:.0f} photos/s"
+            if at.found_again is not None:
+                words += f", finds {at.found_again:.0%}"
             bar(at.stage, at.done / max(at.total, 1e-9), words)
 
         made = learn(

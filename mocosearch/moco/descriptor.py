@@ -1,16 +1,24 @@
 """What a photo is remembered by: several layers pooled, whitened, of unit length."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocosearch.encoder.whitening import Array
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.gradients import gradients
+from mocosearch.moco.precision import autocast
+from mocosearch.photos.decode import Pixels
 
 GRIDS = (3, 3, 2)
 """Places along a side for the maps of stages 2, 3 and 4. Places tell apart what stands where;
 the whole picture finds what stands anywhere; both together beat either on both benchmarks
 (benchmarks/recipes.md)."""
+
+WHITENING = 0.35
+"""Power of the whitening: between none and full, which blows up noise where photos are few
+and costs most where things stand anywhere (benchmarks/recipes.md)."""
 
 
 class Levels(nn.Module):
@@ -69,3 +77,14 @@ def gem(maps: Tensor, places: int) -> Tensor:
     """Generalised mean, power 3, over each cell of a grid: (n, c, h, w) to (n, c places^2)."""
     maps = maps.float().clamp(min=1e-6)
     return F.adaptive_avg_pool2d(maps * maps * maps, places).pow(1 / 3).flatten(1)
+
+
+@torch.no_grad()
+def features(descriptor: Descriptor, pixels: Pixels, batch: int = 64) -> Array:
+    """The unwhitened features of many photos: uint8 (n, side, side, 3) to float32 (n, D)."""
+    parts = []
+    for start in range(0, len(pixels), batch):
+        part = torch.from_numpy(np.array(pixels[start : start + batch]))
+        with autocast():
+            parts.append(descriptor.features(part).float().numpy())
+    return np.concatenate(parts)

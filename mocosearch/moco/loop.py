@@ -36,6 +36,8 @@ class Progress:
     loss_of_chance: float = 0.0
     """log(K + 1), the loss of keys that tell nothing."""
     images_per_second: float = 0.0
+    found_again: float | None = None
+    """Share of photos that a hard view finds among others, measured now and then."""
 
 
 @dataclass(frozen=True)
@@ -69,16 +71,20 @@ def learn(
     training: Training,
     budget: Budget,
     run: Run,
+    judge: Callable[[], float],
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
 ) -> list[float]:
     """Step until the budget is spent or someone stops it; returns the losses.
+
+    judge: how good the network is, without labels; asked at each checkpoint.
 
     A loss that is not finite takes the run back to its last checkpoint, once, and on in fp32.
     Raises Diverged where that does not help either.
     """
     chance = training.model.loss_of_chance
     losses: list[float] = []
+    found: float | None = None
     run.save(training)
     saved_at = ticked_at = time.monotonic()
     ticked = training.steps
@@ -97,11 +103,11 @@ def learn(
         now = time.monotonic()
         if now - ticked_at > 0.5:
             rate = (training.steps - ticked) * training.recipe.batch / (now - ticked_at)
-            report(Progress("train", progress, 1, loss, chance, rate))
+            report(Progress("train", progress, 1, loss, chance, rate, found))
             ticked, ticked_at = training.steps, now
         if now - saved_at > checkpoint.SECONDS:
             run.save(training)
-            saved_at = now
+            found, saved_at = judge(), now
     if stopped():
         run.save(training)
     return losses

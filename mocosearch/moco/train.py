@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,20 +19,18 @@ from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed
 from mocosearch.home import home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.descriptor import WHITENING, Descriptor, features
 from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import Recipe, choose, fitted
 from mocosearch.moco.schedule import Budget
-from mocosearch.moco.training import Training, autocast
+from mocosearch.moco.selection import PHOTOS, found_again
+from mocosearch.moco.training import Training
 from mocosearch.photos.cache import PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import Found, roots_of, scan
 
 WHITENED_ON = 4000
 """Photos that the whitening is fitted on; more than that moves no figure."""
-WHITENING = 0.35
-"""Power of the whitening: between none and full, which blows up noise where photos are few
-and costs most where things stand anywhere (benchmarks/recipes.md)."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +111,30 @@ def train(
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
         begun -= past["elapsed"]
+    learned = training.backbone
     signs: list[str] = []
+    quality: dict[str, float] = {}
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
         reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
+        before = found_again(backbone, sample)
         budget = Budget(
             steps=None if seconds else wanted,
             seconds=None if seconds is None else max(0.0, seconds - reserve),
             begun=begun,
         )
         checkpoint.clear(states, keep=past is not None)
-        losses = learn(training, budget, Run(states, settings, begun), report, stopped)
+        run = Run(states, settings, begun)
+        judge = partial(found_again, training.backbone, sample)
+        losses = learn(training, budget, run, judge, report, stopped)
         signs = warnings(training, losses)
+        quality = {"found_again": judge(), "found_again_before": before}
+        if quality["found_again"] < before:
+            learned = backbone
+            signs.append(
+                f"what was learned finds {quality['found_again']:.0%} of hard views' photos, the "
+                f"start {before:.0%}: the start is kept; train for longer"
+            )
 
     report(Progress("encoder", 0, 1))
     card = Card(
@@ -137,8 +148,9 @@ def train(
         parent=None,
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        quality=quality,
     )
-    card = write_encoder(training.backbone, sample, card, folder)
+    card = write_encoder(learned, sample, card, folder)
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
@@ -152,17 +164,6 @@ def write_encoder(backbone: Backbone, sample: Pixels, card: Card, folder: Path) 
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder)
-
-
-@torch.no_grad()
-def features(descriptor: Descriptor, pixels: Pixels, batch: int = 64) -> whitening.Array:
-    """The descriptor's unwhitened features of many photos: float32 (n, D)."""
-    parts = []
-    for start in range(0, len(pixels), batch):
-        part = torch.from_numpy(np.array(pixels[start : start + batch]))
-        with autocast():
-            parts.append(descriptor.features(part).float().numpy())
-    return np.concatenate(parts)
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:
@@ -199,13 +200,13 @@ def _sample(found: Sequence[Found], cache: PixelCache, recipe: Recipe, seed: int
 
 
 def _seconds_to_export(backbone: Backbone, recipe: Recipe, n: int) -> float:
-    """What whitening and writing the encoder will take, from one batch and a constant."""
+    """What judging, whitening and writing the encoder will take, from one batch and a constant."""
     descriptor = Descriptor(backbone).eval()
     some = np.zeros((min(n, 64), recipe.encode_side, recipe.encode_side, 3), np.uint8)
     features(descriptor, some)
     begun = time.monotonic()
     features(descriptor, some)
-    return (time.monotonic() - begun) * n / len(some) + 8.0
+    return (time.monotonic() - begun) * (n + 2 * min(n, PHOTOS)) / len(some) + 8.0
 
 
 def _writable(folder: Path) -> None:

@@ -10,6 +10,7 @@ from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
+from mocosearch.moco.precision import autocast
 from mocosearch.moco.recipes import Recipe
 from mocosearch.moco.schedule import learning_rate, momentum
 from mocosearch.moco.views import draw, render
@@ -113,9 +114,3 @@ def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer | 
         weight_decay=recipe.weight_decay,
         fused=True,
     )
-
-
-def autocast(enabled: bool = True) -> torch.autocast:
-    """bf16 where the processor computes in it; elsewhere it would only round."""
-    has_bf16 = bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return torch.autocast("cpu", torch.bfloat16, enabled=enabled and has_bf16)

@@ -30,7 +30,7 @@ def training() -> Training:
 def run_of(folder: Path, training: Training, steps: int) -> list[float]:
     budget = Budget(steps=steps, seconds=None, begun=time.monotonic())
     run = Run(folder, {}, time.monotonic())
-    return learn(training, budget, run, lambda progress: None, lambda: False)
+    return learn(training, budget, run, lambda: 0.5, lambda progress: None, lambda: False)
 
 
 def spoil(training: Training) -> None:

@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 
 from mocosearch import Encoder, train
 from mocosearch.encoder import Card
@@ -22,6 +23,7 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
         return card
 
     monkeypatch.setattr(training, "write_encoder", write)
+    monkeypatch.setattr(training, "found_again", lambda backbone, photos: 0.5)
     return written
 
 
@@ -90,6 +92,20 @@ def test_training_changes_the_network_and_zero_epochs_does_not(no_export, fill, 
     one, same, learned = (w[0].state_dict()["net.conv1.weight"] for w in no_export)
     assert (one == same).all()
     assert (one != learned).any()
+
+
+def test_an_encoder_worse_than_its_start_is_not_handed_over(no_export, fill, tmp_path, monkeypatch):
+    folder = fill(tmp_path / "p", range(12))[0].parent
+    train([folder], tmp_path / "e", **TINY, epochs=0)
+    for after, kept in ((0.4, "start"), (0.6, "learned")):
+        scores = iter([0.5, after])
+        monkeypatch.setattr(training, "found_again", lambda *_, s=scores: next(s))
+        result = train([folder], tmp_path / "e", **TINY, batch=8, epochs=2)
+        start, handed = no_export[0][0].state_dict(), no_export[-1][0].state_dict()
+        same = all(torch.equal(start[name], handed[name]) for name in start)
+        assert same == (kept == "start")
+        assert any("the start is kept" in sign for sign in result.warnings) == same
+        assert no_export[-1][2].quality == {"found_again": after, "found_again_before": 0.5}
 
 
 def test_same_seed_same_network_other_seed_another(no_export, fill, tmp_path):

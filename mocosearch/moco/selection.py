@@ -1,0 +1,53 @@
+"""How much a network finds, told by the photos themselves and without labels."""
+
+from copy import deepcopy
+
+import numpy as np
+import torch
+
+from mocosearch.encoder import whitening
+from mocosearch.encoder.whitening import Array
+from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.descriptor import WHITENING, Descriptor, features
+from mocosearch.moco.views import ViewSettings, draw, render
+from mocosearch.photos.decode import Pixels
+
+PHOTOS = 500
+HARD = ViewSettings(scale=(0.15, 0.7), grey=0.3)
+"""Views that shapes find and colours alone do not."""
+
+
+def found_again(backbone: Backbone, photos: Pixels, seed: int = 0) -> float:
+    """Share of photos, 0..1, that a hard view of each finds first among all.
+
+    photos: uint8 (n, side, side, 3); the first PHOTOS of them are asked for. Views and
+    whitening are the same at every call with the same seed, so that two networks can be
+    compared. Over networks of this house its order is nearly that of P@10 with labels
+    (benchmarks/recipes.md).
+    """
+    photos = np.array(photos[:PHOTOS])
+    n, side = photos.shape[0], photos.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    views = [
+        _view(torch.from_numpy(photos[start : start + 50]), side, generator)
+        for start in range(0, n, 50)
+    ]
+    descriptor = Descriptor(deepcopy(backbone)).float().eval()
+    plain = features(descriptor, photos)
+    white = whitening.fit(plain, 256, power=WHITENING)
+    keys = _keys(plain, white)
+    asked = _keys(features(descriptor, np.concatenate(views)), white)
+    return float(((asked @ keys.T).argmax(1) == np.arange(n)).mean())
+
+
+def _view(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:
+    drawn = draw(len(photos), side, side, HARD, generator)
+    scaled = render(photos, drawn, side).mul_(255).round_().byte()
+    pixels: Pixels = scaled.permute(0, 2, 3, 1).contiguous().numpy()
+    return pixels
+
+
+def _keys(rows: Array, white: whitening.Whitening) -> Array:
+    keys = (rows - white.centre) @ white.projection
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
+    return np.asarray(keys, np.float32)
