@@ -1,6 +1,7 @@
 """The program: its commands, and the one place where errors become lines and exit codes."""
 
 import errno
+import io
 import os
 import sys
 from contextlib import suppress
@@ -51,6 +52,10 @@ def run() -> None:
     a query a fifth of its time.
     """
     code: object = 0
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is escaped, never an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _run()
     except SystemExit as end:
