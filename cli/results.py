@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from cli.display import printable, show
+from cli.display import one_line, show
 
 if TYPE_CHECKING:
     from indexes import Match
@@ -75,7 +75,7 @@ def show_lines(lines: Sequence[Line], better: int, no_color: bool) -> None:
     if not sys.stdout.isatty():
         for rank, line in enumerate(lines, 1):
             path = line.match.record.paths[0]
-            show(f"{rank:3}  {line.match.score:.3f}  {path}{_copies(line)}")
+            show(f"{rank:3}  {line.match.score:.3f}  {one_line(path)}{_copies(line)}")
         return
     screen = Screen.of(sys.stdout, no_color)
     dated = any(line.match.record.taken for line in lines)
@@ -94,7 +94,7 @@ def row(rank: int, line: Line, screen: Screen, dated: bool) -> str:
     facts += f"{record.width}x{record.height}".rjust(9)
     copies = _copies(line)
     used = 3 + 1 + BAR + 6 + 2 + width_of(facts) + 2 + len(copies)
-    path = shortened(printable(record.paths[0]), max(screen.width - used, 16))
+    path = shortened(one_line(record.paths[0]), max(screen.width - used, 16))
     return (
         screen.painted(f"{rank:3}", _DIM)
         + " "

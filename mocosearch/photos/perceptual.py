@@ -33,3 +33,20 @@ def perceptual_hash(image: Image.Image) -> str:
     # What rounding alone makes differ from zero is no wave.
     lowest = waves[tuple(_LOWEST)].round(3)
     return np.packbits(lowest > np.median(lowest)).tobytes().hex()
+
+
+def turned(bits: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """What the hashes of turned and mirrored pictures would be, from 0 or 1 (n, 64): 7 such.
+
+    A mirror turns the signs of the odd waves along one side, and a turn by a quarter also
+    swaps the sides; the one wave whose twin is not in the hash is left at 0.
+    """
+    rows, columns = _LOWEST
+    place = {(int(r), int(c)): at for at, (r, c) in enumerate(_LOWEST.T)}
+    twin = np.array([place.get((int(c), int(r)), -1) for r, c in _LOWEST.T])
+    swapped = np.where(twin >= 0, bits[:, twin], 0).astype(np.uint8)
+    ways = [(base, flips) for base in (bits, swapped) for flips in ((0, 0), (0, 1), (1, 0), (1, 1))]
+    return [
+        base ^ ((rows * down + columns * across) % 2).astype(np.uint8)
+        for base, (down, across) in ways[1:]
+    ]
