@@ -10,8 +10,11 @@ from typing import Annotated
 import typer
 
 from cli.demo import demo
+from cli.duplicates import duplicates
+from cli.evaluate import evaluate
 from cli.index import index
 from cli.info import info
+from cli.lists import encoders, indexes
 from cli.query import query
 from cli.train import train
 from mocosearch import __version__
@@ -26,7 +29,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, index, query, info, demo):
+for command in (
+    *(train, index, query, duplicates, evaluate),
+    *(info, encoders, indexes, demo),
+):
     app.command()(command)
 
 
