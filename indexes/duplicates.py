@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.copies import BITS, COSINE, COSINE_ALONE, are_copies
+from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies
 from indexes.filters import Where
 from indexes.index import Index
 from indexes.records import Record
@@ -105,7 +105,8 @@ def copies(keys: Keys, hashes: NDArray[np.uint64], least: float = COSINE) -> Pai
             cosine = cosines[i, j]
             i, j = i + top, j + start
             bare = (hashes[i] == 0) | (hashes[j] == 0)
-            near = np.bitwise_count(hashes[i] ^ hashes[j]) <= BITS
+            apart = np.bitwise_count(hashes[i] ^ hashes[j])
+            near = apart <= np.where(cosine >= SURE, BITS, 0)
             good = (i < j) & np.where(bare, cosine >= max(least, COSINE_ALONE), near)
             left.append(i[good])
             right.append(j[good])

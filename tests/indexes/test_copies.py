@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from indexes.copies import BITS, COSINE, COSINE_ALONE, are_copies, bits_apart
+from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies, bits_apart
 from indexes.records import Record
 
 ONE = Record(4, 3, "JPEG", None, 1, "", [], perceptual="00000000000000ff")
@@ -11,7 +11,9 @@ def with_bits(count: int) -> Record:
 
 
 def test_both_measures_must_agree():
-    assert are_copies(ONE, with_bits(BITS), COSINE)
+    assert are_copies(ONE, with_bits(BITS), SURE)
+    assert not are_copies(ONE, with_bits(1), SURE - 0.01)
+    assert are_copies(ONE, with_bits(0), COSINE)
     assert not are_copies(ONE, with_bits(BITS + 1), 1.0)
     assert not are_copies(ONE, with_bits(0), COSINE - 0.01)
 
