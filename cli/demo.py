@@ -43,7 +43,7 @@ def demo(
     """
     from cli.gallery import Row, write
     from cli.index import index
-    from cli.query import mean_key, read_image
+    from cli.question import read_image
     from cli.train import train
     from indexes import Index
     from mocosearch.errors import Unreadable
@@ -70,7 +70,7 @@ def demo(
             path = files.pop()
             with suppress(Unreadable):
                 image, pixels = read_image(path, opened.encoder.side)
-                matches = opened.query(mean_key(opened.encoder, [pixels]), RESULTS + 1)[0]
+                matches = opened.query(opened.encoder.encode(pixels[None]), RESULTS + 1)[0]
                 others = [m for m in matches if path not in m.record.paths][:RESULTS]
                 rows.append(Row(image, Path(path).name, others))
         images = opened.info()["images"]

@@ -107,6 +107,11 @@ def printable(text: str) -> str:
     return clean.encode("utf-8", "backslashreplace").decode()
 
 
+def one_line(text: str) -> str:
+    """Printable, and without line breaks, which a file's name may hold."""
+    return printable(text).replace("\n", "\\n")
+
+
 def say_refused(reasons: dict[str, str]) -> None:
     """The files refused in this run, the first few of them by name."""
     for path, reason in list(reasons.items())[:REFUSED_SHOWN]:

@@ -1,6 +1,7 @@
 """The program: its commands, and the one place where errors become lines and exit codes."""
 
 import errno
+import io
 import os
 import sys
 from contextlib import suppress
@@ -9,8 +10,11 @@ from typing import Annotated
 import typer
 
 from cli.demo import demo
+from cli.duplicates import duplicates
+from cli.evaluate import evaluate
 from cli.index import index
 from cli.info import info
+from cli.lists import encoders, indexes
 from cli.query import query
 from cli.train import train
 from mocosearch import __version__
@@ -25,7 +29,10 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, index, query, info, demo):
+for command in (
+    *(train, index, query, duplicates, evaluate),
+    *(info, encoders, indexes, demo),
+):
     app.command()(command)
 
 
@@ -51,6 +58,10 @@ def run() -> None:
     a query a fifth of its time.
     """
     code: object = 0
+    for stream in (sys.stdout, sys.stderr):
+        # A name that the terminal's encoding lacks is escaped, never an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         _run()
     except SystemExit as end:

@@ -3,111 +3,161 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from cli.display import say, show, show_json, show_raw
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from indexes import Match
-    from indexes.segments import Keys
-    from mocosearch.encoder import Encoder
-    from mocosearch.photos.decode import Pixels
+from cli.display import ended, say, say_refused, show_json, show_raw
 
 
 def query(
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="Picture files; - reads stdin.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="IMAGE...",
+            help="Picture files or folders of them; cat.jpg:2 counts twice; - reads stdin.",
+        ),
+    ] = None,
     index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
     top: Annotated[int, typer.Option("-k", "--top", min=1, help="How many results.")] = 10,
+    min_score: Annotated[
+        str | None, typer.Option(help="Least score, or auto: leave out what may be chance.")
+    ] = None,
+    minus: Annotated[
+        list[str] | None, typer.Option(help="Unlike this picture; may be given again.")
+    ] = None,
+    crop: Annotated[
+        str | None,
+        typer.Option(help="A region of the image: x,y,w,h in pixels, or 10%,0%,50%,50%."),
+    ] = None,
+    turned: Annotated[
+        bool, typer.Option("--turned", help="Try the image turned and mirrored too, 8 ways.")
+    ] = False,
+    inside: Annotated[
+        list[str] | None, typer.Option("--in", help="Photos in this folder; may be given again.")
+    ] = None,
+    outside: Annotated[
+        list[str] | None, typer.Option("--not-in", help="No photo in this folder.")
+    ] = None,
+    taken: Annotated[
+        str | None, typer.Option(help="When taken: 2019, 2019..2021-06, 2020-08-03.. .")
+    ] = None,
+    near: Annotated[
+        str | None, typer.Option(help="Where taken: latitude,longitude,distance: 48.1,11.6,5km.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(help="Part of the camera's name.")] = None,
+    format: Annotated[str | None, typer.Option(help="Format: jpeg, heic, png.")] = None,
+    min_side: Annotated[int, typer.Option(min=0, help="Pixels of the shorter side, at least.")] = 0,
+    all: Annotated[
+        bool, typer.Option("--all", help="Show copies of one picture on lines of their own.")
+    ] = False,
+    interactive: Annotated[
+        bool, typer.Option("--interactive", "-i", help="Stay open, and ask on from the results.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print paths alone.")] = False,
     print0: Annotated[
         bool, typer.Option("-0", "--print0", help="Print paths, each ended by a zero byte.")
     ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Draw the results in the terminal.")
+    ] = False,
     gallery: Annotated[
         Path | None, typer.Option(help="Write the results as one HTML page with pictures.")
     ] = None,
+    open: Annotated[
+        bool, typer.Option("--open", help="Open the page of results in the browser.")
+    ] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="No colours.")] = False,
 ) -> None:
     """Find the photos that look like an image; of several images, like their mean.
 
-    Example: mocosearch query beach.jpg -k 20
+    Copies of one picture share a line in the table and on the page; --json and --paths list
+    every photo.
+
+    Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     begun = time.perf_counter()
+    if not images and not interactive:
+        raise typer.BadParameter("name at least one image, or use --interactive")
+    from cli.conditions import where_of
+    from cli.question import Crop, ask
+    from cli.results import show_lines
+    from cli.search import search
     from indexes import Index
     from mocosearch.errors import NoPhotos
 
+    where = where_of(inside, outside, taken, near, camera, format, min_side)
+    region = None if crop is None else Crop.of(crop)
+    least, auto = _least(min_score)
+    machine = json or paths or print0
     with Index.open(index) as opened:
         if opened.count == 0:
             raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
-        encoder = opened.encoder
-        encoder.prepare()
+        opened.encoder.prepare()
         opened.prepare()
-        data, pixels = zip(*(read_image(image, encoder.side) for image in images), strict=True)
+        if interactive:
+            from cli.interactive import converse
+
+            converse(opened, images or [], top, where, no_color)
+            return
         encoding = time.perf_counter()
-        key = mean_key(encoder, pixels)
+        question = ask(opened.encoder, images or [], minus or [], region, turned)
         searching = time.perf_counter()
-        matches = opened.query(key, top)[0]
+        found = search(opened, question.keys, top, where, least, auto, fold=not (all or machine))
         done = time.perf_counter()
-    if gallery is not None:
+    say_refused(question.refused)
+    if not found.matches:
+        say("no photo fits: the filters or --min-score leave none")
+    page = _page(gallery, open)
+    if page is not None:
         from cli.gallery import Row, write
 
-        write(gallery, [Row(data[0], images[0], matches)])
-        say(f"gallery: {gallery}")
+        write(page, [Row(question.image, (images or [""])[0], [x.match for x in found.lines])])
+        say(f"gallery: {page}")
     if json:
+        from cli.results import plain
+
         seconds = {
             "total": time.perf_counter() - begun,
             "encode": searching - encoding,
             "search": done - searching,
         }
-        results = [_plain(rank, match) for rank, match in enumerate(matches, 1)]
+        results = [
+            plain(rank, match, odds)
+            for rank, (match, odds) in enumerate(zip(found.matches, found.odds, strict=True), 1)
+        ]
         show_json({"query": images, "index": index, "results": results, "seconds": seconds})
     elif paths or print0:
-        for match in matches:
+        for match in found.matches:
             show_raw(match.record.paths[0], b"\0" if print0 else b"\n")
     else:
-        for rank, match in enumerate(matches, 1):
-            more = len(match.record.paths) - 1
-            copies = f"  (+{more} {'copy' if more == 1 else 'copies'})" if more else ""
-            show(f"{rank:3}  {match.score:.3f}  {match.record.paths[0]}{copies}")
+        show_lines(found.lines, found.better, no_color)
+        if preview and sys.stdout.isatty():
+            from cli.preview import draw
+
+            draw([line.match.record.paths[0] for line in found.lines])
+    if open and page is not None:
+        typer.launch(page.absolute().as_uri())
+    ended(False, len(question.refused))
 
 
-def mean_key(encoder: "Encoder", pixels: "Sequence[Pixels]") -> "Keys":
-    """The unit mean of the keys of some pictures of the encoder's side: float32 (1, d)."""
-    import numpy as np
-
-    mean = encoder.encode(np.stack(pixels)).mean(0, keepdims=True)
-    unit: Keys = mean / max(float(np.linalg.norm(mean)), 1e-12)
-    return unit
-
-
-def read_image(image: str, side: int) -> "tuple[bytes, Pixels]":
-    """An image's bytes and pixels. Raises Unreadable, with the image's name."""
-    from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import decode, read
-
-    formats = "name a JPEG, PNG, WebP, HEIC or TIFF file"
+def _least(text: str | None) -> tuple[float | None, bool]:
+    """The least score, and whether chance decides. Raises typer.BadParameter."""
+    if text is None or text == "auto":
+        return None, text == "auto"
     try:
-        data = sys.stdin.buffer.read() if image == "-" else read(image)
-        if not data:
-            raise Unreadable("it is no picture")
-        return data, decode(data, side).pixels
-    except Unreadable as error:
-        raise Unreadable(f"cannot read {image}: {error.what}", formats) from error
+        return float(text), False
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no score; write 0.5, or auto") from None
 
 
-def _plain(rank: int, match: "Match") -> dict[str, Any]:
-    record = match.record
-    return {
-        "rank": rank,
-        "score": match.score,
-        "path": record.paths[0],
-        "id": match.id,
-        "width": record.width,
-        "height": record.height,
-        "taken": record.taken,
-    }
+def _page(gallery: Path | None, open: bool) -> Path | None:
+    """Where the page of results goes; one that is only looked at goes to the home."""
+    if gallery is not None or not open:
+        return gallery
+    from mocosearch.home import home
+
+    page = home() / "cache" / "results.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    return page

@@ -3,7 +3,8 @@
 `from indexes import Index`. Nothing here imports torch.
 """
 
+from indexes.filters import Where
 from indexes.index import Index, Match
 from indexes.sync import Counts, sync
 
-__all__ = ["Counts", "Index", "Match", "sync"]
+__all__ = ["Counts", "Index", "Match", "Where", "sync"]

@@ -2,19 +2,25 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from indexes import segments
+from indexes import chance, segments
+from indexes.chance import Chance
+from indexes.filters import Where
 from indexes.records import Record, Refusal, id_key, id_of
 from indexes.segments import Ids, Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Damaged, Mismatch
 from mocosearch.home import missing, place
+
+EXACT = 5000
+"""So few photos are compared one by one with the stored keys, whatever kind the index is."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +102,11 @@ class Index:
         if not self._segments:
             self._segments = segments.all_segments(self.txn)
 
-    def query(self, keys: Keys, k: int = 10) -> list[list[Match]]:
+    def query(self, keys: Keys, k: int = 10, where: Where | None = None) -> list[list[Match]]:
         """The k nearest photos to each of n keys, float32 (n, d) of unit length, best first.
 
-        Fewer than k where the index holds fewer. Raises Mismatch for keys of another length.
+        where: asked among the photos that it admits; they are chosen before the search.
+        Fewer than k where there are fewer. Raises Mismatch for keys of another length.
         """
         keys = np.ascontiguousarray(keys, np.float32)
         dimension = self.encoder.dimension
@@ -107,7 +114,11 @@ class Index:
             raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
         self.prepare()
         deleted = self._deleted()
-        found = [segment.search(keys, k, deleted) for segment in self._segments]
+        only = self.among(where) if where else None
+        if only is not None and len(only) <= EXACT:
+            found = [self._exact(keys, only)] if len(only) else []
+        else:
+            found = [segment.search(keys, k, deleted, only) for segment in self._segments]
         if not found:
             return [[] for _ in keys]
         scores = np.concatenate([s for s, _ in found], 1)
@@ -121,12 +132,39 @@ class Index:
             for row, best in enumerate(order)
         ]
 
+    def among(self, where: Where) -> Ids:
+        """The ids of the photos that meet some conditions, ascending."""
+        gone = {bytes(key) for key, _ in self.txn.items("deleted")}
+        ids = [
+            id_of(key)
+            for key, value in self.txn.items("images")
+            if where.admits(json.loads(bytes(value))) and bytes(key) not in gone
+        ]
+        return np.array(ids, np.uint64)
+
+    def keys(self, ids: Sequence[int] | Ids) -> Keys:
+        """The stored keys of some photos, as float32 (n, d). Raises Damaged for an unknown id."""
+        rows = [self.txn.get("vectors", id_key(int(id))) for id in ids]
+        if any(row is None for row in rows):
+            raise Damaged("the index holds a photo without a key", "remove it and index again")
+        stored = b"".join(bytes(row) for row in rows if row is not None)
+        found: Keys = np.frombuffer(stored, np.float16).reshape(len(rows), -1).astype(np.float32)
+        return found
+
+    def _exact(self, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
+        return keys @ self.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
+
     def record(self, id: int) -> Record:
         """What is known of a photo. Raises Damaged where the id is not there."""
         stored = self.txn.get("images", id_key(int(id)))
         if stored is None:
             raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
         return Record.from_bytes(stored)
+
+    @property
+    def chance(self) -> Chance:
+        """How unusual a score is in this collection."""
+        return chance.kept(self.txn)
 
     @property
     def count(self) -> int:

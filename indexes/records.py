@@ -40,11 +40,17 @@ class Record:
     digest: str
     """Of the file's content, hexadecimal."""
     paths: list[str] = field(default_factory=list)
+    camera: str | None = None
+    latitude: float | None = None
+    longitude: float | None = None
+    truncated: bool = False
+    perceptual: str = ""
+    pixels: str = ""
 
     @classmethod
     def of(cls, facts: Facts, size: int, digest: bytes) -> "Record":
         """A record that has no path yet."""
-        return cls(facts.width, facts.height, facts.format, facts.taken, size, digest.hex())
+        return cls(**asdict(facts), size=size, digest=digest.hex())
 
     def to_bytes(self) -> bytes:
         """JSON in ASCII, which holds names in broken encodings too."""

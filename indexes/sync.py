@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from indexes import segments
+from indexes import chance, segments
 from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.segments import Keys
@@ -293,6 +293,7 @@ def _tidy(txn: Txn, seen: _Seen | None) -> int:
             txn.delete("vectors", masked)
             txn.delete("digests", digest)
     segments.merge(txn)
+    chance.keep(txn)
     return deleted
 
 

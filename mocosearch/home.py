@@ -45,4 +45,9 @@ def missing(kind: Kind, folder: Path) -> NotFound:
     there = names(kind)
     make = {"encoders": "mocosearch train PHOTOS", "indexes": "mocosearch index PHOTOS"}[kind]
     hint = f"there are: {', '.join(there)}" if there else f"make one with: {make}"
+    if len(there) > 1:
+        from difflib import get_close_matches
+
+        alike = get_close_matches(folder.name, there, n=1)
+        hint = f"did you mean {alike[0]}? {hint}" if alike else hint
     return NotFound(f"no {singular} at {folder}", hint)

@@ -1,6 +1,7 @@
 """From folders to pixels: find photos, decode them safely, keep them small for training."""
 
-from mocosearch.photos.decode import Facts, Picture, decode
+from mocosearch.photos.decode import Picture, decode
+from mocosearch.photos.facts import Facts
 from mocosearch.photos.reading import outcomes
 from mocosearch.photos.scan import Found, scan
 from mocosearch.photos.worker import Content, Outcome

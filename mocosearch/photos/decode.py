@@ -5,13 +5,14 @@ import io
 import os
 import warnings
 from dataclasses import dataclass
-from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from mocosearch.errors import Unreadable
+from mocosearch.photos.facts import Facts, camera_of, place_of, taken_of
+from mocosearch.photos.perceptual import perceptual_hash
 
 Pixels = NDArray[np.uint8]
 
@@ -35,16 +36,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What the file says about itself: upright size in pixels, format, EXIF time if sane."""
-
-    width: int
-    height: int
-    format: str
-    taken: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +136,18 @@ def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Im
             small.thumbnail(size)
         if turn in _UPRIGHT:
             small = small.transpose(_UPRIGHT[turn])
-        return small, Facts(width, height, kind, _taken(exif))
+        latitude, longitude = place_of(exif)
+        return small, Facts(
+            width=width,
+            height=height,
+            format=kind,
+            taken=taken_of(exif),
+            camera=camera_of(exif),
+            latitude=latitude,
+            longitude=longitude,
+            perceptual=perceptual_hash(small),
+            pixels=digest_of(small.tobytes()).hex(),
+        )
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -163,17 +165,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         ground = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(ground, image).convert("RGB")
     return image.convert("RGB")
-
-
-def _taken(exif: Image.Exif) -> str | None:
-    """EXIF's time of capture as ISO 8601 without a zone, or None where it is nonsense."""
-    try:
-        details = exif.get_ifd(ExifTags.IFD.Exif)
-        text = details.get(ExifTags.Base.DateTimeOriginal) or exif.get(ExifTags.Base.DateTime)
-        moment = datetime.strptime(str(text).strip("\0 "), "%Y:%m:%d %H:%M:%S")
-    except Exception:
-        return None
-    return moment.isoformat() if 1826 <= moment.year <= datetime.now().year + 1 else None
 
 
 def _register_heif() -> None:

@@ -15,7 +15,8 @@ from typing import BinaryIO
 import numpy as np
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.decode import Facts, Picture, decode, digest_of, read
+from mocosearch.photos.decode import Picture, decode, digest_of, read
+from mocosearch.photos.facts import Facts
 
 MEMORY = 2 << 30
 """Bytes of address space that a worker may add to what it starts with."""

@@ -1,10 +1,12 @@
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from program import Run, environment
+from PIL import Image
+from program import Run, environment, make_photos
 
 ALLOWED_SECONDS = {"total", "encode", "search"}
 
@@ -27,7 +29,7 @@ def test_json_has_the_documented_form(run: Run, photos: Path) -> None:
     scores = [r["score"] for r in told["results"]]
     assert scores == sorted(scores, reverse=True)
     first = told["results"][0]
-    assert first.keys() == {"rank", "score", "path", "id", "width", "height", "taken"}
+    assert first.keys() == {"rank", "score", "path", "id", "width", "height", "taken", "one_in"}
     assert (first["width"], first["height"], first["taken"]) == (160, 120, None)
 
 
@@ -93,3 +95,76 @@ def test_a_closed_pipe_ends_quietly(made: Path, photos: Path) -> None:
     )
     assert len(ended.stdout.splitlines()) == 1
     assert ended.stderr == ""
+
+
+def test_filters_choose_before_the_search(run: Run, photos: Path) -> None:
+    photo = photos / "other" / "photo 00.jpg"
+    told = run("query", photo, "--paths", "-k", 15, "--in", photos / "2024")
+    assert len(told.stdout.splitlines()) == 15
+    assert all(line.startswith(str(photos / "2024")) for line in told.stdout.splitlines())
+    told = run("query", photo, "--paths", "-k", 50, "--not-in", photos / "2024", "--format", "jpg")
+    assert len(told.stdout.splitlines()) == 10
+    none = run("query", photo, "--json", "--min-side", 121, "--taken", "2019", "--near", "1,2,3km")
+    assert none.returncode == 0
+    assert json.loads(none.stdout)["results"] == []
+    assert "no photo fits" in none.stderr
+
+
+def test_a_folder_with_a_bad_file_is_asked_and_ends_with_3(run: Run, tmp_path: Path) -> None:
+    make_photos(tmp_path, 3)
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    told = run("query", tmp_path, "--paths", "-k", 2)
+    assert told.returncode == 3
+    assert len(told.stdout.splitlines()) == 2
+    assert "bad.jpg" in told.stderr
+
+
+def test_a_turned_picture_is_found(run: Run, photos: Path, tmp_path: Path) -> None:
+    photo = photos / "other" / "photo 04.jpg"
+    with Image.open(photo) as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "turned.png")
+    told = json.loads(run("query", tmp_path / "turned.png", "--turned", "--json").stdout)
+    assert told["results"][0]["path"] == str(photo)
+    assert told["results"][0]["score"] > 0.95
+    assert len({r["id"] for r in told["results"]}) == 10
+
+
+def test_scores_have_a_floor(run: Run, photos: Path) -> None:
+    photo = photos / "other" / "photo 04.jpg"
+    told = json.loads(run("query", photo, "--json", "--min-score", 0.9).stdout)
+    assert [r["path"] for r in told["results"]] == [str(photo)]
+    auto = json.loads(run("query", photo, "--json", "-k", 30, "--min-score", "auto").stdout)
+    assert 1 <= len(auto["results"]) < 30
+    assert auto["results"][0]["one_in"] > 30
+    assert run("query", photo, "--min-score", "high").returncode == 2
+
+
+def test_copies_share_a_line_in_the_table_alone(
+    run: Run, photos: Path, made: Path, tmp_path: Path
+) -> None:
+    photo = photos / "other" / "photo 04.jpg"
+    more = tmp_path / "more"
+    more.mkdir()
+    with Image.open(photo) as image:
+        for quality in (60, 70, 80):
+            image.save(more / f"copy {quality}.jpg", quality=quality)
+    index = tmp_path / "index"
+    shutil.copytree(made / "indexes" / "default", index)
+    assert run("index", more, "--index", index).returncode == 0
+    words = ["query", photo, "--index", index, "-k", 3]
+    folded = run(*words).stdout.splitlines()
+    assert len(folded) == 3
+    assert folded[0].endswith("(+3 copies)")
+    assert "copy" not in run(*words, "--all").stdout.splitlines()[0].removeprefix(str(photo))
+    assert len([p for p in run(*words, "--paths").stdout.splitlines() if "copy" in p]) == 2
+
+
+def test_a_terminal_that_lacks_a_letter_is_no_error(run: Run, made: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path / "d\u00fcne", 2)
+    index = tmp_path / "index"
+    assert run("index", tmp_path / "d\u00fcne", "--index", index).returncode == 0
+    env = {**environment(made), "PYTHONIOENCODING": "ascii"}
+    line = [sys.executable, "-m", "cli", "query", str(tmp_path / "d\u00fcne" / "photo 00.jpg")]
+    ended = subprocess.run([*line, "--index", str(index)], env=env, capture_output=True)
+    assert ended.returncode == 0
+    assert rb"d\xfcne" in ended.stdout

@@ -1,5 +1,6 @@
 import os
 import struct
+from dataclasses import asdict, replace
 
 import pytest
 from hypothesis import given, settings
@@ -51,21 +52,32 @@ def test_a_reason_that_cannot_be_written_is_written_roughly():
     assert told == "caf?.jpg"
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.integers(0, 2**40),
-    st.integers(0, 2**40),
-    st.none() | st.text(max_size=20),
-    st.binary(min_size=16, max_size=16),
-    st.lists(PATHS, max_size=4),
+FACTS = st.builds(
+    Facts,
+    width=st.integers(0, 2**40),
+    height=st.integers(0, 2**40),
+    format=st.sampled_from(["JPEG", "HEIF"]),
+    taken=st.none() | st.text(max_size=20),
+    camera=st.none() | st.text(max_size=20),
+    latitude=st.none() | st.floats(-90, 90),
+    longitude=st.none() | st.floats(-180, 180),
+    truncated=st.booleans(),
+    perceptual=st.binary(min_size=8, max_size=8).map(bytes.hex),
+    pixels=st.binary(min_size=16, max_size=16).map(bytes.hex),
 )
-def test_records_come_back(width, height, taken, digest, paths):
-    empty = Record.of(Facts(width, height, "JPEG", taken), 12, digest)
+
+
+@settings(max_examples=60, deadline=None)
+@given(FACTS, st.binary(min_size=16, max_size=16), st.lists(PATHS, max_size=4))
+def test_records_come_back(facts, digest, paths):
+    empty = Record.of(facts, 12, digest)
     assert empty.paths == []
     assert bytes.fromhex(empty.digest) == digest
-    record = Record(width, height, "JPEG", taken, 12, digest.hex(), paths)
+    record = replace(empty, paths=paths)
     assert Record.from_bytes(record.to_bytes()) == record
     assert Record.from_bytes(memoryview(record.to_bytes())) == record
+    for name, value in asdict(facts).items():
+        assert getattr(record, name) == value
 
 
 def test_path_keys_are_short_and_differ():

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mocosearch.evaluation import precision_at
+from mocosearch.errors import Unsuitable
+from mocosearch.evaluation import effective_rank, found_first, precision_at, ranking
 
 
 def unit_keys(n: int, d: int, seed: int) -> np.ndarray:
@@ -49,3 +50,36 @@ def test_a_photo_is_not_its_own_result():
 def test_copies_find_each_other():
     keys = np.repeat(unit_keys(10, 16, 1), 2, axis=0)
     assert precision_at(keys, [str(i // 2) for i in range(20)], (1,)) == {1: 1.0}
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(3, 30), st.integers(1, 4), st.integers(0, 2**20))
+def test_a_ranking_is_a_plain_loop(n, classes, seed):
+    keys = unit_keys(n, 8, seed)
+    labels = np.random.default_rng(seed).integers(0, classes, n).tolist()
+    if max(map(labels.count, labels)) < 2:
+        with pytest.raises(Unsuitable):
+            ranking(keys, labels)
+        return
+    precisions, recalls = [], []
+    for i in range(n):
+        others = sorted((j for j in range(n) if j != i), key=lambda j: -float(keys[i] @ keys[j]))
+        right = [labels[j] == labels[i] for j in others]
+        if any(right):
+            at = [sum(right[: r + 1]) / (r + 1) for r in range(len(right)) if right[r]]
+            precisions.append(sum(at) / len(at))
+            recalls.append(sum(right[:5]) / sum(right))
+    found = ranking(keys, labels, (5,))
+    assert found.average_precision == pytest.approx(np.mean(precisions))
+    assert found.recall == {5: pytest.approx(np.mean(recalls))}
+
+
+def test_effective_rank_counts_the_directions():
+    spread = np.random.default_rng(0).standard_normal((4000, 6)).astype(np.float32)
+    assert effective_rank(spread) == pytest.approx(6, rel=0.02)
+    assert effective_rank(np.hstack([spread[:, :1], np.zeros((4000, 5), np.float32)])) == 1
+
+
+def test_found_first_is_the_share_of_hits():
+    keys = np.eye(4, dtype=np.float32)
+    assert found_first(keys, keys[[2, 1]], [2, 3]) == 0.5

@@ -175,21 +175,6 @@ def test_any_size_becomes_the_square(width, height):
     assert (found.facts.width, found.facts.height) == (width, height)
 
 
-def test_time_of_capture(picture):
-    exif = Image.Exif()
-    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2019:07:31 23:59:58"}
-    assert decode(saved(picture(1), exif=exif), SIDE).facts.taken == "2019-07-31T23:59:58"
-
-
-@pytest.mark.parametrize(
-    "text", ["0000:00:00 00:00:00", "1066:01:01 00:00:00", "9999:01:01 00:00:00", "yesterday", ""]
-)
-def test_a_time_of_nonsense_is_none(picture, text):
-    exif = Image.Exif()
-    exif[ExifTags.Base.DateTime] = text
-    assert decode(saved(picture(1), exif=exif), SIDE).facts.taken is None
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF"])
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
 def test_a_truncated_file_is_refused_with_a_reason(picture, kind, share):

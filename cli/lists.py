@@ -1,0 +1,71 @@
+"""mocosearch encoders and mocosearch indexes: what the home holds."""
+
+from typing import Annotated, Any
+
+import typer
+
+from cli.display import one_line, say, show, show_json
+
+
+def encoders(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the encoders, and what each learned from.
+
+    Example: mocosearch encoders
+    """
+    from mocosearch.encoder import Card
+    from mocosearch.errors import MocosearchError
+    from mocosearch.home import names, place
+
+    listed: list[dict[str, Any]] = []
+    for name in names("encoders"):
+        try:
+            card = Card.from_json((place("encoders", name) / "card.json").read_bytes())
+        except (OSError, MocosearchError) as error:
+            say(f"{name}: {error}")
+            continue
+        facts = ("architecture", "side", "dimension", "photos", "epochs", "created", "fingerprint")
+        listed.append({"name": name} | {fact: getattr(card, fact) for fact in facts})
+    if json:
+        show_json({"encoders": listed})
+        return
+    for one in listed:
+        show(
+            f"{one_line(one['name']):20} {one['architecture']}, {one['photos']} photos, "
+            f"{one['epochs']:.1f} epochs, {one['created'][:10]}"
+        )
+    if not listed:
+        say("no encoders yet; make one with: mocosearch train PHOTOS")
+
+
+def indexes(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the indexes, and how many photos each holds.
+
+    Example: mocosearch indexes
+    """
+    from indexes import Index
+    from mocosearch.errors import MocosearchError
+    from mocosearch.home import names
+
+    listed: list[dict[str, Any]] = []
+    for name in names("indexes"):
+        try:
+            with Index.open(name) as opened:
+                told = opened.info()
+        except MocosearchError as error:
+            say(f"{name}: {error}")
+            continue
+        facts = ("images", "refused", "encoder", "bytes", "roots")
+        listed.append({"name": name} | {fact: told[fact] for fact in facts})
+    if json:
+        show_json({"indexes": listed})
+        return
+    for one in listed:
+        size = f"{one['bytes'] / 1e6:.1f} MB"
+        roots = one_line(", ".join(one["roots"]))
+        show(f"{one_line(one['name']):20} {one['images']} photos, {size}, {roots}")
+    if not listed:
+        say("no indexes yet; make one with: mocosearch index PHOTOS")

@@ -1,0 +1,208 @@
+"""What is asked: from the words on the command line to one key."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from indexes.segments import Keys
+    from mocosearch.encoder import Encoder
+    from mocosearch.photos.decode import Pixels
+
+MINUS = 0.5
+"""Share of what is not wanted that is taken away; Rocchio's method gives it less than what is."""
+AT_ONCE = 32
+
+
+@dataclass(frozen=True)
+class Part:
+    """One picture, or folder of pictures, and how much of it is in the question."""
+
+    name: str
+    weight: float
+
+    @classmethod
+    def of(cls, word: str) -> "Part":
+        """`cat.jpg`, or `cat.jpg:2` for twice its weight. Raises typer.BadParameter."""
+        name, colon, number = word.rpartition(":")
+        if not colon or not name or os.path.exists(word):
+            return cls(word, 1.0)
+        try:
+            weight = float(number)
+        except ValueError:
+            return cls(word, 1.0)
+        if not 0 < weight < float("inf"):
+            raise typer.BadParameter(f"the weight of {word} must be a number above 0")
+        return cls(name, weight)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A region of an upright picture: left, top, width, height, in pixels or shares of it."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    shares: bool
+
+    @classmethod
+    def of(cls, text: str) -> "Crop":
+        """`40,0,200,120` in pixels, or `10%,0%,50%,50%`. Raises typer.BadParameter."""
+        parts = text.replace(" ", "").split(",")
+        percent = [part.endswith("%") for part in parts]
+        try:
+            left, top, width, height = (float(part.rstrip("%")) for part in parts)
+        except ValueError:
+            left = top = width = height = -1.0
+        if any(percent) != all(percent) or min(left, top) < 0 or not min(width, height) > 0:
+            raise typer.BadParameter(f"{text!r}: write x,y,w,h in pixels, or 10%,0%,50%,50%")
+        scale = 0.01 if all(percent) else 1.0
+        return cls(left * scale, top * scale, width * scale, height * scale, all(percent))
+
+    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom in a picture of this size. Raises Unreadable outside it."""
+        from mocosearch.errors import Unreadable
+
+        x, y = (width, height) if self.shares else (1, 1)
+        left, top = round(self.left * x), round(self.top * y)
+        right = min(width, round((self.left + self.width) * x))
+        bottom = min(height, round((self.top + self.height) * y))
+        if right <= left or bottom <= top:
+            raise Unreadable(f"the region lies outside its {width} x {height} pixels")
+        return left, top, right, bottom
+
+
+@dataclass(frozen=True)
+class Question:
+    """The keys to ask with, float32 (n, d): one, or one for each orientation."""
+
+    keys: "Keys"
+    image: bytes
+    """The first picture's file, for a page of results; empty for a folder."""
+    refused: dict[str, str]
+    """Files of a folder that gave no key, with the reason."""
+
+
+def ask(
+    encoder: "Encoder",
+    words: Sequence[str],
+    minus: Sequence[str] = (),
+    crop: Crop | None = None,
+    turned: bool = False,
+) -> Question:
+    """The mean of the pictures by weight, less a share of those not wanted (Rocchio 1971).
+
+    crop: the region of every wanted picture that counts. turned: a key for each of the 8
+    orientations. Raises Unreadable for a picture, NoPhotos for a folder without one.
+    """
+    import numpy as np
+
+    refused: dict[str, str] = {}
+    first = b""
+
+    def mean(words: Sequence[str], crop: Crop | None) -> "Keys":
+        nonlocal first
+        total: Keys = np.zeros((8 if turned else 1, encoder.dimension), np.float32)
+        parts = [Part.of(word) for word in words]
+        for part in parts:
+            if part.name != "-" and os.path.isdir(part.name):
+                key = _folder_key(encoder, part.name, turned, refused)
+            else:
+                data, pixels = read_image(part.name, encoder.side, crop)
+                first = first or data
+                key = encoder.encode(_views(pixels, turned))
+            total += part.weight * key
+        return unit(total)
+
+    keys = mean(words, crop)
+    if minus:
+        keys = unit(keys - MINUS * mean(minus, None))
+    return Question(keys, first, refused)
+
+
+def unit(keys: "Keys") -> "Keys":
+    """Keys (n, d), each brought to length 1; a key of nothing stays one."""
+    import numpy as np
+
+    made: Keys = keys / np.linalg.norm(keys, axis=1, keepdims=True).clip(1e-12)
+    return made
+
+
+def read_image(image: str, side: int, crop: Crop | None = None) -> "tuple[bytes, Pixels]":
+    """An image's bytes and pixels. Raises Unreadable, with the image's name."""
+    from mocosearch.errors import Unreadable
+    from mocosearch.photos.decode import decode, read
+
+    formats = "name a JPEG, PNG, WebP, HEIC or TIFF file"
+    try:
+        data = sys.stdin.buffer.read() if image == "-" else read(image)
+        if not data:
+            raise Unreadable("it is no picture")
+        return data, decode(data, side).pixels if crop is None else _region(data, side, crop)
+    except Unreadable as error:
+        raise Unreadable(f"cannot read {image}: {error.what}", formats) from error
+
+
+def _region(data: bytes, side: int, crop: Crop) -> "Pixels":
+    """A region of a picture, squashed to a square as whole pictures are."""
+    import numpy as np
+    from PIL import Image
+
+    from mocosearch.photos.decode import MAX_PIXELS, upright
+
+    picture = upright(data, MAX_PIXELS)
+    region = picture.crop(crop.box(picture.width, picture.height))
+    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def _views(pixels: "Pixels", turned: bool) -> "Pixels":
+    """(1, side, side, 3), or the 8 orientations of a square."""
+    import numpy as np
+
+    if not turned:
+        return pixels[None]
+    quarters = [np.rot90(pixels, n) for n in range(4)]
+    return np.stack([*quarters, *(quarter[:, ::-1] for quarter in quarters)])
+
+
+def _folder_key(encoder: "Encoder", folder: str, turned: bool, refused: dict[str, str]) -> "Keys":
+    import numpy as np
+
+    from mocosearch.errors import NoPhotos
+
+    count = 0
+    total: Keys = np.zeros((8 if turned else 1, encoder.dimension), np.float32)
+    for pixels in folder_pixels(folder, encoder.side, refused.__setitem__):
+        keys = encoder.encode(np.concatenate([_views(one, turned) for one in pixels]))
+        total += keys.reshape(len(pixels), len(total), -1).sum(0)
+        count += len(pixels)
+    if not count:
+        raise NoPhotos(
+            f"no pictures that can be read below {folder}", "name a picture, or a folder of some"
+        )
+    return unit(total)
+
+
+def folder_pixels(
+    folder: str, side: int, refuse: Callable[[str, str], None]
+) -> "Iterator[list[Pixels]]":
+    """All pictures below a folder, some at a time; `refuse` hears of the others."""
+    from mocosearch.photos import Content, outcomes, scan
+    from mocosearch.photos.scan import roots_of
+
+    batch: list[Pixels] = []
+    for found, outcome in outcomes(list(scan(roots_of([folder]))), side):
+        if isinstance(outcome, Content):
+            batch.append(outcome.picture.pixels)
+        elif outcome is not None:
+            refuse(found.path, outcome)
+        if len(batch) == AT_ONCE:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

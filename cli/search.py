@@ -1,0 +1,72 @@
+"""One search: from a question's keys to the lines that are shown."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cli.results import Line
+
+if TYPE_CHECKING:
+    from indexes import Index, Match, Where
+    from indexes.segments import Keys
+
+
+@dataclass(frozen=True)
+class Found:
+    """All matches, best first; the same with copies folded; and how many are no chance."""
+
+    matches: "list[Match]"
+    lines: list[Line]
+    better: int
+    odds: list[float]
+    """How unusual each match is: one pair of photos in so many."""
+
+
+def search(
+    index: "Index",
+    keys: "Keys",
+    top: int,
+    where: "Where | None" = None,
+    least: float | None = None,
+    only_better: bool = False,
+    fold: bool = True,
+) -> Found:
+    """The best of all keys' answers: `top` matches, and `top` lines.
+
+    least: the lowest score that counts. only_better: leave out what may be chance.
+    """
+    from indexes.copies import folded
+
+    chance, count, tries = index.chance, index.count, len(keys)
+    # Copies take places, so more is asked for than is shown; seldom more than once.
+    wanted = top * 2 if fold else top
+    while True:
+        best = merged(index.query(keys, wanted, where), wanted)
+        groups = folded(index, best) if fold else [[match] for match in best]
+        if len(groups) >= top or len(best) < wanted:
+            break
+        wanted *= 4
+    groups = groups[:top]
+    scores = [group[0].score for group in groups]
+    better = chance.line(scores, count, tries)
+    if only_better:
+        groups, least = groups[:better], scores[better - 1] if better else 2.0
+    if least is not None:
+        groups = [group for group in groups if group[0].score >= least]
+        best = [match for match in best if match.score >= least]
+    lines = [
+        Line(g[0], sum(len(m.record.paths) for m in g) - 1, chance.one_in(g[0].score, tries))
+        for g in groups
+    ]
+    matches = best[:top]
+    return Found(matches, lines, better, [chance.one_in(m.score, tries) for m in matches])
+
+
+def merged(answers: "list[list[Match]]", top: int) -> "list[Match]":
+    """The best photos of several answers, each by its best score."""
+    if len(answers) == 1:
+        return answers[0]
+    best: dict[int, Match] = {}
+    for match in (match for answer in answers for match in answer):
+        if match.id not in best or match.score > best[match.id].score:
+            best[match.id] = match
+    return sorted(best.values(), key=lambda m: (-m.score, m.id))[:top]

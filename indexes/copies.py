@@ -1,0 +1,52 @@
+"""Copies: one picture in several files, resized, re-encoded or touched up.
+
+Two measures must agree: the keys, which also find two photos of one scene alike, and the
+perceptual hash, which tells those apart.
+"""
+
+from collections.abc import Sequence
+
+from indexes.index import Index, Match
+from indexes.records import Record
+
+COSINE = 0.9
+"""Least cosine of two copies' keys; a grey copy of a colourful picture has 0.92."""
+SURE = 0.97
+"""From this cosine on the hashes may differ in BITS; below it they must be the same. Between
+the two, Caltech-101 has two photos of one person in one pose, and motorcycles of one catalogue,
+with 2 to 4 bits between them."""
+BITS = 4
+"""Most bits of 64 in which the perceptual hashes of two copies differ."""
+COSINE_ALONE = 0.98
+"""Least cosine where there is no hash, in an index of an earlier version."""
+
+
+def bits_apart(a: str, b: str) -> int:
+    """In how many bits two hashes of as many hexadecimal digits differ."""
+    return (int(a, 16) ^ int(b, 16)).bit_count()
+
+
+def are_copies(a: Record, b: Record, cosine: float, least: float = COSINE) -> bool:
+    """Whether two photos are one picture, by the cosine of their keys and their hashes."""
+    if not (a.perceptual and b.perceptual):
+        return cosine >= max(least, COSINE_ALONE)
+    apart = bits_apart(a.perceptual, b.perceptual)
+    return cosine >= least and apart <= (BITS if cosine >= SURE else 0)
+
+
+def folded(index: Index, matches: Sequence[Match]) -> list[list[Match]]:
+    """Each match with its copies among those after it; order is kept, best first."""
+    if not matches:
+        return []
+    keys = index.keys([match.id for match in matches])
+    cosines = keys @ keys.T
+    groups: list[list[int]] = []
+    for at, match in enumerate(matches):
+        for group in groups:
+            cosine = float(cosines[at, group[0]])
+            if are_copies(match.record, matches[group[0]].record, cosine):
+                group.append(at)
+                break
+        else:
+            groups.append([at])
+    return [[matches[at] for at in group] for group in groups]

@@ -1,0 +1,272 @@
+"""Groups of near-identical pictures: copies across a whole collection, or of new photos in it."""
+
+import hashlib
+import importlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies
+from indexes.filters import Where
+from indexes.index import Index
+from indexes.records import Record
+from indexes.segments import Keys
+from indexes.store import Txn
+from mocosearch.errors import NotFound, Unreadable
+from mocosearch.photos import Picture
+from mocosearch.photos.decode import upright
+from mocosearch.photos.perceptual import turned
+
+ROWS, COLUMNS = 1024, 8192
+"""Keys compared at once: 32 MiB of cosines."""
+TURNED_BITS = 8
+"""Most bits in which a turned copy's hash differs from what is expected of it: the median
+shifts, and a quarter turn loses one wave."""
+ALIKE = 0.9
+"""Least correlation of two turned copies' thumbnails, laid over each other."""
+THUMBNAIL = 24
+RAW = frozenset(
+    {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"}
+)
+NEAREST = 20
+
+Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a group."""
+
+    path: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that show one picture; `score` is the lowest cosine of any two of them.
+
+    name: 8 hexadecimal digits that stand for the contents, the same in every run.
+    """
+
+    name: str
+    score: float
+    members: list[Member]
+
+
+def groups(
+    index: Index, least: float = COSINE, where: Where | None = None, all_ways: bool = False
+) -> list[Group]:
+    """Copies among the photos of an index, largest group first.
+
+    least: the lowest cosine of two copies; their perceptual hashes must agree too. all_ways:
+    also find turned and mirrored copies, by the hash in 8 orientations, confirmed by the
+    pictures themselves, which are read for that. Files of one content, other than links to one
+    file, are copies; a raw file and the JPEG beside it are not. What was told to `ignore` is
+    left out.
+    """
+    ids = index.among(where or Where())
+    if not len(ids):
+        return []
+    records = [index.record(int(id)) for id in ids]
+    keys = index.keys(ids)
+    hashes = hashes_of(records)
+    found = [copies(keys, hashes, least)]
+    if all_ways:
+        found += [turned_copies(records, hashes)]
+    ignored = _ignored(index.txn)
+    joined = _Joined(len(ids))
+    for left, right in found:
+        for a, b in zip(left.tolist(), right.tolist(), strict=True):
+            if not (_raw_pair(records[a], records[b]) or _known(ignored, records[a], records[b])):
+                joined.join(a, b)
+    made = [_group(rows, records, keys, where) for rows in joined.sets()]
+    several = [group for group in made if len(group.members) > 1]
+    return sorted(several, key=lambda g: (-len(g.members), g.members[0].path))
+
+
+def copies(keys: Keys, hashes: NDArray[np.uint64], least: float = COSINE) -> Pairs:
+    """All pairs i < j of keys (n, d) whose cosine and hashes both say that they are copies.
+
+    A hash of 0 is none, and then the keys must be all but equal. Exact: every pair is compared,
+    n * n * d / 2 multiplications.
+    """
+    left: list[NDArray[np.int64]] = []
+    right: list[NDArray[np.int64]] = []
+    for top in range(0, len(keys), ROWS):
+        for start in range(top, len(keys), COLUMNS):
+            cosines = keys[top : top + ROWS] @ keys[start : start + COLUMNS].T
+            i, j = np.nonzero(cosines >= least)
+            cosine = cosines[i, j]
+            i, j = i + top, j + start
+            bare = (hashes[i] == 0) | (hashes[j] == 0)
+            apart = np.bitwise_count(hashes[i] ^ hashes[j])
+            near = apart <= np.where(cosine >= SURE, BITS, 0)
+            good = (i < j) & np.where(bare, cosine >= max(least, COSINE_ALONE), near)
+            left.append(i[good])
+            right.append(j[good])
+    none = [np.empty(0, np.int64)]
+    return np.concatenate(left or none), np.concatenate(right or none)
+
+
+def hashes_of(records: Sequence[Record]) -> NDArray[np.uint64]:
+    """The perceptual hashes as numbers; 0 where there is none, or no picture in the picture."""
+    return np.array([int(record.perceptual or "0", 16) for record in records], np.uint64)
+
+
+def turned_copies(records: Sequence[Record], hashes: NDArray[np.uint64]) -> Pairs:
+    """Pairs i < j that are one picture, the one turned or mirrored; files are read to be sure."""
+    known = np.flatnonzero(hashes)
+    packed = hashes[known].astype(">u8").view(np.uint8).reshape(-1, 8)
+    faiss: Any = importlib.import_module("faiss")
+    index = faiss.IndexBinaryFlat(64)
+    index.add(packed)
+    pairs: set[tuple[int, int]] = set()
+    for bits in turned(np.unpackbits(packed, axis=1)):
+        # FAISS finds what differs in less.
+        limits, _, rows = index.range_search(np.packbits(bits, axis=1), TURNED_BITS + 1)
+        asked = np.repeat(np.arange(len(known)), np.diff(limits.astype(np.int64)))
+        pairs |= {(int(a), int(b)) for a, b in zip(known[asked], known[rows], strict=True) if a < b}
+    # Each file is read once, however many it may be a copy of.
+    small = {row: _thumbnail(records[row]) for row in {row for pair in pairs for row in pair}}
+    sure = [(a, b) for a, b in sorted(pairs) if _laid_over(small[a], small[b])]
+    both = np.array(sure, np.int64).reshape(-1, 2)
+    return both[:, 0], both[:, 1]
+
+
+def _laid_over(one: Keys | None, other: Keys | None) -> bool:
+    """Whether two thumbnails are one picture in some orientation; one that is gone is not."""
+    if one is None or other is None:
+        return False
+    quarters = [np.rot90(other, n) for n in range(4)]
+    ways = [*quarters, *(quarter[:, ::-1] for quarter in quarters)]
+    return max(float((one * way).mean()) for way in ways) >= ALIKE
+
+
+def _thumbnail(record: Record) -> Keys | None:
+    """Grey, with mean 0 and deviation 1, float32 (THUMBNAIL, THUMBNAIL); None if unreadable."""
+    try:
+        picture = upright(Path(record.paths[0]).read_bytes(), 4 * THUMBNAIL)
+    except (OSError, Unreadable):
+        return None
+    small = picture.convert("L").resize((THUMBNAIL, THUMBNAIL))
+    grey: Keys = np.asarray(small, np.float32)
+    made: Keys = (grey - grey.mean()) / max(float(grey.std()), 1e-6)
+    return made
+
+
+class _Joined:
+    """Disjoint sets of 0..n-1 (union and find, with paths halved)."""
+
+    def __init__(self, n: int) -> None:
+        self.above = list(range(n))
+
+    def root(self, a: int) -> int:
+        while self.above[a] != a:
+            self.above[a] = self.above[self.above[a]]
+            a = self.above[a]
+        return a
+
+    def join(self, a: int, b: int) -> None:
+        low, high = sorted((self.root(a), self.root(b)))
+        self.above[high] = low
+
+    def sets(self) -> list[list[int]]:
+        found: dict[int, list[int]] = {}
+        for a in range(len(self.above)):
+            found.setdefault(self.root(a), []).append(a)
+        return list(found.values())
+
+
+def _group(rows: list[int], records: list[Record], keys: Keys, where: Where | None) -> Group:
+    members = [Member(path, records[row]) for row in rows for path in _files(records[row], where)]
+    some = keys[rows]
+    score = min(float((some @ some.T).min()), 1.0)
+    return Group(_name([records[row] for row in rows]), score, members)
+
+
+def _files(record: Record, where: Where | None) -> list[str]:
+    """A photo's paths, one for each file on the disk: links to one file are one."""
+    if len(record.paths) == 1:
+        return record.paths
+    files: dict[tuple[int, int] | str, str] = {}
+    for path in record.paths:
+        if where is not None and not where.admits(vars(record) | {"paths": [path]}):
+            continue
+        try:
+            status = os.stat(path)
+            files.setdefault((status.st_dev, status.st_ino), path)
+        except OSError:
+            files.setdefault(path, path)
+    return list(files.values())
+
+
+def _name(records: Sequence[Record]) -> str:
+    text = " ".join(sorted(record.digest for record in records))
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _raw_pair(a: Record, b: Record) -> bool:
+    """Whether one is the raw file of the other: one name, side by side."""
+    ends = [[os.path.splitext(path) for path in record.paths] for record in (a, b)]
+    return any(
+        stem == other and (end.lower() in RAW) != (end2.lower() in RAW)
+        for stem, end in ends[0]
+        for other, end2 in ends[1]
+    )
+
+
+def against(
+    index: Index, photos: Iterator[tuple[str, int, bytes, Picture]], least: float = COSINE
+) -> Iterator[Group]:
+    """The new photos, by path, size, digest and picture, of which the index holds copies.
+
+    A group begins with the new file; the new files are not compared with each other, nor with
+    themselves where they are in the index.
+    """
+    for path, size, digest, picture in photos:
+        key = index.encoder.encode(picture.pixels[None])
+        new = Record.of(picture.facts, size, digest)
+        held = [
+            (match, [other for other in match.record.paths if other != path])
+            for match in index.query(key, NEAREST)[0]
+            if match.record.digest == new.digest
+            or are_copies(new, match.record, match.score, least)
+        ]
+        members = [Member(other, match.record) for match, paths in held for other in paths]
+        if members:
+            score = min(match.score for match, _ in held)
+            name = _name([new, *(match.record for match, _ in held)])
+            yield Group(name, score, [Member(path, new), *members])
+
+
+def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:
+    """Remember that the files of these groups are not copies of each other.
+
+    Raises NotFound for a name that no group has.
+    """
+    by_name = {group.name: sorted({m.record.digest for m in group.members}) for group in found}
+    unknown = [name for name in names if name not in by_name]
+    if unknown:
+        raise NotFound(f"no group {unknown[0]}", "mocosearch duplicates lists the groups")
+
+    def change(txn: Txn) -> None:
+        sets = [*_ignored(txn), *(by_name[name] for name in names)]
+        txn.put("meta", b"not_copies", json.dumps([sorted(one) for one in sets]).encode())
+
+    index.store.write(change)
+    index.refresh()
+
+
+def _ignored(txn: Txn) -> list[set[str]]:
+    stored = txn.get("meta", b"not_copies")
+    return [set(digests) for digests in json.loads(bytes(stored))] if stored else []
+
+
+def _known(ignored: list[set[str]], a: Record, b: Record) -> bool:
+    return any(a.digest in digests and b.digest in digests for digests in ignored)

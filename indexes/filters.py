@@ -1,0 +1,86 @@
+"""Which photos a question is asked among: conditions on what is known of a photo."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mocosearch.photos.scan import inside
+
+EARTH_KM = 6371.0
+"""Mean radius (IUGG)."""
+_SAME = {"jpg": "jpeg", "mpo": "jpeg", "heic": "heif", "hif": "heif", "tif": "tiff"}
+"""Names of one format: extensions, and what Pillow calls it (MPO is a phone's JPEG)."""
+
+
+@dataclass(frozen=True)
+class Where:
+    """Conditions that must all hold; a default asks nothing.
+
+    A photo of which the fact is not known (no GPS, no time of capture) fails the condition.
+    """
+
+    under: tuple[str, ...] = ()
+    """Absolute folders, in any of which one of the photo's paths lies."""
+    not_under: tuple[str, ...] = ()
+    """Absolute folders that hold none of the photo's paths."""
+    taken: tuple[str, str] | None = None
+    """First and last day, month or year, as beginnings of ISO 8601, both included; local time
+    where the picture was taken. An empty one is open."""
+    near: tuple[float, float, float] | None = None
+    """Latitude and longitude in degrees, and kilometres around that point."""
+    camera: str | None = None
+    """Part of the camera's name, in any case."""
+    format: str | None = None
+    """`jpeg`, `heic`, `png`: a format or its extension, in any case."""
+    min_side: int = 0
+    """Pixels that the shorter side has at least."""
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return self != Where()
+
+    def admits(self, facts: Mapping[str, Any]) -> bool:
+        """Whether a photo meets all conditions; `facts` are a record's fields by name."""
+        return (
+            min(facts["width"], facts["height"]) >= self.min_side
+            and (self.format is None or _format(facts["format"]) == _format(self.format))
+            and (self.camera is None or _part(self.camera, facts.get("camera")))
+            and (self.taken is None or _within(facts["taken"], *self.taken))
+            and (self.near is None or _around(facts, *self.near))
+            and (not self.under or _any_in(facts["paths"], self.under))
+            and not _any_in(facts["paths"], self.not_under)
+        )
+
+
+def _format(name: str) -> str:
+    plain = name.lower().lstrip(".")
+    return _SAME.get(plain, plain)
+
+
+def _part(wanted: str, camera: str | None) -> bool:
+    return camera is not None and wanted.casefold() in camera.casefold()
+
+
+def _within(taken: str | None, first: str, last: str) -> bool:
+    return taken is not None and first <= taken[: len(first)] and taken[: len(last)] <= last
+
+
+def _any_in(paths: list[str], folders: tuple[str, ...]) -> bool:
+    return any(inside(os.path.abspath(path), folder) for path in paths for folder in folders)
+
+
+def _around(facts: Mapping[str, Any], latitude: float, longitude: float, km: float) -> bool:
+    north, east = facts.get("latitude"), facts.get("longitude")
+    if north is None or east is None:
+        return False
+    return kilometres(latitude, longitude, north, east) <= km
+
+
+def kilometres(latitude: float, longitude: float, latitude2: float, longitude2: float) -> float:
+    """Great-circle distance of two points in degrees (haversine, good for near points too)."""
+    a, b = math.radians(latitude), math.radians(latitude2)
+    turn = math.radians(longitude2 - longitude)
+    half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2
+    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))

@@ -1,0 +1,123 @@
+"""What a photo says of itself: when, where and with what it was taken."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Any, TypeVar
+
+from PIL import ExifTags, Image
+
+T = TypeVar("T")
+
+FIRST_YEAR = 1826
+"""Of the oldest photograph that is left; a camera with an empty battery says less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is kept of a photo beside its pixels; None is what the file does not say."""
+
+    width: int
+    """Upright, in pixels, as `height` is."""
+    height: int
+    format: str
+    taken: str | None = None
+    """EXIF's time of capture, ISO 8601, with its offset from UTC where EXIF has one."""
+    camera: str | None = None
+    """Make and model, the make once."""
+    latitude: float | None = None
+    """Degrees north, -90 to 90."""
+    longitude: float | None = None
+    """Degrees east, -180 to 180."""
+    truncated: bool = False
+    """Whether the file ends too early, and only a part of the picture could be decoded."""
+    perceptual: str = ""
+    """A hash of the upright picture in 16 hexadecimal digits (mocosearch.photos.perceptual)."""
+    pixels: str = ""
+    """Digest of the small pixels, 32 hexadecimal digits: a copy with other tags has the same."""
+
+
+def taken_of(exif: Image.Exif) -> str | None:
+    """The time of capture (EXIF 2.32, tags 0x9003 and 0x9011), or None where it is nonsense."""
+    return _or_none(_taken, exif)
+
+
+def camera_of(exif: Image.Exif) -> str | None:
+    """Make and model (EXIF 2.32, tags 0x010f and 0x0110), or None."""
+    return _or_none(_camera, exif)
+
+
+def place_of(exif: Image.Exif) -> tuple[float | None, float | None]:
+    """Latitude and longitude in degrees (EXIF 2.32, GPS tags 1 to 4), both or neither."""
+    return _or_none(_place, exif) or (None, None)
+
+
+def _or_none(read: Callable[[Image.Exif], T | None], exif: Image.Exif) -> T | None:
+    try:
+        return read(exif)
+    # Pillow raises whatever it likes on broken EXIF, and no photo is refused for that.
+    except Exception:
+        return None
+
+
+def _taken(exif: Image.Exif) -> str | None:
+    base, details = ExifTags.Base, exif.get_ifd(ExifTags.IFD.Exif)
+    sources = (
+        (details.get(base.DateTimeOriginal), details.get(base.OffsetTimeOriginal)),
+        (details.get(base.DateTimeDigitized), details.get(base.OffsetTimeDigitized)),
+        (exif.get(base.DateTime), details.get(base.OffsetTime)),
+    )
+    for written, offset in sources:
+        moment = _moment(_text(written))
+        if moment is not None:
+            return moment.replace(tzinfo=_zone(_text(offset))).isoformat()
+    return None
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        return None
+    return moment if FIRST_YEAR <= moment.year <= datetime.now().year + 1 else None
+
+
+def _zone(text: str) -> timezone | None:
+    try:
+        offset = datetime.strptime(text, "%z").utcoffset()
+    except ValueError:
+        return None
+    # Clocks on Earth go from 12 hours behind to 14 ahead.
+    known = offset is not None and timedelta(hours=-12) <= offset <= timedelta(hours=14)
+    return timezone(offset) if known and offset is not None else None
+
+
+def _camera(exif: Image.Exif) -> str | None:
+    make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
+    # "NIKON CORPORATION" makes the "NIKON D70".
+    if model and model.casefold().split()[0] in make.casefold().split():
+        return model
+    return f"{make} {model}".strip() or None
+
+
+def _place(exif: Image.Exif) -> tuple[float, float] | None:
+    gps, tags = exif.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPS
+    latitude = _degrees(gps.get(tags.GPSLatitude), _text(gps.get(tags.GPSLatitudeRef)), "S")
+    longitude = _degrees(gps.get(tags.GPSLongitude), _text(gps.get(tags.GPSLongitudeRef)), "W")
+    # A receiver without a fix writes two zeros.
+    if not (abs(latitude) <= 90 and abs(longitude) <= 180 and (latitude or longitude)):
+        return None
+    return latitude, longitude
+
+
+def _degrees(parts: Any, ref: str, negative: str) -> float:
+    degrees, minutes, seconds = (*map(float, parts), 0.0, 0.0)[:3]
+    value = degrees + minutes / 60 + seconds / 3600
+    return round(math.copysign(value, -1 if ref.upper().startswith(negative) else 1), 7)
+
+
+def _text(value: Any) -> str:
+    """Without the zero bytes, line ends and spaces that cameras pad with."""
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:100]

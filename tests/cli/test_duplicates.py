@@ -1,0 +1,84 @@
+import csv
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from program import Run, make_photos
+
+
+@pytest.fixture(scope="module")
+def doubled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index over six photos, one of them three times, under a name that is hard on a shell."""
+    from program import command
+
+    base = tmp_path_factory.mktemp("doubled")
+    paths = make_photos(base / "photos", 6)
+    with Image.open(paths[0]) as image:
+        image.save(base / "photos" / "it's a\ncopy.png")
+        image.resize((80, 60)).save(base / "photos" / "small.jpg")
+    made_index = command("index", base / "photos", "--index", base / "index", home=made)
+    assert made_index.returncode == 0, made_index.stderr
+    return base
+
+
+def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
+    words = ["duplicates", "--index", doubled / "index"]
+    told = json.loads(run(*words, "--json").stdout)
+    assert told.keys() == {"groups", "seconds"}
+    (group,) = told["groups"]
+    names = {Path(path).name for path in group["paths"]}
+    assert names == {"photo 00.jpg", "it's a\ncopy.png", "small.jpg"}
+    assert 0.9 < group["score"] <= 1
+    best = run(*words, "--keep", "best-format", "--csv")
+    rows = list(csv.DictReader(best.stdout.splitlines(keepends=True)))
+    assert [Path(r["path"]).name for r in rows if r["keep"] == "yes"] == ["it's a\ncopy.png"]
+    text = run(*words)
+    assert len(text.stdout.splitlines()) == 4
+    assert text.stdout.count("keep") == 1
+    assert "1 groups" in text.stderr
+    assert run(*words, "--keep", "newest").returncode == 2
+
+
+def test_the_script_removes_what_is_not_kept(run: Run, doubled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(doubled / "photos", copy)
+    index = tmp_path / "index"
+    assert run("index", copy, "--index", index).returncode == 0
+    words = ["duplicates", "--index", index, "--keep", "best-format"]
+    spare = run(*words, "-0").stdout.split("\0")[:-1]
+    assert {Path(path).name for path in spare} == {"photo 00.jpg", "small.jpg"}
+    before = sorted(copy.iterdir())
+    script = run(*words, "--script").stdout
+    assert sorted(copy.iterdir()) == before
+    subprocess.run(["sh"], input=script, text=True, check=True)
+    assert sorted(set(before) - set(copy.iterdir())) == sorted(map(Path, spare))
+
+
+def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    make_photos(new, 2, seed=77)
+    with Image.open(doubled / "photos" / "photo 03.jpg") as image:
+        image.save(new / "again.jpg", quality=70)
+        image.save(new / "and again.jpg", quality=75)
+    words = ["duplicates", new, "--against", "--index", doubled / "index"]
+    told = json.loads(run(*words, "--json").stdout)["groups"]
+    assert [[Path(path).name for path in group["paths"]] for group in told] == [
+        ["again.jpg", "photo 03.jpg"],
+        ["and again.jpg", "photo 03.jpg"],
+    ]
+    assert [Path(group["keep"]).name for group in told] == ["photo 03.jpg"] * 2
+    spare = run(*words, "-0").stdout.split("\0")[:-1]
+    assert [Path(path).name for path in spare] == ["again.jpg", "and again.jpg"]
+    assert run("duplicates", "--against", "--index", doubled / "index").returncode == 2
+
+
+def test_a_group_is_ignored_from_then_on(run: Run, doubled: Path, tmp_path: Path) -> None:
+    shutil.copytree(doubled / "index", tmp_path / "index")
+    words = ["duplicates", "--index", tmp_path / "index", "--json"]
+    (group,) = json.loads(run(*words).stdout)["groups"]
+    assert json.loads(run(*words, "--ignore", group["name"]).stdout)["groups"] == []
+    assert json.loads(run(*words).stdout)["groups"] == []
+    assert run(*words, "--ignore", "ffffffff").returncode == 1

@@ -1,0 +1,34 @@
+import json
+from pathlib import Path
+
+from program import Run
+
+
+def test_without_labels_altered_photos_find_themselves(run: Run) -> None:
+    told = run("evaluate", "--json")
+    figures = json.loads(told.stdout)
+    assert (figures["photos"], figures["asked"]) == (30, 30)
+    assert figures["blurred"] > 0.9
+    assert 1 < figures["effective rank"] <= 30
+
+
+def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_path: Path) -> None:
+    lines = [f"{path}\t{path.parent.name}" for path in sorted(photos.rglob("*.jpg"))]
+    (tmp_path / "labels.tsv").write_text("\n".join([*lines, "absent.jpg\tmay"]))
+    manifest = run("evaluate", "--manifest", tmp_path / "labels.tsv", "--json")
+    folders = run("evaluate", "--classes", "--json")
+    by_file, by_folder = json.loads(manifest.stdout), json.loads(folders.stdout)
+    assert "1 of 31" in manifest.stderr
+    for name in ("photos", "labels", "p@1", "p@10", "map", "recall@10"):
+        assert by_file[name] == by_folder[name]
+    assert (by_file["photos"], by_file["labels"]) == (30, 2)
+    assert run("evaluate", "--manifest", tmp_path / "none.tsv").returncode == 1
+
+
+def test_what_the_home_holds(run: Run, photos: Path, tmp_path: Path) -> None:
+    told = json.loads(run("encoders", "--json").stdout)["encoders"]
+    assert [(one["name"], one["photos"]) for one in told] == [("default", 30)]
+    (index,) = json.loads(run("indexes", "--json").stdout)["indexes"]
+    assert (index["name"], index["images"], index["roots"]) == ("default", 30, [str(photos)])
+    assert "default" in run("indexes").stdout
+    assert "mocosearch train" in run("encoders", home=tmp_path).stderr

@@ -1,0 +1,106 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from PIL import Image
+
+from cli.conditions import around, span
+from cli.question import Crop, Part, ask, read_image
+from mocosearch.encoder import Encoder
+from mocosearch.errors import NoPhotos, Unreadable
+
+
+@pytest.mark.parametrize(
+    ("word", "part"),
+    [
+        ("cat.jpg", Part("cat.jpg", 1)),
+        ("cat.jpg:2", Part("cat.jpg", 2)),
+        ("a:b.jpg:0.5", Part("a:b.jpg", 0.5)),
+        (r"C:\cat.jpg", Part(r"C:\cat.jpg", 1)),
+        (r"C:\cat.jpg:3", Part(r"C:\cat.jpg", 3)),
+        ("-", Part("-", 1)),
+        (":2", Part(":2", 1)),
+    ],
+)
+def test_weights(word: str, part: Part) -> None:
+    assert Part.of(word) == part
+
+
+def test_a_file_whose_name_ends_like_a_weight(tmp_path: Path) -> None:
+    (tmp_path / "x:2").touch()
+    assert Part.of(str(tmp_path / "x:2")) == Part(str(tmp_path / "x:2"), 1)
+    with pytest.raises(typer.BadParameter):
+        Part.of("cat.jpg:-1")
+
+
+def test_regions() -> None:
+    assert Crop.of("10,20,30,40").box(100, 100) == (10, 20, 40, 60)
+    assert Crop.of("10%,0%,50%,50%").box(200, 80) == (20, 0, 120, 40)
+    assert Crop.of("90,90,30,40").box(100, 100) == (90, 90, 100, 100)
+    with pytest.raises(Unreadable, match="100 x 50"):
+        Crop.of("0,60,30,40").box(100, 50)
+    for wrong in ("1,2,3", "1,2,0,4", "-1,2,3,4", "10%,2,3,4", "a,b,c,d"):
+        with pytest.raises(typer.BadParameter):
+            Crop.of(wrong)
+
+
+def test_a_region_is_the_picture_of_that_region(picture, tmp_path: Path) -> None:
+    whole = picture(3, 200, 120)
+    whole.save(tmp_path / "whole.png")
+    box = (40, 24, 140, 96)
+    whole.crop(box).save(tmp_path / "part.png")
+    region = read_image(str(tmp_path / "whole.png"), 32, Crop.of("40,24,100,72"))[1]
+    shares = read_image(str(tmp_path / "whole.png"), 32, Crop.of("20%,20%,50%,60%"))[1]
+    alone = read_image(str(tmp_path / "part.png"), 32)[1]
+    assert np.array_equal(region, alone)
+    assert np.array_equal(shares, alone)
+
+
+def test_weights_and_minus_are_sums_of_keys(encoder: Encoder, fill, tmp_path: Path) -> None:
+    a, b, c = map(str, fill(tmp_path, range(3)))
+    one = {name: encoder.encode(read_image(name, encoder.side)[1][None])[0] for name in (a, b, c)}
+    asked = ask(encoder, [a, f"{b}:3"], minus=[c]).keys
+    mean = one[a] + 3 * one[b]
+    expected = mean / np.linalg.norm(mean) - 0.5 * one[c]
+    assert asked[0] == pytest.approx(expected / np.linalg.norm(expected), abs=2e-3)
+
+
+def test_a_folder_is_the_mean_of_its_pictures(encoder: Encoder, fill, tmp_path: Path) -> None:
+    files = fill(tmp_path / "photos", range(5))
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    asked = ask(encoder, [str(tmp_path / "photos")])
+    assert list(asked.refused) == [str(tmp_path / "photos" / "bad.jpg")]
+    assert asked.keys == pytest.approx(ask(encoder, [str(f) for f in files]).keys, abs=2e-3)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NoPhotos, match="empty"):
+        ask(encoder, [str(tmp_path / "empty")])
+
+
+def test_all_orientations_are_asked(encoder: Encoder, picture, tmp_path: Path) -> None:
+    square = picture(5, 64, 64)
+    square.save(tmp_path / "square.png")
+    keys = ask(encoder, [str(tmp_path / "square.png")], turned=True).keys
+    ways = [None, *Image.Transpose]
+    for number, way in enumerate(ways):
+        (square if way is None else square.transpose(way)).save(tmp_path / f"{number}.png")
+        key = ask(encoder, [str(tmp_path / f"{number}.png")]).keys[0]
+        assert (keys @ key).max() > 0.99, way
+
+
+def test_times() -> None:
+    assert span("2019") == ("2019", "2019")
+    assert span("2019..2021-06") == ("2019", "2021-06")
+    assert span("..2021-06-03") == ("", "2021-06-03")
+    assert span("2019-12..2019") == ("2019-12", "2019")
+    for wrong in ("", "..", "19", "2019-13", "2019-02-30", "2021..2020", "soon", "2019-1"):
+        with pytest.raises(typer.BadParameter):
+            span(wrong)
+
+
+def test_places() -> None:
+    assert around("48.1,11.6,5km") == (48.1, 11.6, 5)
+    assert around("-33.9, 18.4, 300m") == (-33.9, 18.4, 0.3)
+    for wrong in ("48.1,11.6", "91,0,5km", "0,181,5km", "x,y,5km", "1.2.3,4,5km", "1,2,5"):
+        with pytest.raises(typer.BadParameter):
+            around(wrong)

@@ -1,0 +1,185 @@
+import io
+import random
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from PIL.TiffImagePlugin import IFDRational
+
+from mocosearch.errors import Unreadable
+from mocosearch.photos import Facts, decode, scan
+
+BASE, GPS = ExifTags.Base, ExifTags.GPS
+
+
+def facts(tags=None, details=None, gps=None, kind="JPEG") -> Facts:
+    """Of a small picture with these EXIF tags."""
+    exif = Image.Exif()
+    exif.update(tags or {})
+    if details:
+        exif[ExifTags.IFD.Exif] = details
+    if gps:
+        exif[ExifTags.IFD.GPSInfo] = gps
+    out = io.BytesIO()
+    Image.new("RGB", (20, 10), "teal").save(out, kind, exif=exif)
+    return decode(out.getvalue(), 16).facts
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP"])
+def test_time_of_capture(kind):
+    details = {BASE.DateTimeOriginal: "2019:07:31 23:59:58"}
+    assert facts(details=details, kind=kind).taken == "2019-07-31T23:59:58"
+
+
+@pytest.mark.parametrize(
+    ("offset", "wanted"),
+    [
+        ("+02:00", "+02:00"),
+        ("-07:30", "-07:30"),
+        ("Z", "+00:00"),
+        ("+14:00", "+14:00"),
+        ("+25:00", ""),
+        ("+15:00", ""),
+        ("summer", ""),
+        ("", ""),
+    ],
+)
+def test_a_zone_where_there_is_one(offset, wanted):
+    details = {BASE.DateTimeOriginal: "2019:07:31 23:59:58", BASE.OffsetTimeOriginal: offset}
+    assert facts(details=details).taken == "2019-07-31T23:59:58" + wanted
+
+
+def test_the_next_best_time_comes_with_its_own_zone():
+    details = {
+        BASE.DateTimeOriginal: "0000:00:00 00:00:00",
+        BASE.OffsetTimeOriginal: "+09:00",
+        BASE.OffsetTime: "+01:00",
+    }
+    found = facts({BASE.DateTime: "2001:02:03 04:05:06"}, details)
+    assert found.taken == "2001-02-03T04:05:06+01:00"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0000:00:00 00:00:00",
+        "1066:01:01 00:00:00",
+        "9999:01:01 00:00:00",
+        "2019:13:01 00:00:00",
+        "    :  :     :  :  ",
+        "yesterday",
+        "",
+    ],
+)
+def test_a_time_of_nonsense_is_none(text):
+    assert facts({BASE.DateTime: text}).taken is None
+
+
+@pytest.mark.parametrize(
+    ("make", "model", "wanted"),
+    [
+        ("Apple", "iPhone 12", "Apple iPhone 12"),
+        ("NIKON CORPORATION", "NIKON D70", "NIKON D70"),
+        ("Canon", "Canon EOS 5D", "Canon EOS 5D"),
+        ("EASTMAN KODAK COMPANY", "KODAK DC240", "KODAK DC240"),
+        ("Canon\0\0", "  EOS\n5D ", "Canon EOS 5D"),
+        ("", "C2000Z", "C2000Z"),
+        ("OLYMPUS", "", "OLYMPUS"),
+        ("", "", None),
+        (None, None, None),
+    ],
+)
+def test_the_camera_with_its_make_once(make, model, wanted):
+    tags = {BASE.Make: make, BASE.Model: model}
+    assert facts({k: v for k, v in tags.items() if v is not None}).camera == wanted
+
+
+def degrees(value: float) -> tuple[IFDRational, ...]:
+    whole, rest = divmod(abs(value), 1)
+    minutes, rest = divmod(rest * 60, 1)
+    return (
+        IFDRational(int(whole), 1),
+        IFDRational(int(minutes), 1),
+        IFDRational(round(rest * 60 * 10000), 10000),
+    )
+
+
+def gps(latitude: float, longitude: float) -> dict:
+    return {
+        GPS.GPSLatitudeRef: "S" if latitude < 0 else "N",
+        GPS.GPSLatitude: degrees(latitude),
+        GPS.GPSLongitudeRef: "W" if longitude < 0 else "E",
+        GPS.GPSLongitude: degrees(longitude),
+    }
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(-90, 90), st.floats(-180, 180))
+def test_where_it_was_taken(latitude, longitude):
+    found = facts(gps=gps(latitude, longitude))
+    if found.latitude is None:
+        assert max(abs(latitude), abs(longitude)) < 1e-7
+    else:
+        assert abs(found.latitude - latitude) < 1e-6
+        assert abs(found.longitude - longitude) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        gps(0, 0),
+        gps(95, 10),
+        gps(10, 200),
+        {GPS.GPSLatitude: degrees(10)},
+        gps(10, 10) | {GPS.GPSLatitude: (IFDRational(0, 0),) * 3},
+        gps(10, 10) | {GPS.GPSLatitude: ()},
+    ],
+)
+def test_a_place_of_nonsense_is_none(broken):
+    found = facts(gps=broken)
+    assert (found.latitude, found.longitude) == (None, None)
+
+
+def test_the_digest_of_the_pixels_forgets_the_tags(picture):
+    digests = []
+    for tags in ({}, {BASE.Model: "A"}, {BASE.Orientation: 3}):
+        exif = Image.Exif()
+        exif.update(tags)
+        out = io.BytesIO()
+        picture(1).save(out, "JPEG", exif=exif)
+        digests.append(decode(out.getvalue(), 16).facts.pixels)
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_broken_exif_never_refuses_a_picture(picture):
+    """Bytes of the EXIF segment alone are spoilt, 300 times."""
+    exif = Image.Exif()
+    exif.update({BASE.Model: "A", BASE.Orientation: 6, BASE.DateTime: "2001:02:03 04:05:06"})
+    exif[ExifTags.IFD.Exif] = {BASE.DateTimeOriginal: "2019:07:31 23:59:58"}
+    exif[ExifTags.IFD.GPSInfo] = gps(12.5, -70)
+    out = io.BytesIO()
+    picture(1).save(out, "JPEG", exif=exif)
+    data = out.getvalue()
+    begin = data.index(b"Exif\0\0") + 6
+    chance = random.Random(1)
+    for _ in range(300):
+        spoilt = bytearray(data)
+        for _ in range(chance.choice((1, 4, 40))):
+            spoilt[begin + chance.randrange(len(exif.tobytes()) - 6)] = chance.randrange(256)
+        assert decode(bytes(spoilt), 16).pixels.shape == (16, 16, 3)
+
+
+def test_real_cameras(data):
+    """What a look at the set says: most files tell when and with what, 18 tell where."""
+    found = []
+    for file in scan([str(data / "camera")]):
+        try:
+            found.append(decode(Path(file.path).read_bytes(), 16).facts)
+        except Unreadable:
+            continue
+    assert sum(f.taken is not None for f in found) >= 65
+    assert sum(f.camera is not None for f in found) >= 58
+    assert sum(f.latitude is not None for f in found) >= 18
+    assert "Canon PowerShot SD300" in {f.camera for f in found}
