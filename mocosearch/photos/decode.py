@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import io
+import os
 import warnings
 from dataclasses import dataclass, replace
 
@@ -78,13 +79,13 @@ def read(path: str) -> bytes | None:
             head = file.read(HEAD)
             if not looks_like_picture(head, path):
                 return None
-            data = head + file.read(MAX_BYTES + 1 - len(head))
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise Unreadable(f"over {MAX_BYTES // 10**6} MB")
+            data = head + file.read()
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
     if not data:
         raise Unreadable("empty file")
-    if len(data) > MAX_BYTES:
-        raise Unreadable(f"over {MAX_BYTES // 10**6} MB")
     return data
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.decode import MAX_PIXELS, decode, digest_of, read, upright
+from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, digest_of, read, upright
 
 SIDE = 24
 STORED = {
@@ -305,6 +305,15 @@ def test_an_empty_file_is_refused(tmp_path, name):
     (tmp_path / name).touch()
     with pytest.raises(Unreadable, match="empty"):
         read(str(tmp_path / name))
+
+
+def test_a_file_too_large_to_read_is_refused(tmp_path):
+    """Its bytes are never written: the file is one hole."""
+    with open(tmp_path / "a.jpg", "wb") as file:
+        file.write(b"\xff\xd8\xff")
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(Unreadable, match="over 500 MB"):
+        read(str(tmp_path / "a.jpg"))
 
 
 def test_a_file_that_is_gone_is_refused(tmp_path):
