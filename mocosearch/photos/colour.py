@@ -2,9 +2,13 @@
 
 import io
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL import ImageCms
 
 
 def shrinkable(image: Image.Image) -> Image.Image:
@@ -27,6 +31,8 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """
     image = _over_white(_eight_bits(image))
     if profile or image.mode == "LAB":
+        from PIL import ImageCms
+
         try:
             done = ImageCms.applyTransform(image, _transform(profile, image.mode))
         # A profile is any bytes at all, and may be one of another mode.
@@ -60,8 +66,10 @@ def _over_white(image: Image.Image) -> Image.Image:
 
 
 @lru_cache(maxsize=8)
-def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform:
+def _transform(profile: bytes | None, mode: str) -> "ImageCms.ImageCmsTransform":
     """Built once for all photos of a camera: it takes longer than its use."""
+    from PIL import ImageCms
+
     source = (
         ImageCms.ImageCmsProfile(io.BytesIO(profile)) if profile else ImageCms.createProfile("LAB")
     )
