@@ -329,7 +329,7 @@ def test_what_is_excluded_is_not_read_and_leaves_the_index(index, photos, fill, 
 def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, monkeypatch):
     files = fill(photos / "locked", range(2)) + fill(photos, [5])
     sync(index, [photos])
-    listed = os.scandir
+    listed = os.listdir
 
     def refusing(folder):
         if os.path.basename(folder) == "locked":
@@ -337,7 +337,7 @@ def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, mon
         return listed(folder)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "scandir", refusing)
+        patch.setattr(os, "listdir", refusing)
         counts = sync(index, [photos])
     assert told(counts) == {"unchanged": 1}
     assert counts.left_out.unreadable == [str(photos / "locked")]
