@@ -2,9 +2,10 @@
 
 Baseline: plain_index.py, the plain loop as one writes it: Pillow, the same network and
 descriptor in torch fp32, batches of 32, one process, keys into a NumPy file.
-Bar: the whole process of `mocosearch index` is 5 times as fast as the baseline's.
+Bar: the whole process of `mocosearch index` is 7 times as fast as the baseline's loop alone,
+for ResNet-50 at 224 pixels (--recipe v2); the default recipe is what people use.
 
-    python -m benchmarks.index_speed
+    python -m benchmarks.index_speed --recipe v2
 """
 
 from functools import partial
@@ -28,19 +29,19 @@ from benchmarks.measure import (
     untrained,
 )
 
-BAR = 5.0
+BAR = 7.0
 OURS, PLAIN = "mocosearch index", "plain loop"
 
 
 def main() -> None:
     parser = arguments(__doc__, runs=3)
     parser.add_argument("--count", type=int, default=3000, help="photos to index [3000]")
-    parser.add_argument("--arch", default="resnet10", help="architecture [resnet10]")
+    parser.add_argument("--recipe", default="small", help="whose network, untrained [small]")
     args = parser.parse_args()
     files = jpegs(args.photos, args.count)
     title(__doc__)
     with temporary_home() as home:
-        encoder = untrained(home, files[:300], "--arch", args.arch)
+        encoder = untrained(home, files[:300], "--recipe", args.recipe)
         linked(files, home / "photos")
         for file in files:
             file.read_bytes()  # Into the system's cache, for both.
@@ -50,7 +51,7 @@ def main() -> None:
             PLAIN: partial(plain, home, encoder, len(files)),
         }
         results: dict[str, list[Run]] = alternating(ways, args.runs)
-    conclude(BAR, report(results, len(files)), what="index, images a second of whole processes")
+    conclude(BAR, report(results, len(files)), what="index, whole process against loop")
 
 
 def ours(home: Path, encoder: Path, number: int) -> Run:
@@ -71,7 +72,7 @@ def checked(run: Run, expected: int) -> Run:
 
 
 def report(results: dict[str, list[Run]], photos: int) -> float:
-    """Print the table; returns the ratio of whole processes."""
+    """Print the table; returns the ratio of our whole process to the baseline's loop alone."""
     whole = {name: [photos / r.seconds for r in runs] for name, runs in results.items()}
     loop = {name: [photos / r.json()["seconds"] for r in runs] for name, runs in results.items()}
     rows = [
@@ -80,7 +81,7 @@ def report(results: dict[str, list[Run]], photos: int) -> float:
         for name in (OURS, PLAIN)
     ]
     table(["way", "what is timed", "images/s: median (range)", "ratio"], rows)
-    return middle(whole[OURS]) / middle(whole[PLAIN])
+    return middle(whole[OURS]) / middle(loop[PLAIN])
 
 
 if __name__ == "__main__":

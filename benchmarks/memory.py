@@ -2,7 +2,7 @@
 
 Baseline: a process that runs `import torch, torchvision.models` and ends.
 Bar: under 3 GB each, `train` for 60 s on 3,929 photos and `index` of 9,144 photos, all
-processes together.
+processes together; `index` of 1,000 photos beside it shows what grows with their number.
 
 Largest process: the peak resident size that the system kept of the largest single process.
 All processes: the largest sum of resident sizes over the process tree, sampled every 20 ms;
@@ -66,13 +66,16 @@ def main() -> None:
     train_on = manifest(args.photos, args.count)
     index_of = sorted(needed(args.photos / "caltech101").rglob("*.jpg"))
     index_of = spread(index_of, args.count or len(index_of))
+    few = spread(index_of, 1000)
     title(__doc__)
     with temporary_home() as home:
         encoder = untrained(home, train_on[:300])
         linked(index_of, home / "index-of")
+        linked(few, home / "few")
         ways = {
             f"train, {len(train_on)} photos": lambda: train(train_on, args.seconds),
             f"index, {len(index_of)} photos": lambda: index(home / "index-of", encoder),
+            f"index, {len(few)} photos": lambda: index(home / "few", encoder),
             BASELINE: lambda: weighed(lambda tree: whole_process(TORCH_IMPORT, meanwhile=tree)),
         }
         results = alternating(ways, args.runs)

@@ -1,6 +1,7 @@
 """mocosearch index: bring an index up to date with folders."""
 
 import shutil
+from os.path import basename
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,10 @@ from cli.display import ended, interruptible, progress, say, say_refused, show_j
 
 if TYPE_CHECKING:
     from indexes.sync import Progress
+    from mocosearch.photos import LeftOut
+
+SHOWN = 5
+"""Names of what was left out."""
 
 
 def index(
@@ -17,6 +22,17 @@ def index(
     encoder: Annotated[
         str | None,
         typer.Option(help="Name or path of the encoder [default: the index's own, or default]."),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="GLOB", help="Leave out names or paths like this; can be repeated."),
+    ] = None,
+    retry: Annotated[
+        bool, typer.Option("--retry", help="Read refused files again, though unchanged.")
+    ] = False,
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Processes that decode photos [default: one a core]."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -48,9 +64,18 @@ def index(
             words = f"{at.done} of {at.total}, {at.rate:.0f} photos/s, {at.refused} refused"
             bar("index", at.done / max(at.total, 1), words)
 
-        counts = sync(opened, roots, report=report, stopped=stopped)
+        counts = sync(
+            opened,
+            roots,
+            exclude=exclude or (),
+            retry=retry,
+            workers=workers,
+            report=report,
+            stopped=stopped,
+        )
         empty = opened.count == 0
     say_refused(counts.reasons)
+    _say_left_out(counts.left_out)
     if fresh and empty:
         shutil.rmtree(place("indexes", index))
     if not (counts.embedded or counts.unchanged or counts.moved or counts.interrupted):
@@ -66,4 +91,14 @@ def index(
     if json:
         keys = ["embedded", "unchanged", "moved", "deleted", "refused", "not_pictures", "seconds"]
         show_json({key: getattr(counts, key) for key in keys})
-    ended(counts.interrupted, counts.refused)
+    ended(counts.interrupted, counts.refused + len(counts.left_out.unreadable))
+
+
+def _say_left_out(left_out: "LeftOut") -> None:
+    for folder in left_out.unreadable:
+        say(f"cannot look into {folder}: its photos stay as they were")
+    for why, paths in (("hidden", left_out.hidden), ("excluded", left_out.excluded)):
+        names = sorted({basename(path) for path in paths})
+        if names:
+            more = ", ..." if len(names) > SHOWN else ""
+            say(f"left out, {why}: {len(paths)} ({', '.join(names[:SHOWN])}{more})")

@@ -1,6 +1,7 @@
 """mocosearch info: what an index holds."""
 
-from typing import Annotated
+from os.path import abspath, expanduser
+from typing import Annotated, Any
 
 import typer
 
@@ -8,18 +9,24 @@ from cli.display import show, show_json
 
 
 def info(
+    photos: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to tell about.")
+    ] = None,
     index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
     refused: Annotated[
         bool, typer.Option("--refused", help="List the files without a key, with the reason.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Show what an index holds.
+    """Show what an index holds, or what it knows of some photos.
 
     Example: mocosearch info --refused
     """
     from indexes import Index
 
+    if photos:
+        _tell_photos(index, photos, json)
+        return
     with Index.open(index) as opened:
         told = opened.info()
         refusals = [r for r in opened.refusals() if r.reason is not None] if refused else []
@@ -33,3 +40,28 @@ def info(
         for name, value in told.items():
             value = ", ".join(value) if isinstance(value, list) else value
             show(f"{name.replace('_', ' '):13} {value}")
+
+
+def _tell_photos(index: str, photos: list[str], json: bool) -> None:
+    from indexes import Index
+    from mocosearch.errors import NotFound
+
+    with Index.open(index) as opened:
+        told = []
+        for photo in photos:
+            path = abspath(expanduser(photo))
+            facts = opened.facts(path)
+            if facts is None:
+                raise NotFound(f"the index does not know {path}", "run: mocosearch index FOLDER")
+            told.append({"path": path} | facts)
+    if json:
+        show_json(told)
+        return
+    for facts in told:
+        for name, value in facts.items():
+            if value not in (None, "", [], False):
+                show(f"{name.replace('_', ' '):13} {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -3,7 +3,8 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,7 @@ import numpy as np
 from indexes import chance, segments
 from indexes.chance import Chance
 from indexes.filters import Where
-from indexes.records import Record, Refusal, id_key, id_of
+from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.segments import Ids, Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Card, Encoder
@@ -160,6 +161,20 @@ class Index:
         if stored is None:
             raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
         return Record.from_bytes(stored)
+
+    def facts(self, path: str) -> dict[str, Any] | None:
+        """What is known of one absolute path, as plain values: the record of its photo and
+        `modified` (ISO 8601, UTC), or `refused`, the reason why it has no key. None where the
+        path was never met.
+        """
+        stored, refusal = (self.txn.get(name, path_key(path)) for name in ("paths", "refused"))
+        if stored is not None:
+            entry = PathEntry.from_bytes(stored)
+            modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
+            return {"id": entry.id, "modified": modified} | asdict(self.record(entry.id))
+        if refusal is not None:
+            return {"refused": Refusal.from_bytes(refusal).reason or "not a picture"}
+        return None
 
     @property
     def chance(self) -> Chance:

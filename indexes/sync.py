@@ -16,7 +16,7 @@ from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
-from mocosearch.photos import Content, Facts, Found, Picture, outcomes, scan
+from mocosearch.photos import Content, Facts, Found, LeftOut, Picture, outcomes, scan
 from mocosearch.photos.scan import inside, roots_of
 
 ENCODED_AT_ONCE = 32
@@ -40,6 +40,8 @@ class Counts:
     interrupted: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
     """A reason for each file refused in this run."""
+    left_out: LeftOut = field(default_factory=LeftOut)
+    """What was passed over, and the folders that may not be read."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +91,18 @@ def sync(
     index: Index,
     folders: Sequence[str | os.PathLike[str]],
     *,
+    exclude: Sequence[str] = (),
+    retry: bool = False,
+    workers: int | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
     """Make the index equal to the folders, as far as they reach; others keep their photos.
 
+    exclude: patterns of names and paths to leave out, as of `scan`; photos that they leave out
+    are taken out of the index too.
+    retry: read refused files again, though they have not changed.
+    workers: processes that decode; one a core if not given.
     stopped: asked between batches; once true, what is read so far is committed and the rest
     left for another run.
 
@@ -102,12 +111,12 @@ def sync(
     begun = time.monotonic()
     counts = Counts()
     roots = roots_of(folders)
-    seen, work = _compare(index.store, roots, counts)
+    seen, work = _compare(index.store, roots, exclude, retry, counts)
     encoder = index.encoder
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
     index.store.write(lambda txn: _add_roots(txn, seen.roots))
-    _embed(index.store, encoder, work, counts, report, stopped)
+    _embed(index.store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen
     counts.deleted = index.store.write(lambda txn: _tidy(txn, whole))
@@ -116,12 +125,14 @@ def sync(
     return counts
 
 
-def _compare(store: Store, roots: list[str], counts: Counts) -> tuple[_Seen, list[Found]]:
+def _compare(
+    store: Store, roots: list[str], exclude: Sequence[str], retry: bool, counts: Counts
+) -> tuple[_Seen, list[Found]]:
     """What there is, and the files that are not as they were last read."""
-    seen = _Seen()
+    seen = _Seen(unreadable=counts.left_out.unreadable)
     work: list[Found] = []
     with store.read() as txn:
-        for found in scan(roots, seen.unreadable.append):
+        for found in scan(roots, exclude, counts.left_out):
             key = path_key(found.path)
             seen.keys.add(key)
             seen.roots |= {r for r in roots if r not in seen.roots and inside(found.path, r)}
@@ -134,7 +145,8 @@ def _compare(store: Store, roots: list[str], counts: Counts) -> tuple[_Seen, lis
             refusal = txn.get("refused", key)
             if refusal is not None:
                 past = Refusal.from_bytes(refusal)
-                if (past.size, past.mtime) == (found.size, found.mtime):
+                again = retry and past.reason is not None
+                if (past.size, past.mtime) == (found.size, found.mtime) and not again:
                     _count_refusal(counts, found, past.reason)
                     continue
             work.append(found)
@@ -145,6 +157,7 @@ def _embed(
     store: Store,
     encoder: Encoder,
     work: list[Found],
+    workers: int | None,
     counts: Counts,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
@@ -176,7 +189,7 @@ def _embed(
         batch, committed_at = _Batch(), time.monotonic()
 
     done = 0
-    for done, (found, outcome) in enumerate(outcomes(work, encoder.side), 1):  # noqa: B007
+    for done, (found, outcome) in enumerate(outcomes(work, encoder.side, workers), 1):  # noqa: B007
         if isinstance(outcome, Content) and known(outcome.digest):
             batch.known.append((found, outcome.digest))
             counts.moved += 1

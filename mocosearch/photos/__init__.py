@@ -3,7 +3,17 @@
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.facts import Facts
 from mocosearch.photos.reading import outcomes
-from mocosearch.photos.scan import Found, scan
+from mocosearch.photos.scan import Found, LeftOut, scan
 from mocosearch.photos.worker import Content, Outcome
 
-__all__ = ["Content", "Facts", "Found", "Outcome", "Picture", "decode", "outcomes", "scan"]
+__all__ = [
+    "Content",
+    "Facts",
+    "Found",
+    "LeftOut",
+    "Outcome",
+    "Picture",
+    "decode",
+    "outcomes",
+    "scan",
+]

@@ -1,32 +1,41 @@
 """From a file's bytes to upright RGB pixels of one size, and the facts worth keeping."""
 
 import hashlib
+import importlib
 import io
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from mocosearch.errors import Unreadable
 from mocosearch.photos.facts import Facts, camera_of, place_of, taken_of
+from mocosearch.photos.formats import HEAD, format_of, looks_like_picture
 from mocosearch.photos.perceptual import perceptual_hash
 
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 300_000_000
-"""Refuse larger pictures from their header: 0.9 GB as RGB, past any camera's single shot."""
+"""Refuse larger pictures from their header: 1.2 GB in Pillow, past any camera's single shot."""
+MAX_BYTES = 500_000_000
+"""Refuse larger files unread, for they and their pixels are in memory together."""
+LEAST_SHARE = 0.5
+"""Of the rows of a picture that ends too early; with fewer it is refused."""
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit would come first, and is lower.
 
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-_BRANDS = frozenset({b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif"})
-_EXTENSIONS = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif"),
-    *(".tiff", ".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
-)
-
+_PLUGINS = {
+    "AVIF": "AvifImagePlugin",
+    "BMP": "BmpImagePlugin",
+    "GIF": "GifImagePlugin",
+    "JPEG": "JpegImagePlugin",
+    "JPEG2000": "Jpeg2KImagePlugin",
+    "PNG": "PngImagePlugin",
+    "TIFF": "TiffImagePlugin",
+    "WEBP": "WebPImagePlugin",
+}
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -46,27 +55,32 @@ class Picture:
     facts: Facts
 
 
-def looks_like_picture(head: bytes, path: str) -> bool:
-    """Told by content; an extension counts only to call an unknown content a bad picture."""
-    if head.startswith(_SIGNATURES) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP"):
-        return True
-    if head[4:8] == b"ftyp" and head[8:12] in _BRANDS:
-        return True
-    if head[:12] == b"\0\0\0\x0cjP  \r\n\x87\n" or head[:4] == b"\xff\x4f\xff\x51":
-        return True
-    return os.path.splitext(path)[1].lower() in _EXTENSIONS
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A picture whose pixels are not decoded yet; `width` and `height` as stored. Where the
+    image speaks for itself once it is loaded, `turn` (EXIF's orientation) and `exif` are None.
+    """
+
+    image: Image.Image
+    width: int
+    height: int
+    format: str
+    turn: int | None = None
+    exif: Image.Exif | None = None
 
 
 def read(path: str) -> bytes | None:
     """A file's bytes, or None where neither content nor name is a picture's.
 
-    Raises Unreadable for an empty file and for one that cannot be read.
+    Raises Unreadable for an empty file, for one over MAX_BYTES and for one that cannot be read.
     """
     try:
         with open(path, "rb") as file:
-            head = file.read(32)
+            head = file.read(HEAD)
             if not looks_like_picture(head, path):
                 return None
+            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+                raise Unreadable(f"over {MAX_BYTES // 10**6} MB")
             data = head + file.read()
     except OSError as error:
         raise Unreadable(error.strerror or str(error)) from error
@@ -85,11 +99,18 @@ def decode(data: bytes, side: int) -> Picture:
 
     The square keeps every part of the picture in view, which retrieval needs more than true
     proportions. JPEGs are decoded at the smallest DCT scale that still holds `side` pixels
-    (Pillow's `draft`): 9 times faster at 12 megapixels.
+    (Pillow's `draft`): 9 times faster at 12 megapixels. HEIC and RAW are read from the preview
+    inside them, where it holds as many.
 
-    Raises Unreadable with the reason.
+    A file that ends too early is decoded as far as it goes, if that is LEAST_SHARE of the
+    picture, and its facts say so. Raises Unreadable with the reason.
     """
     image, facts = _opened(data, (side, side), squash=True)
+    facts = replace(
+        facts,
+        perceptual=perceptual_hash(image),
+        pixels=digest_of(image.tobytes()).hex(),
+    )
     return Picture(np.asarray(image), facts)
 
 
@@ -109,7 +130,7 @@ def _opened(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Ima
     except Unreadable:
         raise
     except UnidentifiedImageError as error:
-        raise Unreadable("not a picture in any known format") from error
+        raise Unreadable("its header cannot be read") from error
     except MemoryError as error:
         raise Unreadable("too large for the memory") from error
     # Decoders raise whatever they like on broken input; here every such file is one refusal.
@@ -118,56 +139,117 @@ def _opened(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Ima
 
 
 def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Image, Facts]:
-    if data[4:8] == b"ftyp" and data[8:12] != b"avif":
-        _register_heif()
-    with Image.open(io.BytesIO(data)) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise Unreadable(f"{image.width} x {image.height} pixels are over the limit")
-        width, height, kind = image.width, image.height, image.format or "?"
-        exif = image.getexif()
-        turn = exif.get(ExifTags.Base.Orientation, 1)
-        if turn in (5, 6, 7, 8):
-            width, height = height, width
-        image.draft("RGB", size)
-        small = _to_rgb(image)
-        if squash:
-            small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
-        else:
-            small.thumbnail(size)
-        if turn in _UPRIGHT:
-            small = small.transpose(_UPRIGHT[turn])
-        latitude, longitude = place_of(exif)
-        return small, Facts(
-            width=width,
-            height=height,
-            format=kind,
-            taken=taken_of(exif),
-            camera=camera_of(exif),
-            latitude=latitude,
-            longitude=longitude,
-            perceptual=perceptual_hash(small),
-            pixels=digest_of(small.tobytes()).hex(),
-        )
+    source = _source(data, size)
+    truncated = False
+    try:
+        source.image.load()
+    except MemoryError:
+        raise
+    except Exception as error:
+        source, truncated = _source(_ended(data), size), True
+        _load_what_is_there(source.image, error)
+    # Not before: Pillow decodes a whole PNG to answer.
+    exif = source.image.getexif() if source.exif is None else source.exif
+    turn = _turn(source.image, exif, data) if source.turn is None else source.turn
+    small = _small(source.image, size, squash)
+    width, height = source.width, source.height
+    if turn in (5, 6, 7, 8):
+        width, height = height, width
+    if turn in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[turn])
+    latitude, longitude = place_of(exif)
+    return small, Facts(
+        width=width,
+        height=height,
+        format=source.format,
+        taken=taken_of(exif),
+        camera=camera_of(exif),
+        latitude=latitude,
+        longitude=longitude,
+        truncated=truncated,
+    )
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """RGB from any mode: 16-bit scaled and not clipped, transparency laid over white."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.float32)
-        top = 65535.0 if values.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((values * (255.0 / top)).clip(0, 255).astype(np.uint8))
-    elif image.mode == "F":
-        values = np.nan_to_num(np.asarray(image, dtype=np.float32))
-        low, high = float(values.min(initial=0)), float(values.max(initial=1))
-        image = Image.fromarray(((values - low) * (255.0 / max(high - low, 1e-9))).astype(np.uint8))
-    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
+def _source(data: bytes, size: tuple[int, int]) -> _Source:
+    kind = format_of(data)
+    if kind is None:
+        raise Unreadable("not a picture in any known format")
+    if kind == "RAW":
+        from mocosearch.photos.raw import open_raw
+
+        raw = open_raw(data, min(size))
+        raw.image.draft("RGB", size)
+        return _Source(raw.image, raw.width, raw.height, kind, raw.turn, raw.exif)
+    _register(kind)
+    # No other decoder has a say: Pillow has some that start other programs.
+    image = Image.open(io.BytesIO(data), formats=(kind,))
+    if image.width * image.height > MAX_PIXELS:
+        raise Unreadable(f"{image.width} x {image.height} pixels are over the limit")
+    source = _Source(image, *image.size, image.format or kind)
+    image.draft("RGB", size)
+    return source
 
 
-def _register_heif() -> None:
-    from pillow_heif import register_heif_opener
+def _register(kind: str) -> None:
+    """Let Pillow know one format, in place of all of its forty."""
+    if kind == "HEIF":
+        from pillow_heif import register_heif_opener
 
-    register_heif_opener()
+        # Every worker is busy as it is.
+        register_heif_opener(decode_threads=1)
+    else:
+        importlib.import_module(f"PIL.{_PLUGINS[kind]}")
+
+
+def _turn(image: Image.Image, exif: Image.Exif, data: bytes) -> int:
+    """EXIF's orientation, where the decoder does not apply it already."""
+    if image.format == "TIFF":
+        return 1
+    if image.format == "HEIF":
+        # The container's own turn is applied by the decoder, and counts for more.
+        start = data.find(b"meta", 0, 4096)
+        boxes = data[start : start + int.from_bytes(data[start - 4 : start], "big")]
+        inside = b"irot" in boxes or b"imir" in boxes
+        return 1 if inside else image.info.get("original_orientation") or 1
+    turn = exif.get(ExifTags.Base.Orientation, 1)
+    return turn if turn in _UPRIGHT else 1
+
+
+def _small(image: Image.Image, size: tuple[int, int], squash: bool) -> Image.Image:
+    """Shrunk first and its colours set right then: there are fewer of them, in less memory."""
+    from mocosearch.photos.colour import shrinkable, to_srgb
+
+    small = shrinkable(image)
+    if squash:
+        small = small.resize(size, Image.Resampling.BILINEAR, reducing_gap=3.0)
+    else:
+        small.thumbnail(size)
+    return to_srgb(small, image.info.get("icc_profile"))
+
+
+def _ended(data: bytes) -> bytes:
+    """With the end that a JPEG lacks: libjpeg shows a progressive one only when it is over."""
+    return data + b"\xff\xd9" if data.startswith(b"\xff\xd8") else data
+
+
+def _load_what_is_there(image: Image.Image, error: Exception) -> None:
+    """Decode a picture that breaks off as far as it goes. Raises `error` where that is nothing,
+    and Unreadable where it is less than LEAST_SHARE.
+    """
+    before = ImageFile.LOAD_TRUNCATED_IMAGES
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        image.load()
+    except Exception:
+        raise error from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = before
+    rows = np.asarray(image)
+    # libjpeg fills up with a grey of its own, Pillow with zeros.
+    missing = rows[-1, 0] if image.format in ("JPEG", "MPO") else 0
+    there = rows != missing
+    share = float(there.reshape(len(rows), -1).any(axis=1).mean())
+    if not share:
+        raise error
+    if share < LEAST_SHARE:
+        raise Unreadable(f"cut off: only {share:.0%} of it is there") from error

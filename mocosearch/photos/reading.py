@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from queue import Empty, Queue
+from queue import Queue
 
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
@@ -38,24 +38,29 @@ def outcomes(
     readers = [_Reader(todo, lock, room, answered, side) for _ in range(count)]
     for reader in readers:
         reader.start()
+    ended = threading.Event()
+    threading.Thread(target=_watch, args=(readers, ended), daemon=True).start()
     try:
         early: dict[int, Outcome] = {}
         for number, found in enumerate(files):
             while number not in early:
-                try:
-                    answer = answered.get(timeout=0.5)
-                except Empty:
-                    for reader in readers:
-                        reader.kill_if_late()
-                    continue
+                answer = answered.get()
                 if isinstance(answer, BaseException):
                     raise answer
                 early[answer[0]] = answer[1]
             room.release()
             yield found, early.pop(number)
     finally:
+        ended.set()
         for reader in readers:
             reader.close()
+
+
+def _watch(readers: "list[_Reader]", ended: threading.Event) -> None:
+    """Looks at the clock whatever the others do: a consumer may be away for long."""
+    while not ended.wait(0.5):
+        for reader in readers:
+            reader.kill_if_late()
 
 
 class _Reader(threading.Thread):
@@ -75,6 +80,8 @@ class _Reader(threading.Thread):
         self.closing = False
         self.late = False
         self.since: float | None = None
+        # Held to change or judge `since`: a file that is done just now is not late.
+        self.clock = threading.Lock()
         self.process = self._process()
 
     def run(self) -> None:
@@ -91,10 +98,14 @@ class _Reader(threading.Thread):
             self.answered.put(error)
 
     def kill_if_late(self) -> None:
-        since = self.since
-        if since is not None and time.monotonic() - since > SECONDS:
-            self.late = True
-            self.process.kill()
+        with self.clock:
+            if self.since is not None and time.monotonic() - self.since > SECONDS:
+                self.since, self.late = None, True
+                self.process.kill()
+
+    def _now(self, since: float | None) -> None:
+        with self.clock:
+            self.since = since
 
     def close(self) -> None:
         self.closing = True
@@ -105,20 +116,21 @@ class _Reader(threading.Thread):
 
     def _outcome(self, found: Found) -> Outcome:
         stdin, stdout = self.process.stdin, self.process.stdout
-        self.since = time.monotonic()
+        self._now(time.monotonic())
         try:
             worker.ask(stdin, found.path)  # type: ignore[arg-type]
             return worker.answer_from(stdout, self.side)  # type: ignore[arg-type]
         except (EOFError, OSError, ValueError):
             reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
-            self.late, self.since = False, None
+            self._now(None)
+            self.late = False
             if not self.closing:
                 self._end()
                 self.process = self._process()
                 self._greet()
             return reason
         finally:
-            self.since = None
+            self._now(None)
 
     def _process(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "mocosearch.photos.worker", str(self.side)]

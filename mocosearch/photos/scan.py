@@ -1,16 +1,18 @@
 """Walk folders and list what might be a photo, without opening a single file."""
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from mocosearch.errors import NotFound
 
 LEFT_OUT = frozenset(
-    {"@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"}
+    {"@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"}
 )
-"""Folders of the system's own, left out beside every hidden one."""
+"""Folders of the system's own in small letters, left out beside every hidden one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,54 +49,109 @@ def inside(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
+@dataclass
+class LeftOut:
+    """What a scan met and passed over: paths of folders and files."""
+
+    hidden: list[str] = field(default_factory=list)
+    """Hidden or the system's own."""
+    excluded: list[str] = field(default_factory=list)
+    """By the patterns that were given."""
+    unreadable: list[str] = field(default_factory=list)
+    """Folders that may not be read."""
+
+
 def scan(
-    roots: Sequence[str], unreadable: Callable[[str], None] = lambda folder: None
+    roots: Sequence[str], exclude: Sequence[str] = (), left_out: LeftOut | None = None
 ) -> Iterator[Found]:
-    """Every regular file below the roots, in a stable order, each real folder once.
+    """Every regular file below the roots, in a stable order, each real file once.
 
     Links to folders are followed and loops end, because a folder is known by its device and
-    inode. Hidden files and folders and `LEFT_OUT` are passed over. `unreadable` hears of
-    folders that may not be read. Nothing that is not a regular file is ever opened.
+    inode; a link to a file that a root holds anyway is passed over. So are hidden files and
+    folders, `LEFT_OUT` and what matches a pattern of `exclude` (as in a shell) by its name or
+    by its path below the root; `left_out` is filled with them. The Mac's `._` files are
+    yielded, for they come with photos. Nothing is ever opened.
     """
-    seen: set[tuple[int, int]] = set()
+    walk = _Walk(roots, exclude, left_out or LeftOut())
     for root in roots:
         try:
             status = os.stat(root)
         except OSError:
-            unreadable(root)
+            walk.left_out.unreadable.append(root)
             continue
         if stat.S_ISREG(status.st_mode):
             yield Found(root, status.st_size, status.st_mtime_ns)
         elif stat.S_ISDIR(status.st_mode):
-            yield from _walk(root, seen, unreadable)
+            yield from walk.below(root)
 
 
-def _walk(
-    folder: str, seen: set[tuple[int, int]], unreadable: Callable[[str], None]
-) -> Iterator[Found]:
-    waiting = [folder]
-    while waiting:
-        folder = waiting.pop()
-        try:
-            here = os.stat(folder)
-            if (here.st_dev, here.st_ino) in seen:
-                continue
-            seen.add((here.st_dev, here.st_ino))
-            with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda e: e.name)
-        except OSError:
-            unreadable(folder)
-            continue
-        below = []
-        for entry in entries:
-            if entry.name.startswith(".") or entry.name in LEFT_OUT:
-                continue
+class _Walk:
+    """One scan: what it has seen so far."""
+
+    def __init__(self, roots: Sequence[str], exclude: Sequence[str], left_out: LeftOut) -> None:
+        self.roots = [os.path.realpath(root) for root in roots]
+        self.exclude, self.left_out = exclude, left_out
+        self.folders: set[tuple[int, int]] = set()
+        self.linked: set[tuple[int, int]] = set()
+
+    def below(self, root: str) -> Iterator[Found]:
+        waiting = [root]
+        while waiting:
+            folder = waiting.pop()
             try:
-                if entry.is_dir():
-                    below.append(entry.path)
-                elif entry.is_file():
-                    status = entry.stat()
-                    yield Found(entry.path, status.st_size, status.st_mtime_ns)
+                here = os.stat(folder)
+                if (here.st_dev, here.st_ino) in self.folders:
+                    continue
+                self.folders.add((here.st_dev, here.st_ino))
+                # Names alone: entries that remember their status weigh ten times as much.
+                names = sorted(os.listdir(folder))
             except OSError:
+                self.left_out.unreadable.append(folder)
                 continue
-        waiting.extend(reversed(below))
+            inner = []
+            for name in names:
+                path = os.path.join(folder, name)
+                if self._passed_over(name, path, root):
+                    continue
+                # What went away, or is a link to nothing, is no file.
+                with contextlib.suppress(OSError):
+                    status = os.lstat(path)
+                    is_link = stat.S_ISLNK(status.st_mode)
+                    if is_link:
+                        status = os.stat(path)
+                    if stat.S_ISDIR(status.st_mode):
+                        inner.append(path)
+                    elif stat.S_ISREG(status.st_mode) and not (
+                        is_link and self._reached_anyway(path, status)
+                    ):
+                        yield Found(path, status.st_size, status.st_mtime_ns)
+            waiting.extend(reversed(inner))
+
+    def _passed_over(self, name: str, path: str, root: str) -> bool:
+        if _is_hidden(name):
+            self.left_out.hidden.append(path)
+        elif self.exclude and self._matches(name, os.path.relpath(path, root)):
+            self.left_out.excluded.append(path)
+        else:
+            return False
+        return True
+
+    def _matches(self, *names: str) -> bool:
+        patterns = [pattern.rstrip("/") for pattern in self.exclude]
+        return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+    def _reached_anyway(self, link: str, status: os.stat_result) -> bool:
+        """Whether a link's file stands below a root under its own name, or had a link before."""
+        real = os.path.realpath(link)
+        for root in self.roots:
+            if inside(real, root):
+                parts = os.path.relpath(real, root).split(os.sep)
+                if not any(map(_is_hidden, parts)):
+                    return True
+        before = (status.st_dev, status.st_ino) in self.linked
+        self.linked.add((status.st_dev, status.st_ino))
+        return before
+
+
+def _is_hidden(name: str) -> bool:
+    return name.lower() in LEFT_OUT or (name.startswith(".") and not name.startswith("._"))

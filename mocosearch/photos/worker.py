@@ -18,8 +18,8 @@ from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import Picture, decode, digest_of, read
 from mocosearch.photos.facts import Facts
 
-MEMORY = 2 << 30
-"""Bytes of address space that a worker may add to what it starts with."""
+MEMORY = 1_800_000_000
+"""Bytes of address space that a worker may add to what it starts with: under 2 GB together."""
 READY = b"ready\n"
 _LENGTH = struct.Struct("<I")
 
@@ -37,12 +37,25 @@ Outcome = Content | str | None
 
 
 def outcome_of(path: str, side: int) -> Outcome:
-    """Read and decode one file, in this process."""
+    """Read and decode one file, in this process.
+
+    A pipe, socket or device is never opened, and a file of the Mac's `._` kind neither: it
+    holds what another file system could not keep, whatever its name ends in.
+    """
     try:
+        if os.path.basename(path).startswith("._") or not _regular(path):
+            return None
         data = read(path)
         return None if data is None else Content(digest_of(data), decode(data, side))
     except Unreadable as error:
         return error.what
+    except MemoryError:
+        return "too large for the memory"
+
+
+def _regular(path: str) -> bool:
+    """Whether it is a file, or nothing at all, which `read` then says."""
+    return os.path.isfile(path) or not os.path.exists(path)
 
 
 def ask(pipe: BinaryIO, path: str) -> None:

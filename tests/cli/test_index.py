@@ -34,3 +34,25 @@ def test_a_copied_index_answers_without_the_home(run: Run, made: Path, tmp_path:
     answered = run("query", photo, "--index", tmp_path / "elsewhere", "--paths", home=tmp_path)
     assert answered.returncode == 0
     assert len(answered.stdout.splitlines()) == 10
+
+
+def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos", 2)
+    make_photos(tmp_path / "photos" / "@eaDir", 1)
+    make_photos(tmp_path / "photos" / "raw", 1)
+    words = ["index", tmp_path / "photos", "--index", tmp_path / "index", "--json"]
+    ended = run(*words, "--exclude", "raw", "--exclude", "*.png", "--workers", 1)
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout)["embedded"] == 2
+    assert "left out, hidden: 1 (@eaDir)" in ended.stderr
+    assert "left out, excluded: 1 (raw)" in ended.stderr
+
+
+def test_refused_files_are_tried_again_on_request(run: Run, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos", 1)
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
+    for more in ([], [], ["--retry"]):
+        ended = run(*words, *more)
+        assert ended.returncode == 3
+        assert "refused" in ended.stderr

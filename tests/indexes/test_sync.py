@@ -3,11 +3,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from indexes import Counts, Index, sync
 from indexes.store import Store
@@ -37,7 +39,7 @@ def read(monkeypatch) -> list[str]:
     """Names of the files that were opened; they are read in this process, for speed."""
     seen: list[str] = []
 
-    def here(files, side):
+    def here(files, side, workers=None):
         for found in files:
             seen.append(os.path.basename(found.path))
             yield found, outcome_of(found.path, side)
@@ -292,6 +294,81 @@ def test_refusals_are_counted_again_without_opening(index, photos, fill, read):
     assert {r.path: r.reason for r in index.refusals() if r.reason} == first.reasons
 
 
+def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monkeypatch):
+    fill(photos, range(3))
+    (photos / "notes.txt").write_text("words")
+
+    def failing(files, side, workers=None):
+        for found in files:
+            broken = found.path.endswith("0001.jpg")
+            yield found, "out of luck" if broken else outcome_of(found.path, side)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "outcomes", failing)
+        assert told(sync(index, [photos])) == {"embedded": 2, "refused": 1, "not_pictures": 1}
+    assert told(sync(index, [photos])) == {"unchanged": 2, "refused": 1, "not_pictures": 1}
+    assert read == []
+    again = sync(index, [photos], retry=True)
+    assert told(again) == {"embedded": 1, "unchanged": 2, "not_pictures": 1}
+    assert read == ["0001.jpg"]
+    assert_found(index, photos / "0001.jpg")
+
+
+def test_what_is_excluded_is_not_read_and_leaves_the_index(index, photos, fill, read):
+    files = fill(photos, range(3)) + fill(photos / "raw", [3])
+    sync(index, [photos])
+    fill(photos / "raw", [4])
+    read.clear()
+    counts = sync(index, [photos], exclude=["raw"])
+    assert told(counts) == {"unchanged": 3, "deleted": 1}
+    assert counts.left_out.excluded == [str(photos / "raw")]
+    assert read == []
+    assert_found(index, *files[:3])
+
+
+def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, monkeypatch):
+    files = fill(photos / "locked", range(2)) + fill(photos, [5])
+    sync(index, [photos])
+    listed = os.listdir
+
+    def refusing(folder):
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", refusing)
+        counts = sync(index, [photos])
+    assert told(counts) == {"unchanged": 1}
+    assert counts.left_out.unreadable == [str(photos / "locked")]
+    assert_found(index, *files)
+
+
+def test_what_is_known_of_a_photo_is_kept(index, photos, picture):
+    exif = Image.Exif()
+    exif.update({ExifTags.Base.Make: "Acme", ExifTags.Base.Model: "One"})
+    exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2019:07:31 23:59:58"}
+    picture(1, 96, 64).save(photos / "a.jpg", exif=exif)
+    sync(index, [photos])
+    record = ask(index, photos / "a.jpg")[0].record
+    facts = decode((photos / "a.jpg").read_bytes(), index.encoder.side).facts
+    assert {name: getattr(record, name) for name in asdict(facts)} == asdict(facts)
+    assert (record.camera, record.taken) == ("Acme One", "2019-07-31T23:59:58")
+    assert record.size == (photos / "a.jpg").stat().st_size
+
+
+def test_a_cut_photo_is_found_and_marked(index, photos, picture):
+    """Half-copied now, whole later: the whole one takes its place."""
+    picture(1, 400, 300).save(photos / "a.jpg")
+    data = (photos / "a.jpg").read_bytes()
+    (photos / "a.jpg").write_bytes(data[: len(data) * 9 // 10])
+    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert ask(index, photos / "a.jpg")[0].record.truncated
+    (photos / "a.jpg").write_bytes(data)
+    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert [m.record.truncated for m in ask(index, photos / "a.jpg", 9)] == [False]
+
+
 def test_a_refused_file_that_becomes_good(index, photos, picture):
     file = photos / "a.jpg"
     file.write_bytes(b"\xff\xd8\xff")
@@ -533,6 +610,16 @@ def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
     assert again.reasons == counts.reasons
     if name != "hostile":
         assert counts.embedded > 0.9 * len(files)
+
+
+def test_each_orientation_finds_its_group_first(index, data):
+    """A digit drawn on each of the nine files is all that differs in a group."""
+    files = list(scan([str(data / "exif_orientation")]))
+    sync(index, [data / "exif_orientation"])
+    for found in files:
+        group = os.path.basename(found.path).split("_")[0]
+        best = ask(index, Path(found.path), 9)
+        assert {os.path.basename(m.record.paths[0]).split("_")[0] for m in best} == {group}
 
 
 def test_reading_in_other_processes_gives_the_same(index, photos, fill, monkeypatch):

@@ -21,7 +21,7 @@ def read(monkeypatch) -> list[str]:
     """The paths that were decoded, in this process for speed."""
     seen: list[str] = []
 
-    def here(photos, side):
+    def here(photos, side, workers=None):
         for photo in photos:
             seen.append(photo.path)
             outcome: Outcome = outcome_of(photo.path, side)

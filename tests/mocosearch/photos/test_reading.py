@@ -1,11 +1,16 @@
 import gc
+import io
 import os
+import socket
+import struct
+import subprocess
 import time
 import warnings
 from pathlib import Path
 
 import numpy as np
 import psutil
+from PIL import Image
 
 from mocosearch.photos import Content, decode, outcomes, reading, scan
 from mocosearch.photos.decode import digest_of
@@ -96,17 +101,59 @@ def test_a_killed_worker_costs_one_file(fill, tmp_path, picture):
     assert_no_workers()
 
 
-def test_a_slow_file_is_given_up(fill, tmp_path, monkeypatch):
-    """A pipe keeps its reader waiting for ever, as a looping decoder would."""
-    fill(tmp_path, range(3))
+def test_a_worker_that_hangs_costs_one_file(fill, tmp_path, monkeypatch):
+    """It is stopped from outside, and looks as if its decoder ran in a circle."""
+    fill(tmp_path, range(200))
+    monkeypatch.setattr(reading, "SECONDS", 2.0)
+    monkeypatch.setattr(reading, "WAITING", 4)
+    running = outcomes(listed(tmp_path), SIDE, workers=1)
+    answers = [next(running)[1]]
+    workers()[0].suspend()
+    answers += [outcome for _, outcome in running]
+    lost = [answer for answer in answers if not isinstance(answer, Content)]
+    assert lost == ["took longer than 2 s"]
+    assert len(answers) == 200
+    assert_no_workers()
+
+
+def test_what_is_no_file_is_never_opened(fill, tmp_path):
+    """Opening a pipe would wait for ever, and a device may do anything."""
+    fill(tmp_path, [1])
     files = listed(tmp_path)
     os.mkfifo(tmp_path / "pipe.jpg")
-    files.insert(1, Found(str(tmp_path / "pipe.jpg"), 1, 1))
-    monkeypatch.setattr(reading, "SECONDS", 3.0)
-    answers = [outcome for _, outcome in outcomes(files, SIDE, workers=1)]
-    assert answers[1] == "took longer than 3 s"
-    assert all(isinstance(answers[i], Content) for i in (0, 2, 3))
-    assert_no_workers()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket.jpg"))
+        names = ("pipe.jpg", "socket.jpg", "/dev/zero")
+        files += [Found(str(tmp_path / name), 1, 1) for name in names]
+        answers = [outcome for _, outcome in outcomes(files, SIDE)]
+    assert isinstance(answers[0], Content)
+    assert answers[1:] == [None, None, None]
+
+
+def test_files_of_the_mac_are_no_pictures(fill, tmp_path):
+    (file,) = fill(tmp_path, [1])
+    file.rename(tmp_path / "._a.jpg")
+    (tmp_path / "._b.jpg").write_bytes(b"\0\5\26\7 resource fork")
+    assert [outcome for _, outcome in outcomes(listed(tmp_path), SIDE)] == [None, None]
+
+
+def test_a_picture_over_the_memory_is_refused(fill, tmp_path, monkeypatch):
+    """In a worker that may add 300 MB; the pictures after it are read all the same."""
+    bmp = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(bmp, "BMP")
+    large = bmp.getvalue()[:18] + struct.pack("<ii", 15_000, 15_000) + bmp.getvalue()[26:]
+    fill(tmp_path, range(2))
+    (tmp_path / "0000.jpg").write_bytes(large)
+    code = "from mocosearch.photos import worker; worker.MEMORY = 300_000_000; worker.main()"
+    started = subprocess.Popen
+
+    def small(command, **options):
+        return started([command[0], "-c", code, command[-1]], **options)
+
+    monkeypatch.setattr(reading.subprocess, "Popen", small)
+    answers = [outcome for _, outcome in outcomes(listed(tmp_path), SIDE, workers=1)]
+    assert answers[0] == "too large for the memory"
+    assert isinstance(answers[1], Content)
 
 
 def test_closing_early_leaves_no_processes(fill, tmp_path):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from mocosearch.errors import NotFound
-from mocosearch.photos.scan import Found, inside, roots_of, scan
+from mocosearch.photos.scan import Found, LeftOut, inside, roots_of, scan
 
 
 def names_below(*roots) -> list[str]:
@@ -33,6 +33,73 @@ def test_hidden_and_system_folders_are_left_out(tmp_path):
     for folder in ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
         put(tmp_path / folder / "d.jpg")
     assert names_below(tmp_path) == ["seen/a.jpg"]
+    left_out = LeftOut()
+    list(scan([str(tmp_path)], left_out=left_out))
+    assert len(left_out.hidden) == 7
+    assert left_out.excluded == left_out.unreadable == []
+
+
+def test_files_of_the_mac_are_counted(tmp_path):
+    put(tmp_path / "a.jpg", tmp_path / "._a.jpg", tmp_path / ".DS_Store")
+    assert names_below(tmp_path) == ["._a.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "wanted"),
+    [
+        ([], ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]),
+        (["*.png"], ["a.jpg", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]),
+        (["raw"], ["a.jpg", "a.png", "2019/b.jpg"]),
+        (["2019/raw"], ["a.jpg", "a.png", "2019/b.jpg", "d/raw/e.jpg"]),
+        (["2019/"], ["a.jpg", "a.png", "d/raw/e.jpg"]),
+        (["a.*", "d"], ["2019/b.jpg", "2019/raw/c.jpg"]),
+        (["RAW", "nothing"], ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]),
+        (["*"], []),
+    ],
+)
+def test_patterns_leave_out(tmp_path, patterns, wanted):
+    everything = ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]
+    put(*(tmp_path / name for name in everything))
+    left_out = LeftOut()
+    found = [f.path for f in scan([str(tmp_path)], patterns, left_out)]
+    assert sorted(found) == sorted(str(tmp_path / name) for name in wanted)
+    below = [
+        n for n in everything if any((tmp_path / n).is_relative_to(e) for e in left_out.excluded)
+    ]
+    assert sorted(below + wanted) == sorted(everything)
+
+
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
+    """As root every folder may be read, so the system's answer is given here."""
+    put(tmp_path / "locked" / "a.jpg", tmp_path / "b.jpg")
+    listed = os.listdir
+
+    def refusing(folder):
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", refusing)
+    left_out = LeftOut()
+    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    assert found == [str(tmp_path / "b.jpg")]
+    assert left_out.unreadable == [str(tmp_path / "locked")]
+
+
+def test_a_link_to_a_file_below_a_root_is_the_same_file(tmp_path):
+    put(tmp_path / "one" / "a.jpg", tmp_path / "away" / "b.jpg", tmp_path / "one" / ".h" / "c.jpg")
+    for name, target in (("1", "one/a.jpg"), ("2", "away/b.jpg"), ("3", "away/b.jpg")):
+        (tmp_path / "one" / f"{name}.jpg").symlink_to(tmp_path / target)
+    assert names_below(tmp_path / "one") == ["2.jpg", "a.jpg"]
+    assert names_below(tmp_path) == ["away/b.jpg", "one/a.jpg"]
+    (tmp_path / "one" / "4.jpg").symlink_to(tmp_path / "one" / ".h" / "c.jpg")
+    assert names_below(tmp_path / "one") == ["2.jpg", "4.jpg", "a.jpg"]
+
+
+def test_two_hard_links_are_two_files(tmp_path):
+    put(tmp_path / "a.jpg")
+    os.link(tmp_path / "a.jpg", tmp_path / "b.jpg")
+    assert names_below(tmp_path) == ["a.jpg", "b.jpg"]
 
 
 def test_a_hidden_folder_that_is_named_is_meant(tmp_path):

@@ -1,0 +1,112 @@
+"""Files made to break decoders, real ones and thousands of spoilt ones: no file can hurt."""
+
+import io
+import random
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+from PIL import Image
+
+from mocosearch.photos import Content, outcomes, scan
+
+SIDE = 64
+KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "GIF")
+
+
+class Weight(threading.Thread):
+    """The largest resident size of any process below this one, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.peak = 0
+        self.done = threading.Event()
+
+    def run(self) -> None:
+        while not self.done.wait(0.02):
+            for child in psutil.Process().children(recursive=True):
+                try:
+                    self.peak = max(self.peak, child.memory_info().rss)
+                except psutil.Error:
+                    continue
+
+
+@pytest.mark.parametrize("name", ["hostile", "camera"])
+def test_every_file_is_accounted_for_within_the_limits(data, name):
+    files = list(scan([str(data / name)]))
+    weight = Weight()
+    weight.start()
+    answers = list(outcomes(files, SIDE, workers=2))
+    weight.done.set()
+    assert [found for found, _ in answers] == files
+    assert 0 < weight.peak < 2e9
+    told = {Path(found.path).name: outcome for found, outcome in answers}
+    assert all(outcome for outcome in told.values() if isinstance(outcome, str))
+    if name == "camera":
+        assert all(isinstance(outcome, Content) for outcome in told.values())
+        return
+    shown = [n for n, outcome in told.items() if isinstance(outcome, Content)]
+    assert {"truncated_jpeg.jpg", "truncated_image.png", "hopper_bad_exif.jpg"} <= set(shown)
+    assert told["truncated_jpeg.jpg"].picture.facts.truncated
+    assert not told["hopper_bad_exif.jpg"].picture.facts.truncated
+    assert "over the limit" in told["decompression_bomb.gif"]
+    assert told["timeout-dedc7a4ebd856d79b4359bbcc79e8ef231ce38f6.psd"] is None
+
+
+def seeds(picture) -> dict[str, bytes]:
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+    found = {}
+    for number, kind in enumerate(KINDS):
+        out, exif = io.BytesIO(), Image.Exif()
+        exif[0x0112] = 6
+        picture(number, 160, 120).save(out, kind, exif=exif.tobytes())
+        found[kind] = out.getvalue()
+    return found
+
+
+def spoilt(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """Bits turned over, cut short, or spliced with another file."""
+    changed = bytearray(data)
+    way = chance.randrange(4)
+    if way == 0:
+        for _ in range(chance.choice((1, 3, 30))):
+            changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+    elif way == 1:
+        # The first bytes say how large everything is.
+        for _ in range(chance.choice((1, 3, 9))):
+            changed[chance.randrange(min(400, len(changed)))] = chance.choice((0, 127, 128, 255))
+    elif way == 2:
+        del changed[chance.randrange(len(changed)) :]
+    else:
+        at, size = chance.randrange(len(changed)), chance.randrange(1, 2000)
+        begin = chance.randrange(len(other))
+        changed[at : at + size] = other[begin : begin + size]
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "count", [60, pytest.param(3000, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])]
+)
+def test_spoilt_files_are_read_or_refused(picture, tmp_path, data, count):
+    """Every third file is whole, and stays so whatever its neighbours did to the worker."""
+    chance, originals = random.Random(7), seeds(picture)
+    originals["camera"] = (data / "camera" / "jpg_Canon_40D.jpg").read_bytes()
+    names = list(originals)
+    for number in range(count):
+        base = originals[names[number % len(names)]]
+        whole = number % 3 == 0
+        other = originals[chance.choice(names)]
+        (tmp_path / f"{number:05}.jpg").write_bytes(base if whole else spoilt(base, other, chance))
+    answers = list(outcomes(list(scan([str(tmp_path)])), SIDE, workers=2))
+    assert len(answers) == count
+    for number, (_, outcome) in enumerate(answers):
+        assert isinstance(outcome, Content if number % 3 == 0 else Content | str), number
+        if isinstance(outcome, Content):
+            assert outcome.picture.pixels.shape == (SIDE, SIDE, 3)
+            assert outcome.picture.facts.width > 0
+        else:
+            assert outcome
+            assert "\n" not in outcome
