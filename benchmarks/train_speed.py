@@ -2,8 +2,8 @@
 
 Baseline: plain_train.py, MoCo v2 as in the authors' code: PIL transforms in two loader
 processes, fp32, contiguous memory. Both sides: the same network, head, optimiser (SGD), view
-size, batch, queue and direction of the loss; steady state, without start-up and without decoding into our cache. A
-photo counts once a step, whatever the number of its views.
+size, batch, queue and direction of the loss; steady state, without start-up and without
+decoding into our cache. A photo counts once a step, whatever the number of its views.
 Bar: 2 times the baseline, with a one-directional and with a symmetric loss. Beside it, without
 a bar: `small` with its own head and Muon, which costs time a step and saves most of the steps.
 
