@@ -15,12 +15,20 @@ if TYPE_CHECKING:
 
 TRAINED = "weights.safetensors"
 """The trained network, from which training can go on."""
+REPORT = "report.html"
 
 
-def export(descriptor: "nn.Module", backbone: "nn.Module", card: Card, folder: Path) -> Card:
+def export(
+    descriptor: "nn.Module",
+    backbone: "nn.Module",
+    card: Card,
+    folder: Path,
+    page: str | None = None,
+) -> Card:
     """Write the encoder's folder, in place of an older one; returns the card as written.
 
     descriptor: uint8 (n, side, side, 3) to unit vectors, in evaluation mode, float32.
+    page: HTML about the training, for people.
     Everything is written into a hidden folder beside the place and renamed into it.
     """
     from safetensors.torch import save_file
@@ -37,6 +45,8 @@ def export(descriptor: "nn.Module", backbone: "nn.Module", card: Card, folder: P
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
         (part / CARD).write_text(card.to_json())
+        if page is not None:
+            (part / REPORT).write_text(page, encoding="utf-8")
         if folder.exists():
             folder.rename(old)
         part.rename(folder)

@@ -1,6 +1,7 @@
 """How much a network finds, told by the photos themselves and without labels."""
 
 from copy import deepcopy
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,8 +18,18 @@ HARD = ViewSettings(scale=(0.15, 0.7), grey=0.3)
 """Views that shapes find and colours alone do not."""
 
 
-def found_again(backbone: Backbone, photos: Pixels, seed: int = 0) -> float:
-    """Share of photos, 0..1, that a hard view of each finds first among all.
+@dataclass(frozen=True)
+class Judged:
+    """`found`: share of photos, 0..1, that a hard view of each finds first among all; `keys`:
+    float32 (n, d), the photos' keys, of unit length.
+    """
+
+    found: float
+    keys: Array
+
+
+def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
+    """Ask a network for photos by hard views of them, without labels.
 
     photos: uint8 (n, side, side, 3); the first PHOTOS of them are asked for. Views and
     whitening are the same at every call with the same seed, so that two networks can be
@@ -37,7 +48,8 @@ def found_again(backbone: Backbone, photos: Pixels, seed: int = 0) -> float:
     white = whitening.fit(plain, 256, power=WHITENING)
     keys = _keys(plain, white)
     asked = _keys(features(descriptor, np.concatenate(views)), white)
-    return float(((asked @ keys.T).argmax(1) == np.arange(n)).mean())
+    found = (asked @ keys.T).argmax(1) == np.arange(n)
+    return Judged(float(found.mean()), keys)
 
 
 def _view(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +21,9 @@ from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import WHITENING, Descriptor, features
 from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import Recipe, choose, fitted
+from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
-from mocosearch.moco.selection import PHOTOS, found_again
+from mocosearch.moco.selection import PHOTOS, judge
 from mocosearch.moco.training import Training
 from mocosearch.photos.cache import PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
@@ -117,7 +117,7 @@ def train(
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
         reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
-        before = found_again(backbone, sample)
+        before = judge(backbone, sample)
         budget = Budget(
             steps=None if seconds else wanted,
             seconds=None if seconds is None else max(0.0, seconds - reserve),
@@ -125,15 +125,17 @@ def train(
         )
         checkpoint.clear(states, keep=past is not None)
         run = Run(states, settings, begun)
-        judge = partial(found_again, training.backbone, sample)
-        losses = learn(training, budget, run, judge, report, stopped)
+        losses = learn(
+            training, budget, run, lambda: judge(training.backbone, sample).found, report, stopped
+        )
         signs = warnings(training, losses)
-        quality = {"found_again": judge(), "found_again_before": before}
-        if quality["found_again"] < before:
+        after = judge(training.backbone, sample)
+        quality = {"found_again": after.found, "found_again_before": before.found}
+        if after.found < before.found:
             learned = backbone
             signs.append(
-                f"what was learned finds {quality['found_again']:.0%} of hard views' photos, the "
-                f"start {before:.0%}: the start is kept; train for longer"
+                f"what was learned finds {after.found:.0%} of hard views' photos, the start "
+                f"{before.found:.0%}: the start is kept; train for longer"
             )
 
     report(Progress("encoder", 0, 1))
@@ -150,20 +152,28 @@ def train(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         quality=quality,
     )
-    card = write_encoder(learned, sample, card, folder)
+    page = None
+    if epochs != 0:
+        chance = training.model.loss_of_chance
+        page = page_of(card, losses, chance, sample[:PHOTOS], before, after)
+    card = write_encoder(learned, sample, card, folder, page)
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
     return Trained(card, folder, cache.refused, interrupted, reason, signs)
 
 
-def write_encoder(backbone: Backbone, sample: Pixels, card: Card, folder: Path) -> Card:
-    """Fit the whitening on a sample, uint8 (n, side, side, 3), and write the encoder."""
+def write_encoder(
+    backbone: Backbone, sample: Pixels, card: Card, folder: Path, page: str | None = None
+) -> Card:
+    """Fit the whitening on a sample, uint8 (n, side, side, 3), and write the encoder, with a
+    page about its training where there is one.
+    """
     descriptor = Descriptor(backbone).float().eval()
     white = whitening.fit(features(descriptor, sample), card.dimension, power=WHITENING)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder)
+    return export(descriptor, backbone, card, folder, page)
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:

@@ -9,8 +9,13 @@ from mocosearch.encoder import Card
 from mocosearch.errors import NoPhotos, NotFound, Unsuitable
 from mocosearch.moco import train as training
 from mocosearch.moco.recipes import SMALL, fitted
+from mocosearch.moco.selection import Judged
 
 TINY = {"architecture": "resnet10", "size": 32}
+
+
+def judged(found: float, photos: np.ndarray) -> Judged:
+    return Judged(found, np.eye(len(photos), 8, dtype=np.float32))
 
 
 @pytest.fixture
@@ -18,12 +23,12 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
     """Records what would become an encoder, and saves the seconds of writing it."""
     written: list[tuple[object, ...]] = []
 
-    def write(backbone, sample, card, folder):
+    def write(backbone, sample, card, folder, page=None):
         written.append((backbone, np.array(sample), card, folder))
         return card
 
     monkeypatch.setattr(training, "write_encoder", write)
-    monkeypatch.setattr(training, "found_again", lambda backbone, photos: 0.5)
+    monkeypatch.setattr(training, "judge", lambda backbone, photos: judged(0.5, photos))
     return written
 
 
@@ -50,6 +55,16 @@ def test_a_run_ends_with_an_encoder(trained):
     assert result.folder == base / "enc"
     assert encoder.card == Card.from_json(result.card.to_json())
     assert encoder.encode(np.zeros((2, encoder.side, encoder.side, 3), np.uint8)).shape == (2, 256)
+
+
+def test_the_report_is_one_page_with_pictures_before_and_after(trained):
+    _, result, _, _ = trained
+    page = (result.folder / "report.html").read_text()
+    assert page.count("<tr><td class=query>") == 10
+    assert page.count("data:image/jpeg;base64,") == 10 * (1 + 5 + 5)
+    assert "<polyline points=" in page
+    assert "http" not in page
+    assert f"{result.card.photos} photos" in page
 
 
 def test_the_card_counts_rightly(trained):
@@ -99,7 +114,7 @@ def test_an_encoder_worse_than_its_start_is_not_handed_over(no_export, fill, tmp
     train([folder], tmp_path / "e", **TINY, epochs=0)
     for after, kept in ((0.4, "start"), (0.6, "learned")):
         scores = iter([0.5, after])
-        monkeypatch.setattr(training, "found_again", lambda *_, s=scores: next(s))
+        monkeypatch.setattr(training, "judge", lambda _, photos, s=scores: judged(next(s), photos))
         result = train([folder], tmp_path / "e", **TINY, batch=8, epochs=2)
         start, handed = no_export[0][0].state_dict(), no_export[-1][0].state_dict()
         same = all(torch.equal(start[name], handed[name]) for name in start)
