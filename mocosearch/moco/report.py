@@ -25,7 +25,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .3rem; } h2 { font-size: 1.05rem; margin: 2r
 p, th, text { color: var(--soft); fill: var(--soft); font-weight: normal; font-size: 13px; }
 svg { width: 100%; max-width: 640px; height: auto; }
 polyline { fill: none; stroke: var(--mark); stroke-width: 1.5; }
-line { stroke: var(--line); } line.chance { stroke-dasharray: 4 4; stroke: var(--soft); }
+line.chance { stroke-dasharray: 4 4; stroke: var(--soft); }
 table { border-collapse: collapse; } th { text-align: left; padding: 0 .4rem .4rem; }
 td { padding: .25rem .4rem; white-space: nowrap; border-top: 1px solid var(--line); }
 img { width: 76px; height: 76px; border-radius: 4px; vertical-align: middle; margin: 1px; }
@@ -65,22 +65,23 @@ def _curve(losses: Sequence[float], chance: float) -> str:
     if not losses:
         return "<p>No steps were made.</p>"
     means = [float(part.mean()) for part in np.array_split(losses, min(_POINTS, len(losses)))]
-    top, low = max([*means, chance]), min([*means, 0.0])
+    # The first steps meet a queue of noise, which tells nothing and would squeeze the rest.
+    means = means[1:] or means
+    top, low = max([*means, chance]), min(means)
 
     def down(value: float) -> float:
-        return 10 + (_HEIGHT - 20) * (top - value) / max(top - low, 1e-9)
+        return 20 + (_HEIGHT - 30) * (top - value) / max(top - low, 1e-9)
 
     across = np.linspace(0, _WIDTH, len(means)) if len(means) > 1 else [0.0]
     points = " ".join(f"{x:.1f},{down(y):.1f}" for x, y in zip(across, means, strict=True))
-    at, floor = down(chance), down(low)
+    at = down(chance)
     return (
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT + 20}'>"
-        f"<line x1=0 x2={_WIDTH} y1={floor:.1f} y2={floor:.1f} />"
         f"<line class=chance x1=0 x2={_WIDTH} y1={at:.1f} y2={at:.1f} />"
         f"<polyline points='{points}' />"
-        f"<text x=4 y={at + 14:.1f}>chance {chance:.2f}</text>"
+        f"<text x={_WIDTH - 4} y={at - 5:.1f} text-anchor=end>chance {chance:.2f}</text>"
         f"<text x={_WIDTH - 4} y={down(means[-1]) - 6:.1f} text-anchor=end>{means[-1]:.2f}</text>"
-        f"<text x=4 y={_HEIGHT + 14}>{low:g} at the bottom line; {len(losses)} steps</text></svg>"
+        f"<text x=4 y={_HEIGHT + 14}>{len(losses)} steps</text></svg>"
     )
 
 
