@@ -22,6 +22,10 @@ def train(
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, max=512, help="Pixels of a view.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Photos a step.")] = None,
+    bursts: Annotated[
+        str | None,
+        typer.Option(help="Photos of one burst: masked from each other, or positive as well."),
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=0, help="Passes over the photos; 0 exports untrained.")
     ] = None,
@@ -68,6 +72,7 @@ def train(
             architecture=arch,
             size=size,
             batch=batch,
+            bursts=bursts,
             epochs=epochs,
             seconds=seconds,
             seed=seed,

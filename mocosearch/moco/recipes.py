@@ -44,14 +44,24 @@ class Recipe:
     views: ViewSettings = field(default_factory=ViewSettings)
     dimension: int = 256
     """Length of the finished keys."""
+    bursts: str = "masked"
+    """Photos of one burst are `masked` from each other's negatives, or `positive` as well."""
 
     def with_changes(
-        self, architecture: str | None, size: int | None, batch: int | None
+        self,
+        architecture: str | None,
+        size: int | None,
+        batch: int | None,
+        bursts: str | None = None,
     ) -> "Recipe":
-        """Another network, view size (stored and encoded photos in proportion) or batch
-        (rate in proportion).
+        """Another network, view size (stored and encoded photos in proportion), batch (rate in
+        proportion) or use of bursts. Raises Unsuitable for an unknown use.
         """
         changed = self
+        if bursts:
+            if bursts not in ("masked", "positive"):
+                raise Unsuitable(f"bursts cannot be {bursts}", "there are: masked, positive")
+            changed = replace(changed, bursts=bursts)
         if architecture:
             changed = replace(changed, architecture=architecture)
         if size:

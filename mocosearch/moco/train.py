@@ -54,6 +54,7 @@ def train(
     architecture: str | None = None,
     size: int | None = None,
     batch: int | None = None,
+    bursts: str | None = None,
     epochs: int | None = None,
     seconds: float | None = None,
     seed: int = 0,
@@ -84,7 +85,7 @@ def train(
         chosen, reason = (
             choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
         )
-        chosen = chosen.with_changes(architecture, size, batch)
+        chosen = chosen.with_changes(architecture, size, batch, bursts)
     torch.manual_seed(seed)
     backbone = Backbone(chosen.architecture)
 
@@ -97,7 +98,7 @@ def train(
     sample = _sample(found, cache, chosen, seed)
     chosen = fitted(chosen, n)
 
-    training = Training(backbone, cache.pixels, chosen, seed)
+    training = Training(backbone, cache.pixels, chosen, seed, cache.bursts)
     steps_per_epoch = max(1, n // chosen.batch)
     settings = {
         "recipe": asdict(chosen),

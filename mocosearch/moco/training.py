@@ -3,7 +3,9 @@
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
@@ -21,10 +23,24 @@ class Training:
     """Everything that changes while a network learns; `state` and `restore` hold all of it.
 
     pixels: uint8 (n, side, side, 3), larger than memory if it is memory-mapped.
+    bursts: int64 (n,), one number for photos of one burst. Their keys are no negatives of each
+        other; with the recipe's `bursts` positive, the key's view is of any photo of the burst.
     """
 
-    def __init__(self, backbone: Backbone, pixels: Pixels, recipe: Recipe, seed: int) -> None:
+    def __init__(
+        self,
+        backbone: Backbone,
+        pixels: Pixels,
+        recipe: Recipe,
+        seed: int,
+        bursts: NDArray[np.int64] | None = None,
+    ) -> None:
         self.pixels, self.recipe = pixels, recipe
+        numbers = np.arange(len(pixels)) if bursts is None else bursts
+        self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
+        self.by_burst = self.bursts.argsort()
+        self.burst_sizes = self.bursts.bincount()
+        self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
         trunk = Levels(backbone) if recipe.levels else backbone
         self.model = MoCo(
             lambda: deepcopy(trunk),
@@ -59,13 +75,13 @@ class Training:
         if len(self.order) < recipe.batch:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
         ids, self.order = self.order[: recipe.batch], self.order[recipe.batch :]
-        photos = torch.from_numpy(self.pixels[ids.numpy()])
-        view_a, view_b = self._view(photos), self._view(photos)
+        mates = self._mates(ids) if recipe.bursts == "positive" else ids
+        view_a, view_b = self._view(ids), self._view(mates)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
         self.model.m = momentum(recipe, progress)
         with autocast(enabled=not self.fp32):
-            loss: Tensor = self.model(view_a, view_b, ids)
+            loss: Tensor = self.model(view_a, view_b, self.bursts[ids])
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -98,7 +114,14 @@ class Training:
         """Whether every weight is a number."""
         return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
-    def _view(self, photos: Tensor) -> Tensor:
+    def _mates(self, ids: Tensor) -> Tensor:
+        """For each photo one of its burst, itself included."""
+        burst = self.bursts[ids]
+        chances = torch.rand(len(ids), generator=self.generator)
+        return self.by_burst[self.burst_starts[burst] + (chances * self.burst_sizes[burst]).long()]
+
+    def _view(self, ids: Tensor) -> Tensor:
+        photos = torch.from_numpy(self.pixels[ids.numpy()])
         recipe, n, side = self.recipe, photos.shape[0], photos.shape[1]
         return render(photos, draw(n, side, recipe.size, recipe.views, self.generator), recipe.size)
 

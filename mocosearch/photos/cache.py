@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.reading import outcomes
 from mocosearch.photos.scan import Found
 
+FORMAT = 2
 LIMIT = 8 * 1024**3
 """Bytes that all pixel caches together may take; the oldest go first."""
 
@@ -20,13 +23,15 @@ LIMIT = 8 * 1024**3
 @dataclass(frozen=True)
 class PixelCache:
     """`pixels` uint8 (n, side, side, 3), memory-mapped; `paths` of the n photos, in order;
-    `refused`, a reason for each file that is named like a photo and cannot be read; `name`,
-    the same for the same files at the same side.
+    `bursts` int64 (n,), one number for photos of one burst; `refused`, a reason for each file
+    that is named like a photo and cannot be read; `name`, the same for the same files at the
+    same side.
     """
 
     name: str
     pixels: Pixels
     paths: list[str]
+    bursts: NDArray[np.int64]
     refused: dict[str, str]
 
 
@@ -43,12 +48,14 @@ def pixel_cache(
     `advanced(n)` hears of every n files done.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    described = f"{side}\n" + "\n".join(f"{p.path}\0{p.size}\0{p.mtime}" for p in photos)
+    described = f"{FORMAT} {side}\n" + "\n".join(f"{p.path}\0{p.size}\0{p.mtime}" for p in photos)
     name = hashlib.blake2b(described.encode(errors="surrogateescape"), digest_size=10).hexdigest()
     whole, contents = folder / f"pixels-{name}.u8", folder / f"pixels-{name}.json"
     if not (whole.exists() and contents.exists()):
         part = folder / f".pixels-{name}.{os.getpid()}"
         paths: list[str] = []
+        taken: list[str | None] = []
+        cameras: list[str | None] = []
         refused: dict[str, str] = {}
         try:
             with open(part, "wb") as file:
@@ -56,10 +63,14 @@ def pixel_cache(
                     if isinstance(outcome, str):
                         refused[photo.path] = outcome
                     elif outcome is not None:
+                        facts = outcome.picture.facts
                         paths.append(photo.path)
+                        taken.append(facts.taken)
+                        cameras.append(facts.camera)
                         file.write(np.ascontiguousarray(outcome.picture.pixels).data)
                     advanced(1)
-            contents.write_text(json.dumps({"paths": paths, "refused": refused}))
+            kept = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "refused": refused}
+            contents.write_text(json.dumps(kept))
             os.replace(part, whole)
         finally:
             part.unlink(missing_ok=True)
@@ -70,7 +81,8 @@ def pixel_cache(
     pixels = (
         np.memmap(whole, np.uint8, "r", shape=shape) if told["paths"] else np.empty(shape, "u1")
     )
-    return PixelCache(name, pixels, told["paths"], told["refused"])
+    numbers = np.array(told["bursts"], np.int64)
+    return PixelCache(name, pixels, told["paths"], numbers, told["refused"])
 
 
 def _forget_oldest(folder: Path, keep: Path) -> None:
