@@ -52,6 +52,9 @@ def outcomes(
             yield found, early.pop(number)
     finally:
         ended.set()
+        # All before any is waited for: one release wakes whichever reader waits for room.
+        for reader in readers:
+            reader.stop()
         for reader in readers:
             reader.close()
 
@@ -89,6 +92,8 @@ class _Reader(threading.Thread):
             self._greet()
             while not self.closing:
                 self.room.acquire()
+                if self.closing:
+                    break
                 with self.lock:
                     number, found = next(self.todo, (None, None))
                 if number is None or found is None:
@@ -107,10 +112,12 @@ class _Reader(threading.Thread):
         with self.clock:
             self.since = since
 
-    def close(self) -> None:
+    def stop(self) -> None:
         self.closing = True
         self.room.release()
         self.process.kill()
+
+    def close(self) -> None:
         self.join()
         self._end()
 

@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import subprocess
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -163,6 +164,19 @@ def test_closing_early_leaves_no_processes(fill, tmp_path):
     assert workers()
     running.close()
     assert_no_workers()
+
+
+def test_closing_while_every_reader_waits_for_room(fill, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "WAITING", 2)
+    fill(tmp_path, range(12))
+    for _ in range(4):
+        running = outcomes(list(scan([str(tmp_path)])), 8, 2)
+        next(running)
+        time.sleep(0.5)
+        closing = threading.Thread(target=running.close, daemon=True)
+        closing.start()
+        closing.join(20)
+        assert not closing.is_alive()
 
 
 def test_more_files_than_may_wait(fill, tmp_path, monkeypatch):
