@@ -32,9 +32,16 @@ class Segment:
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.nbytes)
         return cls(np.frombuffer(ids, np.uint64), faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC))
 
-    def search(self, queries: Keys, k: int, deleted: Ids) -> tuple[Keys, Ids]:
-        """The k best by cosine that are not deleted: scores and ids, (n, k) or narrower."""
+    def search(
+        self, queries: Keys, k: int, deleted: Ids, only: Ids | None = None
+    ) -> tuple[Keys, Ids]:
+        """The k best by cosine that are not deleted and, where `only` is given, among those:
+        scores and ids, (n, k) or narrower.
+        """
         gone = np.isin(self.ids, deleted, assume_unique=True) if len(deleted) else None
+        if only is not None:
+            out = ~np.isin(self.ids, only, assume_unique=True)
+            gone = out if gone is None else gone | out
         k = min(k, len(self.ids) - (0 if gone is None else int(gone.sum())))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
