@@ -4,6 +4,6 @@
 """
 
 from indexes.index import Index, Match
-from indexes.sync import Counts, sync
+from indexes.sync import Counts, remove, sync
 
-__all__ = ["Counts", "Index", "Match", "sync"]
+__all__ = ["Counts", "Index", "Match", "remove", "sync"]
