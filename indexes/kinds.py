@@ -180,7 +180,7 @@ def _rough(index: Any) -> list[str]:
     """Numbers of candidates to compare exactly, fewest first, while many lists are searched."""
     faiss = load_faiss()
     inner = faiss.try_extract_index_ivf(index)
-    probes = f"nprobe={max(1, inner.nlist // 8)}" if inner is not None else ""
+    probes = f"nprobe={max(1, inner.nlist // 2)}" if inner is not None else ""
     if not isinstance(index, faiss.IndexRefine):
         return [probes]
     return [f"{probes},k_factor_rf={factor}" for factor in (2, 4, 8, 16, 32, 64)]

@@ -46,7 +46,9 @@ class Segment:
 
     ids: Ids
     index: Any
-    about: About = EXACT
+    about: About
+    blob: memoryview
+    """What the index reads from: it must live as long."""
 
     @classmethod
     def view(cls, ids: memoryview, blob: memoryview, about: About = EXACT) -> "Segment":
@@ -62,7 +64,7 @@ class Segment:
         rows = np.frombuffer(ids, np.uint64)
         if index.ntotal != len(rows):
             raise _damaged(f"{index.ntotal} keys for {len(rows)} photos")
-        return cls(rows, index, about)
+        return cls(rows, index, about, blob)
 
     def search(
         self, queries: Keys, k: int, deleted: Ids, only: Ids | None = None
