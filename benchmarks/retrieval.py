@@ -33,7 +33,7 @@ from benchmarks.measure import (
     title,
 )
 from indexes import Index
-from indexes.records import PathEntry, id_key, path_key
+from indexes.records import id_key
 from mocosearch.evaluation import precision_at
 
 BAR = 1.0
@@ -158,9 +158,9 @@ def keys_of(index: Path, paths: list[Path]) -> Keys:
 
 
 def key_of(index: Index, path: Path) -> NDArray[np.float16]:
-    entry = index.txn.get("paths", path_key(str(path)))
+    entry = index.entry(str(path))
     assert entry is not None, f"{path.resolve()} has no key in the index"
-    key = index.txn.get("vectors", id_key(PathEntry.from_bytes(entry).id))
+    key = index.txn.get("vectors", id_key(entry.id))
     assert key is not None, f"{path.resolve()} has a record and no key"
     return np.frombuffer(bytes(key), np.float16)
 

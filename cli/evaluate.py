@@ -68,7 +68,6 @@ def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
     Raises Unreadable, and NoPhotos where no photo of a manifest is in the index.
     """
     from indexes import Where
-    from indexes.records import PathEntry, path_key
     from mocosearch.errors import NoPhotos, Unreadable
 
     if manifest is None:
@@ -84,9 +83,9 @@ def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
         ) from error
     labels: dict[int, str] = {}
     for path, label in wanted.items():
-        entry = index.txn.get("paths", path_key(path))
+        entry = index.entry(path)
         if entry is not None:
-            labels[PathEntry.from_bytes(entry).id] = label
+            labels[entry.id] = label
     if not labels:
         raise NoPhotos(
             f"no photo of {manifest} is in the index", "index its folder: mocosearch index PHOTOS"

@@ -37,6 +37,11 @@ def info(
         for refusal in refusals:
             show(f"{refusal.path}: {refusal.reason}")
     else:
+        parts = []
+        for part in told.pop("segment_list"):
+            how = f", {part['settings']}, recall {part['recall']:.3f}" if part["settings"] else ""
+            parts.append(f"{part['keys']} {part['kind']}{how}")
+        told["segments"] = "; ".join(parts)
         for name, value in told.items():
             value = ", ".join(value) if isinstance(value, list) else value
             show(f"{name.replace('_', ' '):13} {value}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from indexes import segments
 from indexes.records import id_key
 from indexes.segments import Keys
 from indexes.store import Txn
@@ -71,9 +72,9 @@ def measured(keys: Keys) -> Chance:
 
 def keep(txn: Txn) -> None:
     """Measure, and store what was found; the same photos give the same figures."""
-    stored = [ids for key, ids in txn.items("segments") if bytes(key).endswith(b"ids")]
+    stored = [segments.part(txn, number, b"ids") for number in segments.numbers(txn)]
     ids = np.concatenate(
-        [np.frombuffer(bytes(i), np.uint64) for i in stored] or [np.empty(0, np.uint64)]
+        [np.empty(0, np.uint64), *(np.frombuffer(bytes(some), np.uint64) for some in stored)]
     )
     some = np.random.default_rng(0).permutation(ids)[: 2 * SAMPLE]
     keys = [txn.get("vectors", id_key(int(id))) for id in some]

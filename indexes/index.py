@@ -3,19 +3,22 @@
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from indexes import chance, segments
+from indexes import chance, kinds, merging, roots, segments
 from indexes.chance import Chance
 from indexes.filters import Where
+from indexes.kinds import Plan
+from indexes.migrate import migrate
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.roots import Roots
 from indexes.segments import Ids, Keys
-from indexes.store import Store, Txn
+from indexes.store import FORMAT, Store, Txn
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Damaged, Mismatch
 from mocosearch.home import missing, place
@@ -45,22 +48,34 @@ class Index:
         self._txn: Txn | None = None
         self._segments: list[segments.Segment] = []
         self._encoder: Encoder | None = None
+        self._roots: Roots | None = None
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
-        """For asking. Raises NotFound, Damaged, StorageFailed."""
+        """For asking. Raises NotFound, Damaged, StorageFailed, Busy.
+
+        An index of an older format is brought up to this one first, whole or not at all.
+        """
         folder = _folder(name)
         if not (folder / "data.mdb").is_file():
             raise missing("indexes", folder)
-        return cls(Store(folder, writable=False))
+        store = Store(folder, writable=False)
+        if store.version != FORMAT:
+            store.close()
+            _current(folder, wait=True).close()
+            store = Store(folder, writable=False)
+        return cls(store)
 
     @classmethod
-    def create(cls, name: str | os.PathLike[str], encoder: Encoder | None) -> Self:
+    def create(
+        cls, name: str | os.PathLike[str], encoder: Encoder | None, *, wait: bool = False
+    ) -> Self:
         """For changing; made where there is none, and then it keeps the encoder's graph.
 
-        Raises Mismatch where the index was made with another encoder, Damaged, StorageFailed.
+        wait: until another program that changes it is done. Raises Busy otherwise, Mismatch where
+        the index was made with another encoder, Damaged, StorageFailed.
         """
-        index = cls(Store(_folder(name), writable=True))
+        index = cls(_current(_folder(name), wait=wait))
         try:
             index.store.write(lambda txn: _keep(txn, encoder))
         except BaseException:
@@ -83,6 +98,7 @@ class Index:
     def refresh(self) -> None:
         """Read what is committed now; results of earlier queries stay good."""
         self._segments = []
+        self._roots = None
         if self._txn is not None:
             self._txn.raw.abort()
             self._txn = None
@@ -114,7 +130,7 @@ class Index:
         if keys.ndim != 2 or keys.shape[1] != dimension:
             raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
         self.prepare()
-        deleted = self._deleted()
+        deleted = merging.masked(self.txn)
         only = self.among(where) if where else None
         if only is not None and len(only) <= EXACT:
             found = [self._exact(keys, only)] if len(only) else []
@@ -129,6 +145,7 @@ class Index:
             [
                 Match(int(ids[row, at]), float(scores[row, at]), self.record(ids[row, at]))
                 for at in best
+                if ids[row, at]
             ]
             for row, best in enumerate(order)
         ]
@@ -136,11 +153,14 @@ class Index:
     def among(self, where: Where) -> Ids:
         """The ids of the photos that meet some conditions, ascending."""
         gone = {bytes(key) for key, _ in self.txn.items("deleted")}
-        ids = [
-            id_of(key)
-            for key, value in self.txn.items("images")
-            if where.admits(json.loads(bytes(value))) and bytes(key) not in gone
-        ]
+        placed = bool(where.under or where.not_under)
+        ids = []
+        for key, value in self.txn.items("images"):
+            facts = json.loads(bytes(value))
+            if placed:
+                facts["paths"] = [self.roots.path(path) for path in facts["paths"]]
+            if bytes(key) not in gone and where.admits(facts):
+                ids.append(id_of(key))
         return np.array(ids, np.uint64)
 
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
@@ -160,18 +180,34 @@ class Index:
         stored = self.txn.get("images", id_key(int(id)))
         if stored is None:
             raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
-        return Record.from_bytes(stored)
+        record = Record.from_bytes(stored)
+        return replace(record, paths=[self.roots.path(path) for path in record.paths])
+
+    @property
+    def roots(self) -> Roots:
+        """The folders whose photos it holds, as they lie now."""
+        if self._roots is None:
+            self._roots = Roots.of(self.txn)
+        return self._roots
+
+    def entry(self, path: str) -> PathEntry | None:
+        """The id, size and time of the photo at an absolute path; None where it has no key."""
+        if self.roots.number(path) is None:
+            return None
+        stored = self.txn.get("paths", path_key(self.roots.stored(path)))
+        return None if stored is None else PathEntry.from_bytes(stored)
 
     def facts(self, path: str) -> dict[str, Any] | None:
         """What is known of one absolute path, as plain values: the record of its photo and
         `modified` (ISO 8601, UTC), or `refused`, the reason why it has no key. None where the
         path was never met.
         """
-        stored, refusal = (self.txn.get(name, path_key(path)) for name in ("paths", "refused"))
-        if stored is not None:
-            entry = PathEntry.from_bytes(stored)
+        entry = self.entry(path)
+        if entry is not None:
             modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
             return {"id": entry.id, "modified": modified} | asdict(self.record(entry.id))
+        known = self.roots.number(path) is not None
+        refusal = self.txn.get("refused", path_key(self.roots.stored(path))) if known else None
         if refusal is not None:
             return {"refused": Refusal.from_bytes(refusal).reason or "not a picture"}
         return None
@@ -188,12 +224,15 @@ class Index:
 
     def refusals(self) -> list[Refusal]:
         """Every file that was met and has no key, what is no picture included."""
-        return [Refusal.from_bytes(value) for _, value in self.txn.items("refused")]
+        stored = [Refusal.from_bytes(value) for _, value in self.txn.items("refused")]
+        return [replace(r, path=self.roots.path(r.path)) for r in stored]
 
     def info(self) -> dict[str, Any]:
         """What the index holds, as plain values."""
         refusals = self.refusals()
-        roots = self.txn.get("meta", b"roots")
+        parts = [self._segment_info(number) for number in segments.numbers(self.txn)]
+        wished = merging.plan(self.txn)
+        largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
         data = self.store.folder / "data.mdb"
         return {
             "path": os.fspath(self.store.folder),
@@ -201,14 +240,50 @@ class Index:
             "keys": self.txn.count("images"),
             "refused": sum(r.reason is not None for r in refusals),
             "not_pictures": sum(r.reason is None for r in refusals),
-            "roots": json.loads(bytes(roots)) if roots else [],
+            "roots": sorted(self.roots.places.values()),
             "dimension": self.encoder.dimension,
             "encoder": self.encoder.fingerprint,
             "architecture": self.encoder.card.architecture,
-            "kind": "SQfp16",
-            "segments": self.txn.count("segments") // 2,
+            "kind": largest["kind"],
+            "kind_asked": wished.kind,
+            "recall_asked": wished.recall,
+            "segments": len(parts),
+            "segment_list": parts,
+            "masked": self.txn.count("deleted"),
+            "format": FORMAT,
             "bytes": data.stat().st_size,
         }
+
+    def _segment_info(self, number: bytes) -> dict[str, Any]:
+        told = segments.about(self.txn, number)
+        return {
+            "keys": len(segments.part(self.txn, number, b"ids")) // 8,
+            "kind": told.kind,
+            "settings": told.settings,
+            "recall": told.recall,
+            "bytes": len(segments.part(self.txn, number, b"faiss")),
+        }
+
+    def move(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> None:
+        """Say that the folders in `old` lie in `new` now, as after another mount; nothing is read.
+
+        Raises NotFound where no folder of the index lies in `old`.
+        """
+        self.refresh()
+        places = roots.absolute(old), roots.absolute(new)
+        self.store.write(lambda txn: roots.move(txn, *places))
+
+    def reshape(self, kind: str | None = None, recall: float | None = None) -> None:
+        """Choose the kind of FAISS index and the recall that approximate ones are tuned to.
+
+        kind: `auto` or a factory string of FAISS; None leaves either as it is. Takes hold when
+        photos are next indexed, or now by `merging.merge`. Raises Unsuitable, with FAISS's reason.
+        """
+        with self.store.read() as txn:
+            wished = merging.plan(txn)
+        kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
+        self.refresh()
+        self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
 
     def close(self) -> None:
         """Ends the snapshot and the environment."""
@@ -221,12 +296,22 @@ class Index:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _deleted(self) -> Ids:
-        return np.array([id_of(key) for key, _ in self.txn.items("deleted")], np.uint64)
-
 
 def _folder(name: str | os.PathLike[str]) -> Path:
     return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
+
+
+def _current(folder: Path, *, wait: bool) -> Store:
+    """A store for changing, of this format."""
+    store = Store(folder, writable=True, wait=wait)
+    if store.version != FORMAT:
+        try:
+            store.write(migrate)
+            store.version = FORMAT
+        except BaseException:
+            store.close()
+            raise
+    return store
 
 
 def _keep(txn: Txn, encoder: Encoder | None) -> None:

@@ -1,21 +1,43 @@
 """FAISS indexes inside the store, opened where they lie in LMDB's memory map."""
 
+import hashlib
 import importlib
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.records import id_of
+from indexes.records import id_key
 from indexes.store import Txn
+from mocosearch.errors import Damaged
 
 Keys = NDArray[np.float32]
+Halves = NDArray[np.float16]
 Ids = NDArray[np.uint64]
 
-MOST_SEGMENTS = 8
-MOST_KEYS = 1_000_000
-"""Keys in one segment: at 256 dimensions half a gigabyte, far from LMDB's 4 GiB a value."""
+PARTS = (b"about", b"faiss", b"ids")
+
+
+@dataclass(frozen=True)
+class About:
+    """How a segment was built, and what searching it needs."""
+
+    kind: str
+    """As FAISS's factory names it."""
+    asked: str = "auto"
+    """The kind that was wished for; where there were too few keys to train it, `kind` is exact."""
+    settings: str = ""
+    """FAISS's search parameters, as `nprobe=32,k_factor_rf=16`: found by tuning."""
+    wanted: float = 1.0
+    """The recall that was asked for, 0..1."""
+    recall: float = 1.0
+    """Share of the ten nearest keys that is found, measured when it was built."""
+
+
+EXACT = About("SQfp16")
 
 
 @dataclass(frozen=True)
@@ -24,37 +46,74 @@ class Segment:
 
     ids: Ids
     index: Any
+    about: About
+    blob: memoryview
+    """What the index reads from: it must live as long."""
 
     @classmethod
-    def view(cls, ids: memoryview, blob: memoryview) -> "Segment":
-        """Without a copy: FAISS reads the codes where LMDB mapped them."""
-        faiss, data = _faiss(), np.frombuffer(blob, np.uint8)
+    def view(cls, ids: memoryview, blob: memoryview, about: About = EXACT) -> "Segment":
+        """Without a copy: FAISS reads the codes where LMDB mapped them. Raises Damaged."""
+        faiss, data = load_faiss(), np.frombuffer(blob, np.uint8)
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.nbytes)
-        return cls(np.frombuffer(ids, np.uint64), faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC))
+        try:
+            index = faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC)
+            if about.settings:
+                faiss.ParameterSpace().set_index_parameters(index, about.settings)
+        except RuntimeError as error:
+            raise _damaged("FAISS cannot read it") from error
+        rows = np.frombuffer(ids, np.uint64)
+        if index.ntotal != len(rows):
+            raise _damaged(f"{index.ntotal} keys for {len(rows)} photos")
+        return cls(rows, index, about, blob)
 
     def search(
         self, queries: Keys, k: int, deleted: Ids, only: Ids | None = None
     ) -> tuple[Keys, Ids]:
         """The k best by cosine that are not deleted and, where `only` is given, among those:
-        scores and ids, (n, k) or narrower.
+        scores and ids, (n, k) or narrower; an approximate kind may leave places empty, with
+        score -inf and id 0.
         """
         gone = np.isin(self.ids, deleted, assume_unique=True) if len(deleted) else None
         if only is not None:
             out = ~np.isin(self.ids, only, assume_unique=True)
             gone = out if gone is None else gone | out
+        # Settings are tuned for ten; fewer would leave an approximate kind too few candidates.
+        k = max(k, 10) if self.about.settings else k
         k = min(k, len(self.ids) - (0 if gone is None else int(gone.sum())))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
         if gone is None or not gone.any():
             scores, rows = self.index.search(queries, k)
         else:
-            faiss, bits = _faiss(), np.packbits(~gone, bitorder="little")
+            faiss, bits = load_faiss(), np.packbits(~gone, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-            scores, rows = self.index.search(queries, k, params=faiss.SearchParameters(sel=chosen))
-        return scores, self.ids[rows]
+            scores, rows = self.index.search(queries, k, params=parameters(self.index, chosen))
+        if rows.max(initial=-1) >= len(self.ids):
+            raise _damaged("it names rows that are not there")
+        found = rows >= 0
+        return np.where(found, scores, -np.inf), np.where(found, self.ids[rows], 0)
 
 
-def _faiss() -> Any:
+def parameters(index: Any, chosen: Any) -> Any:
+    """FAISS's search parameters that keep the index's own settings and search among some rows.
+
+    FAISS takes one kind of parameters for each kind of index, nested as those are.
+    """
+    faiss = load_faiss()
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexRefine):
+        inner = parameters(index.base_index, chosen)
+        return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
+    if isinstance(index, faiss.IndexPreTransform):
+        return faiss.SearchParametersPreTransform(index_params=parameters(index.index, chosen))
+    if isinstance(index, faiss.IndexIVF):
+        return faiss.SearchParametersIVF(nprobe=index.nprobe, sel=chosen)
+    if isinstance(index, faiss.IndexHNSW):
+        return faiss.SearchParametersHNSW(efSearch=index.hnsw.efSearch, sel=chosen)
+    return faiss.SearchParameters(sel=chosen)
+
+
+def load_faiss() -> Any:
     """The faiss module, imported when it is first needed: a query has better to do until then.
 
     Its own type hints leave out its input, output and search parameters.
@@ -62,50 +121,104 @@ def _faiss() -> Any:
     return importlib.import_module("faiss")
 
 
-def build(keys: NDArray[np.float16]) -> bytes:
+def exact(keys: Halves) -> memoryview:
     """A FAISS index as bytes: exact inner products of fp16 keys (n, d)."""
-    faiss = _faiss()
+    faiss = load_faiss()
     index = faiss.IndexScalarQuantizer(
         keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
     index.add(keys.astype(np.float32))
-    blob: bytes = faiss.serialize_index(index).tobytes()
-    return blob
+    return memoryview(faiss.serialize_index(index))
+
+
+def numbers(txn: Txn) -> list[bytes]:
+    """The numbers of all segments, 4 bytes each, in the order that they were made."""
+    return sorted({bytes(key)[:4] for key, _ in txn.items("segments")})
+
+
+def part(txn: Txn, number: bytes, name: bytes) -> memoryview:
+    """One of a segment's PARTS. Raises Damaged where it is missing."""
+    stored = txn.get("segments", number + name)
+    if stored is None:
+        raise _damaged(f"its {name.decode()} are missing")
+    return stored
+
+
+def about(txn: Txn, number: bytes) -> About:
+    """How a segment was built."""
+    return About(**_told(txn, number)["about"])
+
+
+def intact(txn: Txn, number: bytes) -> bool:
+    """Whether a segment's ids and FAISS index are, byte for byte, what was written."""
+    try:
+        digests = _told(txn, number)["digests"]
+        return all(digests[n.decode()] == digest(part(txn, number, n)) for n in PARTS[1:])
+    except (Damaged, KeyError):
+        return False
+
+
+def _told(txn: Txn, number: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(bytes(part(txn, number, b"about")))
+    except ValueError as error:
+        raise _damaged("what is said of it cannot be read") from error
+    return dict(told)
+
+
+def digest(data: bytes | memoryview) -> str:
+    """BLAKE2b of a blob, hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def all_segments(txn: Txn) -> list[Segment]:
     """Every segment of a snapshot; they end with its transaction."""
-    stored = dict(txn.items("segments"))
-    numbers = sorted({bytes(key)[:4] for key in stored})
-    blobs = {bytes(key): value for key, value in stored.items()}
-    return [Segment.view(blobs[n + b"ids"], blobs[n + b"faiss"]) for n in numbers]
+    return [
+        Segment.view(part(txn, n, b"ids"), part(txn, n, b"faiss"), about(txn, n))
+        for n in numbers(txn)
+    ]
 
 
-def append(txn: Txn, ids: list[int], keys: NDArray[np.float16]) -> None:
-    """Make keys searchable as a segment of their own; ids ascending and new."""
-    last = max((bytes(key)[:4] for key, _ in txn.items("segments")), default=b"\0\0\0\0")
-    number = (int.from_bytes(last, "big") + 1).to_bytes(4, "big")
-    txn.put("segments", number + b"ids", np.asarray(ids, np.uint64).tobytes())
-    txn.put("segments", number + b"faiss", build(keys))
+def put(
+    txn: Txn, number: bytes, ids: bytes | memoryview, blob: bytes | memoryview, told: About
+) -> None:
+    """Write a segment with its digests."""
+    digests = {"ids": digest(ids), "faiss": digest(blob)}
+    said = {"about": asdict(told), "digests": digests}
+    txn.put("segments", number + b"about", json.dumps(said).encode())
+    txn.put("segments", number + b"ids", ids)
+    txn.put("segments", number + b"faiss", blob)
 
 
-def merge(txn: Txn, *, always: bool = False) -> bool:
-    """Rebuild all segments from the stored keys where they are many or full of deletions."""
-    segments, deleted = txn.count("segments") // 2, txn.count("deleted")
-    keys = txn.count("vectors")
-    if not always and segments <= MOST_SEGMENTS and deleted * 10 <= keys:
-        return False
-    for database in ("segments", "deleted"):
-        for old in [bytes(key) for key, _ in txn.items(database)]:
-            txn.delete(database, old)
-    ids: list[int] = []
-    rows: list[NDArray[np.float16]] = []
-    for key, value in txn.items("vectors"):
-        ids.append(id_of(key))
-        rows.append(np.frombuffer(bytes(value), np.float16))
-        if len(ids) == MOST_KEYS:
-            append(txn, ids, np.stack(rows))
-            ids, rows = [], []
-    if ids:
-        append(txn, ids, np.stack(rows))
-    return True
+def remove(txn: Txn, number: bytes) -> None:
+    """Take a segment out."""
+    for name in PARTS:
+        txn.delete("segments", number + name)
+
+
+def append(txn: Txn, ids: Sequence[int], keys: Halves) -> None:
+    """Make keys searchable as a segment of their own, exact; ids ascending and new."""
+    put_new(txn, np.asarray(ids, np.uint64), exact(keys), EXACT)
+
+
+def put_new(txn: Txn, ids: Ids, blob: bytes | memoryview, told: About) -> None:
+    """Write a segment under the next free number."""
+    last = max(numbers(txn), default=b"\0\0\0\0")
+    put(txn, (int.from_bytes(last, "big") + 1).to_bytes(4, "big"), ids.tobytes(), blob, told)
+
+
+def read_keys(txn: Txn, ids: Ids, at_once: int = 16384) -> Iterator[Halves]:
+    """The stored keys of some photos, fp16 (n, d), in parts. Raises Damaged."""
+    for first in range(0, len(ids), at_once):
+        rows = [txn.get("vectors", id_key(int(id))) for id in ids[first : first + at_once]]
+        if any(row is None for row in rows):
+            raise Damaged("the index holds a photo without a key", "remove it and index again")
+        whole = b"".join(row for row in rows if row is not None)
+        yield np.frombuffer(whole, np.float16).reshape(len(rows), -1)
+
+
+def _damaged(what: str) -> Damaged:
+    return Damaged(
+        f"a search index in the store is damaged: {what}",
+        "build it again from the stored keys: mocosearch verify --repair",
+    )

@@ -9,9 +9,12 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from indexes.holding import Holding
 from mocosearch.errors import Damaged, StorageFailed
 
-FORMAT = 1
+FORMAT = 2
+OLDER = frozenset({1})
+"""Formats that `migrate` brings up to this one."""
 DATABASES = (
     "meta",
     "encoder",
@@ -31,8 +34,8 @@ T = TypeVar("T")
 class Txn:
     """A transaction with its databases by name: `txn.get("images", key)` and the like."""
 
-    def __init__(self, txn: lmdb.Transaction, databases: dict[str, Any]) -> None:
-        self.raw, self.databases = txn, databases
+    def __init__(self, txn: lmdb.Transaction, databases: dict[str, Any], folder: Path) -> None:
+        self.raw, self.databases, self.folder = txn, databases, folder
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction."""
@@ -61,17 +64,25 @@ class Txn:
 class Store:
     """The environment of one index. Open it once in a process, and close it."""
 
-    def __init__(self, folder: Path, *, writable: bool) -> None:
+    def __init__(self, folder: Path, *, writable: bool, wait: bool = False) -> None:
         """Opens what is there; a writable store is made where nothing is.
 
-        Raises StorageFailed and Damaged.
+        `version` is the format found; only one of FORMAT may be read or written as such. wait:
+        for another program that is changing it. Raises Busy, StorageFailed and Damaged.
         """
         self.folder, self.writable = folder, writable
+        self._holding: Holding | None = None
         with reported(folder):
             if writable:
                 folder.mkdir(parents=True, exist_ok=True)
-            self.env = self._open(lock=True)
-            self.databases = self._databases()
+                self._holding = Holding(folder, wait=wait)
+            try:
+                self.env = self._open(lock=True)
+                self.databases = self._databases()
+                self.version = self._version()
+            except BaseException:
+                self.close()
+                raise
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / "data.mdb"
@@ -95,31 +106,32 @@ class Store:
             raise
 
     def _databases(self) -> dict[str, Any]:
-        found: dict[str, Any] = {
-            name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES
-        }
-        meta = found["meta"]
+        return {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
+
+    def _version(self) -> int:
+        meta = self.databases["meta"]
         with self.env.begin(write=self.writable) as txn:
-            version = txn.get(b"format", db=meta)
-            if version is None and self.writable:
-                txn.put(b"format", str(FORMAT).encode(), db=meta)
-            elif version != str(FORMAT).encode():
-                told = "none" if version is None else version.decode(errors="replace")
-                raise Damaged(
-                    f"the index at {self.folder} has format {told}, this mocosearch reads {FORMAT}",
-                    "update mocosearch, or index into another --index",
-                )
-        return found
+            found = txn.get(b"format", db=meta)
+            if found is None and self.writable:
+                found = str(FORMAT).encode()
+                txn.put(b"format", found, db=meta)
+        told = "none" if found is None else found.decode(errors="replace")
+        if told not in map(str, (FORMAT, *OLDER)):
+            raise Damaged(
+                f"the index at {self.folder} has format {told}, this mocosearch reads {FORMAT}",
+                "update mocosearch, or index into another --index",
+            )
+        return int(told)
 
     @contextmanager
     def read(self) -> Iterator[Txn]:
         """A consistent snapshot; views into it end with it."""
         with self._begin() as txn:
-            yield Txn(txn, self.databases)
+            yield Txn(txn, self.databases, self.folder)
 
     def begin_read(self) -> Txn:
         """A snapshot that stays open until `txn.raw.abort()`."""
-        return Txn(self._begin(), self.databases)
+        return Txn(self._begin(), self.databases, self.folder)
 
     def _begin(self, write: bool = False) -> lmdb.Transaction:
         try:
@@ -139,13 +151,16 @@ class Store:
             while True:
                 try:
                     with self._begin(write=True) as txn:
-                        return change(Txn(txn, self.databases))
+                        return change(Txn(txn, self.databases, self.folder))
                 except lmdb.MapFullError:
                     self.env.set_mapsize(self.env.info()["map_size"] * 2)
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""
-        self.env.close()
+        if hasattr(self, "env"):
+            self.env.close()
+        if self._holding is not None:
+            self._holding.release()
 
 
 @contextmanager

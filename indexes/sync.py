@@ -1,6 +1,5 @@
 """Bring an index up to date with folders: what is new, changed, moved or gone."""
 
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -9,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from indexes import chance, segments
+from indexes import chance, merging, roots, segments
 from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.roots import Roots
 from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
@@ -42,6 +42,8 @@ class Counts:
     """A reason for each file refused in this run."""
     left_out: LeftOut = field(default_factory=LeftOut)
     """What was passed over, and the folders that may not be read."""
+    absent: list[str] = field(default_factory=list)
+    """Folders that are missing or hold no file at all; nothing of theirs was taken out."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +62,8 @@ class _Seen:
 
     keys: set[bytes] = field(default_factory=set)
     """Of every file's path."""
-    roots: set[str] = field(default_factory=set)
-    """Those with any file below them; the others look like disks that are not mounted."""
+    roots: list[str] = field(default_factory=list)
+    """Those looked through: with any file, as others look like disks that are not mounted."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be looked into."""
 
@@ -94,6 +96,7 @@ def sync(
     exclude: Sequence[str] = (),
     retry: bool = False,
     workers: int | None = None,
+    prune: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
@@ -103,6 +106,7 @@ def sync(
     are taken out of the index too.
     retry: read refused files again, though they have not changed.
     workers: processes that decode; one a core if not given.
+    prune: believe a known folder that is missing or empty, and take its photos out.
     stopped: asked between batches; once true, what is read so far is committed and the rest
     left for another run.
 
@@ -110,32 +114,66 @@ def sync(
     """
     begun = time.monotonic()
     counts = Counts()
-    roots = roots_of(folders)
-    seen, work = _compare(index.store, roots, exclude, retry, counts)
+    present, counts.absent = _present_and_absent(folders, index.roots)
     encoder = index.encoder
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
-    index.store.write(lambda txn: _add_roots(txn, seen.roots))
+    index.store.write(lambda txn: roots.add(txn, present))
+    seen, work = _compare(index.store, present, exclude, retry, counts)
+    if prune:
+        seen.roots += counts.absent
+        counts.absent = []
     _embed(index.store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen
     counts.deleted = index.store.write(lambda txn: _tidy(txn, whole))
+    merging.merge(index.store)
     index.refresh()
     counts.seconds = time.monotonic() - begun
     return counts
 
 
+def remove(index: Index, folder: str | os.PathLike[str]) -> int:
+    """Take a root, or a folder below one, out of the index; returns how many photos went.
+
+    Raises NotFound where the index knows no such folder, and StorageFailed.
+    """
+    path = roots.absolute(folder)
+    known = index.roots
+    if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
+        raise roots.unknown(path, known.places.values())
+    index.refresh()
+    deleted = index.store.write(lambda txn: _tidy(txn, _Seen(roots=[path])))
+    merging.merge(index.store)
+    index.refresh()
+    return deleted
+
+
+def _present_and_absent(
+    folders: Sequence[str | os.PathLike[str]], known: Roots
+) -> tuple[list[str], list[str]]:
+    """The folders with files in them, and those known ones that look as if not mounted."""
+    paths = [roots.absolute(folder) for folder in folders]
+    missing = [p for p in paths if not os.path.exists(p) and known.number(p) is not None]
+    there = roots_of([path for path in paths if path not in missing])
+    empty = [path for path in there if next(scan([path]), None) is None]
+    return [path for path in there if path not in empty], missing + empty
+
+
 def _compare(
-    store: Store, roots: list[str], exclude: Sequence[str], retry: bool, counts: Counts
+    store: Store, present: list[str], exclude: Sequence[str], retry: bool, counts: Counts
 ) -> tuple[_Seen, list[Found]]:
     """What there is, and the files that are not as they were last read."""
-    seen = _Seen(unreadable=counts.left_out.unreadable)
+    seen = _Seen(roots=list(present), unreadable=counts.left_out.unreadable)
     work: list[Found] = []
+    own = roots.absolute(store.folder)
     with store.read() as txn:
-        for found in scan(roots, exclude, counts.left_out):
-            key = path_key(found.path)
+        known = Roots.of(txn)
+        for found in scan(present, exclude, counts.left_out):
+            if inside(found.path, own):
+                continue
+            key = path_key(known.stored(found.path))
             seen.keys.add(key)
-            seen.roots |= {r for r in roots if r not in seen.roots and inside(found.path, r)}
             entry = txn.get("paths", key)
             if entry is not None:
                 kept = PathEntry.from_bytes(entry)
@@ -186,6 +224,7 @@ def _embed(
         nonlocal batch, committed_at
         encode()
         store.write(lambda txn: _commit(txn, batch))
+        merging.merge(store)
         batch, committed_at = _Batch(), time.monotonic()
 
     done = 0
@@ -234,28 +273,31 @@ def _commit(txn: Txn, batch: _Batch) -> None:
         segments.append(txn, ids, np.stack(rows))
     txn.put("meta", b"next_id", next_id.to_bytes(8, "big"))
 
-    before = [_attach(txn, found, digest) for found, digest, _ in batch.new]
-    before += [_attach(txn, found, digest) for found, digest in batch.known]
+    known = Roots.of(txn)
+    before = [_attach(txn, found, known, digest) for found, digest, _ in batch.new]
+    before += [_attach(txn, found, known, digest) for found, digest in batch.known]
     for entry in before:
         if entry is not None:
             _detach(txn, entry)
     for found, reason in batch.refused:
-        _forget(txn, path_key(found.path))
-        refusal = Refusal(found.size, found.mtime, reason, found.path)
-        txn.put("refused", path_key(found.path), refusal.to_bytes())
+        path = known.stored(found.path)
+        _forget(txn, path_key(path))
+        refusal = Refusal(found.size, found.mtime, reason, path)
+        txn.put("refused", path_key(path), refusal.to_bytes())
 
 
-def _attach(txn: Txn, found: Found, digest: bytes) -> PathEntry | None:
+def _attach(txn: Txn, found: Found, known: Roots, digest: bytes) -> PathEntry | None:
     """Let a path stand for the photo with this content; returns what it stood for before."""
-    key, id = path_key(found.path), id_of(_present(txn.get("digests", digest)))
+    path = known.stored(found.path)
+    key, id = path_key(path), id_of(_present(txn.get("digests", digest)))
     stored = txn.get("paths", key)
     before = None if stored is None else PathEntry.from_bytes(stored)
-    txn.put("paths", key, PathEntry(id, found.size, found.mtime, found.path).to_bytes())
+    txn.put("paths", key, PathEntry(id, found.size, found.mtime, path).to_bytes())
     txn.delete("refused", key)
     if before is not None and before.id == id:
         return None
     record = _record(txn, id)
-    record = replace(record, paths=[*record.paths, found.path])
+    record = replace(record, paths=[*record.paths, path])
     txn.put("images", id_key(id), record.to_bytes())
     txn.delete("deleted", id_key(id))
     return before
@@ -287,15 +329,16 @@ def _forget(txn: Txn, key: bytes) -> bool:
 
 def _tidy(txn: Txn, seen: _Seen | None) -> int:
     """End a run: take out the paths that are gone, where all was seen, then the photos without
-    a path, and merge segments. Returns how many photos went with their paths.
+    a path, and the roots without any. Returns how many photos went with their paths.
     """
     gone = []
+    known = Roots.of(txn)
     if seen is not None:
         for key, value in txn.items("paths"):
-            if seen.misses(bytes(key), PathEntry.from_bytes(value).path):
+            if seen.misses(bytes(key), known.path(PathEntry.from_bytes(value).path)):
                 gone.append(bytes(key))
         for key, value in txn.items("refused"):
-            if seen.misses(bytes(key), Refusal.from_bytes(value).path):
+            if seen.misses(bytes(key), known.path(Refusal.from_bytes(value).path)):
                 gone.append(bytes(key))
     deleted = sum(_forget(txn, key) for key in gone)
     for masked in [bytes(key) for key, _ in txn.items("deleted")]:
@@ -305,9 +348,17 @@ def _tidy(txn: Txn, seen: _Seen | None) -> int:
             txn.delete("images", masked)
             txn.delete("vectors", masked)
             txn.delete("digests", digest)
-    segments.merge(txn)
     chance.keep(txn)
+    if gone:
+        _forget_roots(txn, known)
     return deleted
+
+
+def _forget_roots(txn: Txn, known: Roots) -> None:
+    paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
+    paths += [Refusal.from_bytes(value).path for _, value in txn.items("refused")]
+    used = {int(path.partition("/")[0]) for path in paths}
+    roots.forget(txn, set(known.places) - used)
 
 
 def _record(txn: Txn, id: int) -> Record:
@@ -318,12 +369,6 @@ def _present(stored: memoryview | None) -> memoryview:
     if stored is None:
         raise Damaged("the index contradicts itself", "remove it and index again")
     return stored
-
-
-def _add_roots(txn: Txn, roots: set[str]) -> None:
-    stored = txn.get("meta", b"roots")
-    known = json.loads(bytes(stored)) if stored else []
-    txn.put("meta", b"roots", json.dumps(sorted({*known, *roots})).encode())
 
 
 def _count_refusal(counts: Counts, found: Found, reason: str | None) -> None:

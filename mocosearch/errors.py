@@ -11,7 +11,8 @@ A library function raises; the command line prints `what`, then `hint`, and exit
     ├── Damaged         a stored artefact that does not read as it was written
     ├── Diverged        a training run whose numbers have left the finite
     ├── Unsuitable      a value that is well formed and cannot be used
-    └── StorageFailed   the disk is full, or the place cannot be written
+    ├── StorageFailed   the disk is full, or the place cannot be written
+    └── Busy            another program is changing the same index
 """
 
 
@@ -58,3 +59,7 @@ class Unsuitable(MocosearchError):
 
 class StorageFailed(MocosearchError):
     """The disk is full, or the place cannot be written."""
+
+
+class Busy(MocosearchError):
+    """Another program is changing the same index."""

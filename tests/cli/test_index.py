@@ -56,3 +56,45 @@ def test_refused_files_are_tried_again_on_request(run: Run, tmp_path: Path) -> N
         ended = run(*words, *more)
         assert ended.returncode == 3
         assert "refused" in ended.stderr
+
+
+def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    make_photos(one, 3)
+    make_photos(two, 2, seed=4)
+    index = ["--index", tmp_path / "index"]
+    assert run("index", one, two, *index).returncode == 0
+    one.rename(tmp_path / "elsewhere")
+    missing = run("index", one, two, *index)
+    assert missing.returncode == 3
+    assert f"{one} is missing or empty" in missing.stderr
+    moved = run("index", "--move", one, tmp_path / "elsewhere", *index, "--json")
+    assert moved.returncode == 0, moved.stderr
+    again = json.loads(run("index", tmp_path / "elsewhere", two, *index, "--json").stdout)
+    assert (again["unchanged"], again["embedded"], again["deleted"]) == (5, 0, 0)
+    assert json.loads(run("index", "--remove", two, *index, "--json").stdout)["deleted"] == 2
+    told = json.loads(run("info", *index, "--json").stdout)
+    assert (told["images"], told["roots"]) == (3, [str(tmp_path / "elsewhere")])
+    (tmp_path / "elsewhere").rename(one)
+    pruned = run("index", tmp_path / "elsewhere", *index, "--prune", "--json")
+    assert json.loads(pruned.stdout)["deleted"] == 3
+
+
+def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
+    photos = make_photos(tmp_path / "photos", 6)
+    index = ["--index", tmp_path / "index"]
+    assert run("index", tmp_path / "photos", *index, "--kind", "HNSW8").returncode == 0
+    assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
+    answer = run("query", photos[2], *index, "-k", 1, "--paths").stdout
+    assert answer.splitlines() == [str(photos[2])]
+    refused = run("index", "--kind", "Nonsense7", *index)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "Nonsense7" in refused.stderr
+    assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
+    assert run("index", "--kind", "auto", *index).returncode == 0
+    assert json.loads(run("info", *index, "--json").stdout)["kind"] == "SQfp16"
+
+
+def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
+    assert run("index").returncode == 2
+    assert run("index", "--remove", tmp_path, "--index", "nix").returncode == 1

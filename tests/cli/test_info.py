@@ -42,3 +42,8 @@ def test_info_of_photos(run: Run, tmp_path: Path) -> None:
     unknown = run("info", tmp_path / "other.jpg", "--index", tmp_path / "index")
     assert unknown.returncode == 1
     assert "does not know" in unknown.stderr
+
+
+def test_segments_are_told_in_words(run: Run) -> None:
+    lines = dict(line.split(None, 1) for line in run("info").stdout.splitlines())
+    assert lines["segments"] == f"{lines['keys']} SQfp16"

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexes import Index, segments, sync
+from indexes import Index, merging, segments, sync
 from indexes.records import id_key
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Mismatch, NotFound
@@ -92,7 +92,7 @@ def test_deleted_keys_are_masked_and_then_gone(index):
     left = {i + 1: key for i, key in enumerate(keys) if i + 1 not in (5, 21, 40)}
     for merged in (False, True):
         if merged:
-            assert index.store.write(lambda txn: segments.merge(txn, always=True))
+            assert merging.merge(index.store, everything=True)
             index.refresh()
         for query, found in zip(keys, index.query(keys, 40), strict=True):
             assert [m.id for m in found] == brute(left, query, 40)
@@ -109,13 +109,13 @@ def test_a_segment_of_deleted_keys_alone(index):
     assert index.query(units(1, 2), 6) == [[]]
 
 
-def test_many_segments_merge_into_one(index):
+def test_many_segments_merge_into_few(index):
     keys = units(30)
     for i, key in enumerate(keys):
         put(index, i + 1, key[None])
-        index.store.write(segments.merge)
+        merging.merge(index.store)
         index.refresh()
-        assert index.info()["segments"] <= segments.MOST_SEGMENTS
+        assert index.info()["segments"] <= merging.MOST_SEGMENTS
         assert index.info()["keys"] == i + 1
     by_id = {i + 1: key for i, key in enumerate(keys)}
     for query, found in zip(keys, index.query(keys, 5), strict=True):
@@ -125,15 +125,15 @@ def test_many_segments_merge_into_one(index):
 def test_few_segments_and_few_deletions_are_left_alone(index):
     put(index, 1, units(40))
     remove(index, 7)
-    assert not index.store.write(segments.merge)
+    assert not merging.merge(index.store)
     remove(index, 8, 9, 10, 11)
-    assert index.store.write(segments.merge)
+    assert merging.merge(index.store)
 
 
 def test_a_merge_parts_what_is_too_much_for_one_segment(index, monkeypatch):
-    monkeypatch.setattr(segments, "MOST_KEYS", 4)
+    monkeypatch.setattr(merging, "MOST_BYTES", 4 * 4 * D)
     put(index, 1, units(10))
-    index.store.write(lambda txn: segments.merge(txn, always=True))
+    merging.merge(index.store, everything=True)
     index.refresh()
     assert index.info()["segments"] == 3
     assert [found[0].id for found in index.query(units(10), 1)] == list(range(1, 11))

@@ -1,0 +1,54 @@
+"""One program at a time changes an index; the others are told which."""
+
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from mocosearch.errors import Busy
+
+LOCK = "writer.lock"
+ASKED_EVERY = 0.1
+
+
+class Holding:
+    """The right to change an index, from the start until `release` or the process's end.
+
+    A lock on a file beside the data, which holds the number of the process. The system lets go
+    of it when the process ends, however it ends.
+    """
+
+    def __init__(self, folder: Path, *, wait: bool = False) -> None:
+        """wait: until the other program is done. Raises Busy, OSError."""
+        self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            while not self._taken():
+                if not wait:
+                    raise self._busy(folder)
+                time.sleep(ASKED_EVERY)
+            os.truncate(self._file, 0)
+            os.pwrite(self._file, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(self._file)
+            raise
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _busy(self, folder: Path) -> Busy:
+        told = os.pread(self._file, 20, 0).decode(errors="replace")
+        who = f"process {told}" if told.isdigit() else "another program"
+        return Busy(
+            f"{who} is changing the index at {folder}",
+            "run it again when that is done, or let it wait with --wait",
+        )
+
+    def release(self) -> None:
+        """Let another program change the index."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

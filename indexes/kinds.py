@@ -1,0 +1,199 @@
+"""Kinds of FAISS index: chosen by size, built from a stream, tuned to a recall."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from indexes.segments import EXACT, About, Halves, Keys, exact, load_faiss
+from mocosearch.errors import Unsuitable
+
+Rows = Callable[[slice], Iterator[Halves]]
+"""Keys of a part of the rows, in pieces, so that nobody ever holds all of them."""
+
+EXACT_BELOW = 50_000
+"""Keys up to which comparing with every one of them takes a few milliseconds."""
+PER_CENTROID = 64
+"""Keys a list that the lists are learned from; FAISS asks for 39 at least."""
+ROUNDS = 10
+"""Of k-means: more gain nothing on keys of an encoder."""
+QUESTIONS = 256
+NEAREST = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is wished for: `auto` or a FAISS factory string, and the recall of approximate ones."""
+
+    kind: str = "auto"
+    recall: float = 0.98
+
+
+def chosen(kind: str, count: int) -> str:
+    """The factory string for so many keys.
+
+    Beyond EXACT_BELOW: lists of about a thousand keys, each key as one bit a dimension (RaBitQ,
+    Gao and Long 2024), and the best of those compared exactly. HNSW takes longer to build, more
+    memory, and wins nothing on one machine's collection: see benchmarks/million_keys.py.
+    """
+    if kind != "auto":
+        return kind
+    if count < EXACT_BELOW:
+        return EXACT.kind
+    lists = 1 << round(np.log2(4 * np.sqrt(count)))
+    return f"IVF{lists},RaBitQ,Refine(SQfp16)"
+
+
+def check(plan: Plan, dimension: int) -> None:
+    """Raises Unsuitable, with FAISS's reason, for a kind that cannot be built."""
+    if not 0 < plan.recall <= 1:
+        raise Unsuitable(f"a recall of {plan.recall:g}", "name a share above 0, up to 1")
+    if plan.kind == "auto":
+        return
+    try:
+        index = _made(plan.kind, dimension)
+    except RuntimeError as error:
+        raise Unsuitable(f"FAISS takes no kind {plan.kind!r}: {_reason(error)}", _KINDS) from error
+    faiss = load_faiss()
+    if isinstance(faiss.downcast_index(index), faiss.IndexIDMap):
+        raise Unsuitable(f"{plan.kind!r} keeps ids of its own", "leave IDMap out")
+
+
+_KINDS = "write auto, HNSW32, IVF1024,SQ8 or another factory string of FAISS"
+
+
+def _made(kind: str, dimension: int) -> Any:
+    faiss = load_faiss()
+    return faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
+
+
+def _reason(error: RuntimeError) -> str:
+    """FAISS's own words, without where in its source they stand."""
+    return str(error).rpartition("Error: ")[2].partition("\n")[0].strip() or str(error)
+
+
+def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
+    """A FAISS index over `count` keys, as bytes, and what is to be said of it.
+
+    Where there are too few keys to train the kind wished for, an exact one.
+    """
+    kind = chosen(plan.kind, count)
+    if kind == EXACT.kind:
+        return _plain(rows, count, plan)
+    dimension = next(rows(slice(0, 1))).shape[1]
+    index = _made(kind, dimension)
+    if not index.is_trained:
+        try:
+            _train(index, rows, count)
+        except RuntimeError:
+            return _plain(rows, count, plan)
+    for piece in rows(slice(0, count)):
+        index.add(piece.astype(np.float32))
+    settings, recall = tuned(index, rows, count, plan.recall)
+    told = About(kind, plan.kind, settings, plan.recall, recall)
+    return memoryview(load_faiss().serialize_index(index)), told
+
+
+def _plain(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
+    keys = np.concatenate(list(rows(slice(0, count))))
+    return exact(keys), About(EXACT.kind, plan.kind, wanted=plan.recall)
+
+
+def _train(index: Any, rows: Rows, count: int) -> None:
+    faiss = load_faiss()
+    # What FAISS says on stdout of too few keys is for nobody.
+    inner = faiss.try_extract_index_ivf(index)
+    lists = inner.nlist if inner is not None else 0
+    if lists > count:
+        raise RuntimeError("fewer keys than lists")
+    if inner is not None:
+        inner.cp.niter = ROUNDS
+        inner.cp.min_points_per_centroid = 1
+    index.train(_sample(rows, count, max(PER_CENTROID * lists, 65_536)))
+
+
+def _sample(rows: Rows, count: int, wanted: int) -> Keys:
+    """So many keys, evenly spread over all, float32 (n, d)."""
+    step = max(1, count // wanted)
+    taken = list(rows(slice(0, count, step)))
+    return np.concatenate(taken).astype(np.float32)[:wanted]
+
+
+def tuned(index: Any, rows: Rows, count: int, wanted: float) -> tuple[str, float]:
+    """The cheapest settings that reach a recall, and the recall that they reach.
+
+    Measured on keys of the collection, each left out of its own answer: the share of their
+    NEAREST nearest keys that is found. Where no setting reaches it, the best there is.
+    """
+    asked = np.arange(0, count, max(1, count // QUESTIONS))[:QUESTIONS]
+    step = slice(0, int(asked[-1]) + 1, max(1, count // QUESTIONS))
+    questions = np.concatenate(list(rows(step))).astype(np.float32)
+    truth = _neighbours(questions, asked, rows, count)
+
+    def recall(settings: str) -> float:
+        if settings:
+            load_faiss().ParameterSpace().set_index_parameters(index, settings)
+        _, found = index.search(questions, min(NEAREST + 1, count))
+        return recall_of(found, truth, asked)
+
+    rough, fine = _rough(index), _fine(index)
+    # Candidates must be enough for what is asked before it makes sense to look in fewer lists.
+    room = wanted + 0.4 * (1 - wanted)
+    first = next((s for s in rough if recall(s) >= room), rough[-1])
+    last = ""
+    for settings in fine:
+        last = ",".join(filter(None, (settings, first.partition(",")[2])))
+        if (reached := recall(last)) >= wanted:
+            return last, reached
+    return last, recall(last)
+
+
+def recall_of(found: Any, truth: Any, asked: Any) -> float:
+    """Share of the true neighbours found: rows (n, k+1), (n, k), and each question's own row."""
+    shares = [
+        len(set(row[row != own][: len(near)].tolist()) & set(near.tolist())) / max(len(near), 1)
+        for row, near, own in zip(found, truth, asked, strict=True)
+    ]
+    return float(np.mean(shares))
+
+
+def _neighbours(questions: Keys, asked: Any, rows: Rows, count: int) -> Any:
+    """The rows of each question's nearest keys but its own: (n, NEAREST) or narrower."""
+    scores = np.empty((len(questions), 0), np.float32)
+    best = np.empty((len(questions), 0), np.int64)
+    first = 0
+    for piece in rows(slice(0, count)):
+        found = questions @ piece.astype(np.float32).T
+        mine = (asked >= first) & (asked < first + len(piece))
+        found[np.flatnonzero(mine), asked[mine] - first] = -np.inf
+        scores = np.concatenate([scores, found], 1)
+        numbers = np.arange(first, first + len(piece))
+        best = np.concatenate([best, np.broadcast_to(numbers, found.shape)], 1)
+        keep = np.argsort(-scores, axis=1, kind="stable")[:, : min(NEAREST, count - 1)]
+        scores, best = np.take_along_axis(scores, keep, 1), np.take_along_axis(best, keep, 1)
+        first += len(piece)
+    return best
+
+
+def _rough(index: Any) -> list[str]:
+    """Numbers of candidates to compare exactly, fewest first, while many lists are searched."""
+    faiss = load_faiss()
+    inner = faiss.try_extract_index_ivf(index)
+    probes = f"nprobe={max(1, inner.nlist // 2)}" if inner is not None else ""
+    if not isinstance(index, faiss.IndexRefine):
+        return [probes]
+    return [f"{probes},k_factor_rf={factor}" for factor in (2, 4, 8, 16, 32, 64)]
+
+
+def _fine(index: Any) -> list[str]:
+    """Numbers of lists, or of nodes of the graph, to search: fewest first."""
+    faiss = load_faiss()
+    inner = faiss.try_extract_index_ivf(index)
+    if inner is not None:
+        grown = sorted({round(2 ** (power / 3)) for power in range(48)})
+        return [f"nprobe={n}" for n in grown if n < inner.nlist] + [f"nprobe={inner.nlist}"]
+    base = index.base_index if isinstance(index, faiss.IndexRefine) else index
+    if isinstance(faiss.downcast_index(base), faiss.IndexHNSW):
+        return [f"efSearch={2**power}" for power in range(4, 12)]
+    return [""]

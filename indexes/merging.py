@@ -1,0 +1,149 @@
+"""Keep the segments few and as they were wished for, without ever rebuilding more than needed."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from indexes import kinds, segments
+from indexes.kinds import Plan
+from indexes.records import id_key, id_of
+from indexes.segments import About, Ids
+from indexes.store import Store, Txn
+
+MOST_SEGMENTS = 8
+MOST_BYTES = 2 << 30
+"""Of one FAISS index of whole float32 keys: LMDB takes 4 GiB a value, and a build holds it twice.
+The kinds chosen by size take half of it."""
+TIER = 4
+"""A segment joins a merge when it is at most so many times as large as what is merged yet, so
+that a large one is rebuilt rarely and each key about log(n) times in all."""
+DELETED = 0.1
+"""Share of a segment's keys that may be masked."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A segment as far as a merge must know it."""
+
+    number: bytes
+    ids: Ids
+    about: About
+    masked: int
+    """Of its keys, deleted."""
+    full: bool
+    """So large that no other segment joins it."""
+
+
+def plan(txn: Txn) -> Plan:
+    """The kind and recall that this index was asked for."""
+    stored = txn.get("meta", b"plan")
+    return Plan(**json.loads(bytes(stored))) if stored is not None else Plan()
+
+
+def keep_plan(txn: Txn, kind: str | None, recall: float | None) -> None:
+    """Ask for another kind or recall; None leaves it as it was."""
+    now = plan(txn)
+    now = replace(
+        now,
+        kind=now.kind if kind is None else kind,
+        recall=now.recall if recall is None else recall,
+    )
+    txn.put("meta", b"plan", json.dumps(asdict(now)).encode())
+
+
+def merge(store: Store, *, everything: bool = False) -> bool:
+    """Merge what should be; whether anything was. Answers stay the same.
+
+    FAISS indexes are built beside the data and put in place by one short transaction: a build
+    of minutes neither holds up readers nor runs twice where the map must grow.
+    """
+    with store.read() as txn:
+        parts, wished = _parts(txn), plan(txn)
+        chosen = parts if everything else _chosen(parts, wished)
+        deleted = _gone(txn)
+    if not chosen and not len(deleted):
+        return False
+    ids = np.concatenate([np.empty(0, np.uint64), *(p.ids for p in chosen)])
+    ids = np.sort(ids[~np.isin(ids, deleted)])
+    built = _built(store, ids, wished) if chosen else []
+    others = [p.ids for p in parts if p not in chosen]
+
+    def change(txn: Txn) -> None:
+        for part in chosen:
+            segments.remove(txn, part.number)
+        for some, blob, told in built:
+            segments.put_new(txn, some, blob, told)
+        left = np.concatenate([np.empty(0, np.uint64), *others])
+        for id in deleted[~np.isin(deleted, left)]:
+            txn.delete("deleted", id_key(int(id)))
+
+    store.write(change)
+    return bool(chosen)
+
+
+def masked(txn: Txn) -> Ids:
+    """The ids of deleted photos whose keys are still in a segment."""
+    return np.array([id_of(key) for key, _ in txn.items("deleted")], np.uint64)
+
+
+def _gone(txn: Txn) -> Ids:
+    """The masked ids whose photos are out of the store; others may yet come back in this run."""
+    ids = masked(txn)
+    there = [txn.get("vectors", id_key(int(id))) is not None for id in ids]
+    gone: Ids = ids[~np.array(there, bool)]
+    return gone
+
+
+def _parts(txn: Txn) -> list[Part]:
+    deleted = masked(txn)
+    found = []
+    for number in segments.numbers(txn):
+        ids = np.frombuffer(bytes(segments.part(txn, number, b"ids")), np.uint64)
+        told = segments.about(txn, number)
+        worn = int(np.isin(ids, deleted).sum())
+        full = len(segments.part(txn, number, b"faiss")) > MOST_BYTES // 4
+        found.append(Part(number, ids, told, worn, full))
+    return found
+
+
+def _chosen(parts: Sequence[Part], wished: Plan) -> list[Part]:
+    """Which segments to merge."""
+    if _outdated(parts, wished):
+        return list(parts)
+    worn = [p for p in parts if p.masked > DELETED * len(p.ids)]
+    by_size = sorted((p for p in parts if not p.full), key=lambda p: len(p.ids))
+    if len(by_size) <= MOST_SEGMENTS:
+        return worn
+    merged, size = by_size[:2], sum(len(p.ids) for p in by_size[:2])
+    for part in by_size[2:]:
+        if len(part.ids) > TIER * size:
+            break
+        merged.append(part)
+        size += len(part.ids)
+    return [*merged, *(p for p in worn if p not in merged)]
+
+
+def _outdated(parts: Sequence[Part], wished: Plan) -> bool:
+    """Whether the largest segment is not of the kind or recall that is asked for now."""
+    if not parts:
+        return False
+    told = max(parts, key=lambda p: len(p.ids)).about
+    approximate = told.kind != segments.EXACT.kind
+    return told.asked != wished.kind or (approximate and told.wanted != wished.recall)
+
+
+def _built(store: Store, ids: Ids, wished: Plan) -> list[tuple[Ids, memoryview, About]]:
+    """New segments over some photos' keys, each below MOST_BYTES."""
+    if not len(ids):
+        return []
+    with store.read() as txn:
+        dimension = next(segments.read_keys(txn, ids[:1])).shape[1]
+        most = max(1, MOST_BYTES // (4 * dimension))
+        pieces = np.array_split(ids, -(-len(ids) // most))
+        return [(some, *_index_of(txn, some, wished)) for some in pieces]
+
+
+def _index_of(txn: Txn, ids: Ids, wished: Plan) -> tuple[memoryview, About]:
+    return kinds.build(lambda rows: segments.read_keys(txn, ids[rows]), len(ids), wished)

@@ -1,0 +1,73 @@
+"""A small index of each released format opens, answers and goes on."""
+
+import gzip
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes import Index, segments
+from indexes.store import FORMAT, Store
+from mocosearch.errors import Damaged
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.fixture(params=[1])
+def old(request, tmp_path) -> Path:
+    """Eleven keys of eight numbers in two roots, one copy, one refusal; its graph is no graph."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    packed = DATA / f"format{request.param}.mdb.gz"
+    (folder / "data.mdb").write_bytes(gzip.decompress(packed.read_bytes()))
+    return folder
+
+
+def keys(index: Index) -> dict[int, np.ndarray]:
+    stored = index.txn.items("vectors")
+    return {int.from_bytes(k, "big"): np.frombuffer(bytes(v), np.float16) for k, v in stored}
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_an_old_index_is_brought_up_to_date(old, writable):
+    with Index.create(old, None) if writable else Index.open(old) as index:
+        told = index.info()
+        assert (told["format"], told["images"], told["keys"], told["refused"]) == (
+            FORMAT,
+            12,
+            11,
+            1,
+        )
+        assert told["roots"] == ["/photos/one", "/photos/two"]
+        assert sorted(index.record(1).paths) == ["/photos/one/0001.jpg", "/photos/two/copy.jpg"]
+        assert index.record(9).paths == ["/photos/two/0009.jpg"]
+        assert [(r.path, r.reason) for r in index.refusals()] == [("/photos/two/bad.jpg", "empty")]
+        for id, key in keys(index).items():
+            assert index.query(key.astype(np.float32)[None], 1)[0][0].id == id
+        assert all(segments.intact(index.txn, n) for n in segments.numbers(index.txn))
+
+
+def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
+    before = (old / "data.mdb").read_bytes()
+    monkeypatch.setattr(segments, "put", lambda *words: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Index.open(old)
+    store = Store(old, writable=False)
+    assert store.version == 1
+    store.close()
+    assert len((old / "data.mdb").read_bytes()) >= len(before)
+    monkeypatch.undo()
+    with Index.open(old) as index:
+        assert index.info()["images"] == 12
+
+
+def test_a_newer_index_is_refused(old):
+    with Index.create(old, None) as index:
+        index.store.write(lambda txn: txn.put("meta", b"format", str(FORMAT + 1).encode()))
+    shutil.copy(old / "data.mdb", old / "before")
+    for opened in (Index.open, lambda folder: Index.create(folder, None)):
+        with pytest.raises(Damaged, match="format") as caught:
+            opened(old)
+        assert "update mocosearch" in caught.value.hint
+    assert (old / "data.mdb").read_bytes() == (old / "before").read_bytes()
