@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes import Index, Where, segments
+from indexes import Index, Where, roots, segments
 from indexes import index as module
 from indexes.filters import kilometres
 from indexes.records import Record, id_key
@@ -77,11 +77,12 @@ def collection(encoder_folder, tmp_path_factory):
     }
 
     def fill(txn):
+        roots.add(txn, ["/photos"])
         for first in (0, 100, 200):
             ids = list(range(first + 1, first + 101))
             for id in ids:
                 txn.put("vectors", id_key(id), keys[id - 1].tobytes())
-                txn.put("images", id_key(id), records[id].to_bytes())
+                txn.put("images", id_key(id), replace(records[id], paths=["1/a.jpg"]).to_bytes())
                 if id % 10 == 0:
                     txn.put("deleted", id_key(id), b"")
             segments.append(txn, ids, keys[first : first + 100])
