@@ -59,10 +59,10 @@ def test_names_are_sorted_and_whole(home):
 
 
 def test_missing_lists_what_is_there(home):
-    assert isinstance(missing("indexes", "x"), NotFound)
-    assert "mocosearch index" in missing("indexes", "x").hint
+    assert isinstance(missing("indexes", Path("x")), NotFound)
+    assert "mocosearch index" in missing("indexes", Path("x")).hint
     for name in ("winter", "summer"):
         (home / "encoders" / name).mkdir(parents=True)
-    error = missing("encoders", "spring")
+    error = missing("encoders", Path("spring"))
     assert error.hint == "there are: summer, winter"
     assert "spring" in error.what
