@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from cli.demo import demo
+from cli.encoders import encoders
 from cli.index import index
 from cli.info import info
 from cli.query import query
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 for command in (train, index, query, info, demo):
     app.command()(command)
+app.add_typer(encoders, name="encoders")
 
 
 def _version(wanted: bool) -> None:

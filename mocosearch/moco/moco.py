@@ -3,6 +3,7 @@
 The names are the paper's: a queue of K keys, momentum m, temperature T.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -48,6 +49,15 @@ class MoCo(nn.Module):
         self.register_buffer("queue", F.normalize(torch.randn(K, dim), dim=1))
         self.register_buffer("queue_ids", torch.full((K,), -1, dtype=torch.long))
         self.register_buffer("queue_ptr", torch.zeros((), dtype=torch.long))
+
+    @property
+    def loss_of_chance(self) -> float:
+        """log(K + 1): the loss of keys that tell nothing."""
+        return math.log(len(self.queue) + 1)
+
+    def recent_keys(self) -> Tensor:
+        """The queue's keys that were made from photos, (n, dim)."""
+        return self.queue[self.queue_ids >= 0]
 
     @torch.no_grad()
     def momentum_update(self) -> None:

@@ -1,6 +1,5 @@
 """The training loop: photos in, an encoder's folder out."""
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from mocosearch.home import home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.importers import Start, start_from
 from mocosearch.moco.recipes import Recipe, choose, fitted
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.training import Training, autocast
@@ -45,7 +45,7 @@ class Progress:
     total: float
     loss: float | None = None
     loss_of_chance: float = 0.0
-    """log(K + 1), the loss of keys that tell nothing."""
+    """The loss of keys that tell nothing; log(K + 1) with a queue."""
     images_per_second: float = 0.0
 
 
@@ -70,6 +70,7 @@ def train(
     batch: int | None = None,
     epochs: int | None = None,
     seconds: float | None = None,
+    init: str = "none",
     seed: int = 0,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -79,28 +80,40 @@ def train(
 
     epochs: passes over the photos; 0 exports the network as it starts, untrained.
     seconds: for the whole call, decoding and export included; wins over epochs.
+    init: what to start from: an encoder's name or folder, a file of published weights, or
+        `none`. It brings its architecture, and its size where no other is given.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between photos and steps; once true, what is learned becomes the encoder.
 
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
-    readable photos, Mismatch for other photos than the resumed run's, Unsuitable for an
-    unknown recipe or architecture.
+    readable photos, Mismatch for other photos than the resumed run's or an architecture that
+    `init` does not have, Unsuitable for an unknown recipe or architecture, and what
+    `importers.start_from` raises.
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
     _writable(folder)
     states = checkpoint.folder_of(folder)
     past = _past(states, folder) if resume else None
+    start = None if init == "none" or past is not None else start_from(init)
     if past is not None:
         chosen, reason = Recipe.from_plain(past["recipe"]), "as begun"
         epochs, seconds, seed = past["epochs"], past["seconds"], past["seed"]
     else:
         chosen, reason = (
-            choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
+            choose(recipe, len(found), seconds, _architecture(start, architecture))
+            if isinstance(recipe, str)
+            else (recipe, "given")
         )
+        if start is not None:
+            chosen = chosen.seen_at(start.side, start.backbone.architecture)
         chosen = chosen.with_changes(architecture, size, batch)
     torch.manual_seed(seed)
-    backbone = Backbone(chosen.architecture)
+    backbone = (
+        start.backbone
+        if start is not None
+        else Backbone(chosen.architecture, zero_init_residual=chosen.zero_init_residual)
+    )
 
     cache = _decoded(found, chosen.cache_side, report, stopped)
     n = len(cache.pixels)
@@ -113,17 +126,20 @@ def train(
 
     training = Training(backbone, cache.pixels, chosen, seed)
     steps_per_epoch = max(1, n // chosen.batch)
-    run = {
+    run: dict[str, Any] = {
         "recipe": asdict(chosen),
         "epochs": epochs,
         "seconds": seconds,
         "seed": seed,
         "photos": cache.name,
+        "parent": start and start.origin,
+        "licence": start.licence if start else Card.licence,
     }
     if past is not None:
         if past["photos"] != cache.name:
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
+        run |= {"parent": past["parent"], "licence": past["licence"]}
         begun -= past["elapsed"]
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
@@ -145,7 +161,8 @@ def train(
         photos=n,
         epochs=training.steps / steps_per_epoch,
         seconds=round(time.monotonic() - begun, 1),
-        parent=None,
+        parent=run["parent"],
+        licence=run["licence"],
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -184,7 +201,7 @@ def _learn(
     save: Callable[[Training], None],
 ) -> None:
     """Step until the budget is spent or someone stops it."""
-    recipe, chance = training.recipe, math.log(training.recipe.K + 1)
+    recipe, chance = training.recipe, training.model.loss_of_chance
     saved_at = ticked_at = time.monotonic()
     ticked = training.steps
     while (progress := budget.progress(training.steps)) < 1 and not stopped():
@@ -199,6 +216,16 @@ def _learn(
             saved_at = now
     if stopped():
         save(training)
+
+
+def _architecture(start: Start | None, asked: str | None) -> str | None:
+    """The network to train: the start's, which the one asked for may not contradict."""
+    if start is None:
+        return asked
+    found = start.backbone.architecture
+    if asked not in (None, found):
+        raise Mismatch(f"{start.origin} is a {found}, --arch says {asked}", "leave --arch away")
+    return found
 
 
 def _save(states: Path, run: dict[str, Any], training: Training, begun: float) -> None:

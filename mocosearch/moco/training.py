@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.recipes import Recipe
 from mocosearch.moco.schedule import learning_rate, momentum
-from mocosearch.moco.views import draw, render
+from mocosearch.moco.v3 import MoCoV3
+from mocosearch.moco.views import ViewSettings, draw, render
+from mocosearch.moco.vit import WIDTHS
 from mocosearch.photos.decode import Pixels
 
 
@@ -21,25 +24,9 @@ class Training:
 
     def __init__(self, backbone: Backbone, pixels: Pixels, recipe: Recipe, seed: int) -> None:
         self.pixels, self.recipe = pixels, recipe
-        self.model = MoCo(
-            lambda: copy_of(backbone),
-            backbone.width,
-            dim=recipe.dim,
-            K=recipe.K,
-            m=recipe.m,
-            T=recipe.T,
-            mlp=recipe.mlp,
-            symmetric=recipe.symmetric,
-            splits=recipe.splits,
-        ).to(memory_format=torch.channels_last)
+        self.model = model_of(backbone, recipe).to(memory_format=torch.channels_last)
         self.model.train()
-        self.optimizer = torch.optim.SGD(
-            self.model.encoder_q.parameters(),
-            lr=0.0,
-            momentum=0.9,
-            weight_decay=recipe.weight_decay,
-            fused=True,
-        )
+        self.optimizer = optimizer_of(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
@@ -58,7 +45,8 @@ class Training:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
         ids, self.order = self.order[: recipe.batch], self.order[recipe.batch :]
         photos = torch.from_numpy(self.pixels[ids.numpy()])
-        view_a, view_b = self._view(photos), self._view(photos)
+        view_a = self._view(photos, recipe.views)
+        view_b = self._view(photos, recipe.other_views or recipe.views)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress)
         self.model.m = momentum(recipe, progress)
@@ -90,9 +78,44 @@ class Training:
         self.order = state["order"]
         self.steps = state["steps"]
 
-    def _view(self, photos: Tensor) -> Tensor:
-        recipe, n, side = self.recipe, photos.shape[0], photos.shape[1]
-        return render(photos, draw(n, side, recipe.size, recipe.views, self.generator), recipe.size)
+    def _view(self, photos: Tensor, settings: ViewSettings) -> Tensor:
+        size, n, side = self.recipe.size, photos.shape[0], photos.shape[1]
+        return render(photos, draw(n, side, size, settings, self.generator), size)
+
+
+def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
+    """The method that a recipe names, around two copies of a network."""
+    if recipe.K == 0:
+        return MoCoV3(
+            lambda: copy_of(backbone),
+            backbone.width,
+            N=recipe.batch,
+            dim=recipe.dim,
+            m=recipe.m,
+            T=recipe.T,
+            vit=backbone.architecture in WIDTHS,
+        )
+    return MoCo(
+        lambda: copy_of(backbone),
+        backbone.width,
+        dim=recipe.dim,
+        K=recipe.K,
+        m=recipe.m,
+        T=recipe.T,
+        mlp=recipe.mlp,
+        symmetric=recipe.symmetric,
+        splits=recipe.splits,
+    )
+
+
+def optimizer_of(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The recipe's optimizer for all that learns by gradient."""
+    learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
+    if recipe.optimizer == "lars":
+        return LARS(learning, lr=0.0, momentum=0.9, weight_decay=decay)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(learning, lr=0.0, weight_decay=decay, fused=True)
+    return torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)
 
 
 def copy_of(backbone: Backbone) -> Backbone:
