@@ -104,6 +104,7 @@ def _own(folder: Path) -> Start:
 
 def _loaded(file: Path) -> Mapping[str, Any]:
     """The file's outermost table, from torch's format or safetensors'."""
+    file.open("rb").close()  # What cannot be opened at all is no damage.
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -117,8 +118,6 @@ def _loaded(file: Path) -> Mapping[str, Any]:
                 "save its state_dict alone, where you trust it",
             ) from error
         raise _cut(file) from error
-    except OSError:
-        raise
     # torch and safetensors raise errors of many kinds on a damaged file.
     except Exception as error:
         raise _cut(file) from error
