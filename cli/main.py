@@ -11,10 +11,11 @@ import typer
 
 from cli.demo import demo
 from cli.duplicates import duplicates
+from cli.encoders import encoders
 from cli.evaluate import evaluate
 from cli.index import index
+from cli.indexes import indexes
 from cli.info import info
-from cli.lists import encoders, indexes
 from cli.query import query
 from cli.train import train
 from mocosearch import __version__
@@ -31,9 +32,10 @@ app = typer.Typer(
 )
 for command in (
     *(train, index, query, duplicates, evaluate),
-    *(info, encoders, indexes, demo),
+    *(info, indexes, demo),
 ):
     app.command()(command)
+app.add_typer(encoders, name="encoders")
 
 
 def _version(wanted: bool) -> None:

@@ -15,10 +15,11 @@ def train(
     photos: Annotated[list[str], typer.Argument(help="Folders of photos, any depth.")],
     name: Annotated[str, typer.Option(help="Name or path of the encoder to make.")] = "default",
     recipe: Annotated[
-        str, typer.Option(help="auto, small (ours), v1 or v2 (the papers' settings).")
+        str, typer.Option(help="auto, small (ours), v1, v2 or v3 (the papers' settings).")
     ] = "auto",
     arch: Annotated[
-        str | None, typer.Option(help="resnet10, resnet18, resnet34 or resnet50.")
+        str | None,
+        typer.Option(help="resnet10, resnet18, resnet34, resnet50, vit_small or vit_base."),
     ] = None,
     size: Annotated[int | None, typer.Option(min=32, max=512, help="Pixels of a view.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Photos a step.")] = None,
@@ -32,6 +33,9 @@ def train(
     time: Annotated[
         str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
     ] = None,
+    init: Annotated[
+        str, typer.Option(help="Start from an encoder, a file of published weights, or none.")
+    ] = "none",
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
@@ -75,6 +79,7 @@ def train(
             bursts=bursts,
             epochs=epochs,
             seconds=seconds,
+            init=init,
             seed=seed,
             resume=resume,
             report=report,

@@ -1,10 +1,11 @@
 """Settings of a training run; every default with its source."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.views import ViewSettings
+from mocosearch.moco.vit import PATCH, WIDTHS, check_side
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Recipe:
     encode_side: int
     """Side at which the finished encoder looks at photos."""
     K: int
+    """Keys in the queue; 0 is MoCo v3, which has none."""
     m: float
     m_end: float
     """Momentum at the start and at the end, on a cosine."""
@@ -31,8 +33,7 @@ class Recipe:
     symmetric: bool
     splits: int
     batch: int
-    optimizer: str
-    """sgd or muon."""
+    optimizer: Literal["sgd", "muon", "lars", "adamw"]
     lr: float
     """Learning rate at the given batch; smaller batches get less, in proportion."""
     weight_decay: float
@@ -46,6 +47,9 @@ class Recipe:
     """Length of the finished keys."""
     bursts: str = "masked"
     """Photos of one burst are `masked` from each other's negatives, or `positive` as well."""
+    other_views: ViewSettings | None = None
+    """The second view's settings where they differ from the first's."""
+    zero_init_residual: bool = False
 
     def with_changes(
         self,
@@ -55,7 +59,8 @@ class Recipe:
         bursts: str | None = None,
     ) -> "Recipe":
         """Another network, view size (stored and encoded photos in proportion), batch (rate in
-        proportion) or use of bursts. Raises Unsuitable for an unknown use.
+        proportion) or use of bursts. Raises Unsuitable for an unknown use of bursts, and for a
+        size that the network cannot read.
         """
         changed = self
         if bursts:
@@ -72,14 +77,32 @@ class Recipe:
                 cache_side=round(self.cache_side * grown),
                 encode_side=round(self.encode_side * grown),
             )
+        if changed.architecture in WIDTHS:
+            check_side(changed.size)
+            whole = round(changed.encode_side / PATCH) * PATCH
+            changed = replace(changed, encode_side=whole)
         if batch:
             changed = replace(changed, batch=batch, lr=self.lr * batch / self.batch)
         return changed
 
+    def seen_at(self, side: int, architecture: str) -> "Recipe":
+        """For a network that has learned to look at photos of `side` pixels: views, stored and
+        encoded photos in proportion.
+        """
+        grown = side / self.encode_side
+        size = round(self.size * grown)
+        if architecture in WIDTHS:
+            size = max(PATCH, round(size / PATCH) * PATCH)
+        stored = round(self.cache_side * grown)
+        return replace(
+            self, architecture=architecture, size=size, cache_side=stored, encode_side=side
+        )
+
     @classmethod
     def from_plain(cls, told: dict[str, Any]) -> "Recipe":
         """The inverse of dataclasses.asdict."""
-        return cls(**{**told, "views": ViewSettings(**told["views"])})
+        other = told["other_views"] and ViewSettings(**told["other_views"])
+        return cls(**{**told, "views": ViewSettings(**told["views"]), "other_views": other})
 
 
 V1 = Recipe(
@@ -118,6 +141,52 @@ V2 = replace(
     views=ViewSettings(),
 )
 
+V3 = Recipe(
+    # arXiv:2104.02057 for ResNet-50 at 100 epochs: section 4.1 and the authors' reference
+    # set-up where the paper leaves it open (smallest crop, weight decay, momentum). Views are
+    # BYOL's (arXiv:2006.07733, appendix B): the second one is seldom blurred, and solarized.
+    name="v3",
+    architecture="resnet50",
+    size=224,
+    cache_side=256,
+    encode_side=224,
+    K=0,
+    m=0.99,
+    m_end=1.0,
+    T=1.0,
+    dim=256,
+    levels=False,
+    mlp=True,
+    symmetric=True,
+    splits=1,
+    batch=4096,
+    lr=0.6 * 4096 / 256,
+    weight_decay=1e-6,
+    warmup=10 / 100,
+    cosine=True,
+    epochs=100,
+    views=ViewSettings(saturation=0.2, blur=1.0),
+    other_views=ViewSettings(saturation=0.2, blur=0.1, solarize=0.2),
+    optimizer="lars",
+    zero_init_residual=True,
+)
+
+V3_VIT = replace(
+    # The same for ViT-S/16 and ViT-B/16: sections 4.1 to 4.3; AdamW, T .2, 40 of 300 epochs
+    # of warm-up, smaller crops (the authors' default).
+    V3,
+    architecture="vit_small",
+    T=0.2,
+    lr=1.5e-4 * 4096 / 256,
+    weight_decay=0.1,
+    warmup=40 / 300,
+    epochs=300,
+    views=replace(V3.views, scale=(0.08, 1.0)),
+    other_views=replace(V3.views, scale=(0.08, 1.0), blur=0.1, solarize=0.2),
+    optimizer="adamw",
+    zero_init_residual=False,
+)
+
 SMALL = Recipe(
     # Ours, for a few thousand photos and minutes of a processor; measured in
     # benchmarks/recipes.md. A symmetric loss, a short queue, a fast key encoder, a head that
@@ -146,23 +215,48 @@ SMALL = Recipe(
     epochs=200,
 )
 
-RECIPES = {r.name: r for r in (V1, V2, SMALL)}
+RECIPES = {r.name: r for r in (V1, V2, V3, SMALL)}
+
+ENOUGH_FILES = 200_000
+"""Three times v2's queue: with fewer, most negatives are stale keys of few photos."""
+PASSES, RATE = 10, 15
+"""Fewer passes than this are no run of v2's; photos a second of a ResNet-50 at 224 pixels on
+two processor cores, in bf16."""
 
 
-def choose(name: str, files: int) -> tuple[Recipe, str]:
+def choose(
+    name: str, files: int, seconds: float | None = None, architecture: str | None = None
+) -> tuple[Recipe, str]:
     """The recipe for a name, and the reason where the name is `auto`.
+
+    files: how many there are to learn from.
+    seconds: the time there is for it, None without a limit.
+    architecture: the network asked for, where one was; a ViT has settings of its own in v3.
 
     Raises Unsuitable for an unknown name.
     """
+    vit = architecture in WIDTHS
+    if name == "auto" and vit:
+        return V3_VIT, f"{architecture} learns by MoCo v3's settings"
     if name == "auto":
-        if files < 200_000:
-            return SMALL, f"{files} files are too few for the papers' settings"
-        return V2, f"{files} files are enough for the paper's settings"
+        return _by_size_and_time(files, seconds)
+    if name == "v3" and vit:
+        return V3_VIT, "as asked for"
     if name not in RECIPES:
         raise Unsuitable(
             f"no recipe is called {name}", f"there are: auto, {', '.join(sorted(RECIPES))}"
         )
     return RECIPES[name], "as asked for"
+
+
+def _by_size_and_time(files: int, seconds: float | None) -> tuple[Recipe, str]:
+    needed = files * PASSES / RATE
+    if files < ENOUGH_FILES:
+        return SMALL, f"{files} files are too few for the papers' settings"
+    if seconds is not None and seconds < needed:
+        hours = f"{seconds / 3600:.1f} hours are too short for the papers' settings"
+        return SMALL, f"{hours}, which need {needed / 3600:.0f} for {files} files"
+    return V2, f"{files} files and the time are enough for the paper's settings"
 
 
 def fitted(recipe: Recipe, photos: int) -> Recipe:
@@ -173,5 +267,5 @@ def fitted(recipe: Recipe, photos: int) -> Recipe:
     """
     batch = max(2, min(recipe.batch, photos))
     splits = max(1, min(recipe.splits, batch // 2))
-    K = max(batch, min(recipe.K, photos // 2))
+    K = max(batch, min(recipe.K, photos // 2)) if recipe.K else 0
     return replace(recipe, batch=batch, splits=splits, K=K, lr=recipe.lr * batch / recipe.batch)

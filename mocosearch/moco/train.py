@@ -19,6 +19,7 @@ from mocosearch.home import home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import WHITENING, Descriptor, features
+from mocosearch.moco.importers import Start, start_from
 from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import Recipe, choose, fitted
 from mocosearch.moco.report import report as page_of
@@ -57,6 +58,7 @@ def train(
     bursts: str | None = None,
     epochs: int | None = None,
     seconds: float | None = None,
+    init: str = "none",
     seed: int = 0,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -66,28 +68,40 @@ def train(
 
     epochs: passes over the photos; 0 exports the network as it starts, untrained.
     seconds: for the whole call, decoding and export included; wins over epochs.
+    init: what to start from: an encoder's name or folder, a file of published weights, or
+        `none`. It brings its architecture, and its size where no other is given.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between photos and steps; once true, what is learned becomes the encoder.
 
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
-    readable photos, Mismatch for other photos than the resumed run's, Unsuitable for an
-    unknown recipe or architecture, Diverged for a loss that is no number.
+    readable photos, Mismatch for other photos than the resumed run's or an architecture that
+    `init` does not have, Unsuitable for an unknown recipe or architecture, Diverged for a
+    loss that is no number, and what `importers.start_from` raises.
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
     _writable(folder)
     states = checkpoint.folder_of(folder)
     past = _past(states, folder) if resume else None
+    start = None if init == "none" or past is not None else start_from(init)
     if past is not None:
         chosen, reason = Recipe.from_plain(past["recipe"]), "as begun"
         epochs, seconds, seed = past["epochs"], past["seconds"], past["seed"]
     else:
         chosen, reason = (
-            choose(recipe, len(found)) if isinstance(recipe, str) else (recipe, "given")
+            choose(recipe, len(found), seconds, _architecture(start, architecture))
+            if isinstance(recipe, str)
+            else (recipe, "given")
         )
+        if start is not None:
+            chosen = chosen.seen_at(start.side, start.backbone.architecture)
         chosen = chosen.with_changes(architecture, size, batch, bursts)
     torch.manual_seed(seed)
-    backbone = Backbone(chosen.architecture)
+    backbone = (
+        start.backbone
+        if start is not None
+        else Backbone(chosen.architecture, zero_init_residual=chosen.zero_init_residual)
+    )
 
     cache = _decoded(found, chosen.cache_side, report, stopped)
     n = len(cache.pixels)
@@ -100,17 +114,20 @@ def train(
 
     training = Training(backbone, cache.pixels, chosen, seed, cache.bursts)
     steps_per_epoch = max(1, n // chosen.batch)
-    settings = {
+    settings: dict[str, Any] = {
         "recipe": asdict(chosen),
         "epochs": epochs,
         "seconds": seconds,
         "seed": seed,
         "photos": cache.name,
+        "parent": start and start.origin,
+        "licence": start.licence if start else Card.licence,
     }
     if past is not None:
         if past["photos"] != cache.name:
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
+        settings |= {"parent": past["parent"], "licence": past["licence"]}
         begun -= past["elapsed"]
     learned = training.backbone
     signs: list[str] = []
@@ -148,7 +165,8 @@ def train(
         photos=n,
         epochs=training.steps / steps_per_epoch,
         seconds=round(time.monotonic() - begun, 1),
-        parent=None,
+        parent=settings["parent"],
+        licence=settings["licence"],
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         quality=quality,
@@ -175,6 +193,16 @@ def write_encoder(
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, page)
+
+
+def _architecture(start: Start | None, asked: str | None) -> str | None:
+    """The network to train: the start's, which the one asked for may not contradict."""
+    if start is None:
+        return asked
+    found = start.backbone.architecture
+    if asked not in (None, found):
+        raise Mismatch(f"{start.origin} is a {found}, --arch says {asked}", "leave --arch away")
+    return found
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:

@@ -6,16 +6,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Levels
+from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
 from mocosearch.moco.precision import autocast
 from mocosearch.moco.recipes import Recipe
 from mocosearch.moco.schedule import learning_rate, momentum
-from mocosearch.moco.views import draw, render
+from mocosearch.moco.v3 import MoCoV3
+from mocosearch.moco.views import ViewSettings, draw, render
+from mocosearch.moco.vit import WIDTHS
 from mocosearch.photos.decode import Pixels
 
 
@@ -41,20 +44,9 @@ class Training:
         self.by_burst = self.bursts.argsort()
         self.burst_sizes = self.bursts.bincount()
         self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
-        trunk = Levels(backbone) if recipe.levels else backbone
-        self.model = MoCo(
-            lambda: deepcopy(trunk),
-            trunk.width,
-            dim=recipe.dim,
-            K=recipe.K,
-            m=recipe.m,
-            T=recipe.T,
-            mlp=recipe.mlp,
-            symmetric=recipe.symmetric,
-            splits=recipe.splits,
-        ).to(memory_format=torch.channels_last)
+        self.model = model_of(backbone, recipe).to(memory_format=torch.channels_last)
         self.model.train()
-        self.optimizer = optimizer_of(recipe, self.model.encoder_q)
+        self.optimizer = optimizer_of(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
@@ -76,7 +68,8 @@ class Training:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
         ids, self.order = self.order[: recipe.batch], self.order[recipe.batch :]
         mates = self._mates(ids) if recipe.bursts == "positive" else ids
-        view_a, view_b = self._view(ids), self._view(mates)
+        view_a = self._view(ids, recipe.views)
+        view_b = self._view(mates, recipe.other_views or recipe.views)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
         self.model.m = momentum(recipe, progress)
@@ -120,20 +113,45 @@ class Training:
         chances = torch.rand(len(ids), generator=self.generator)
         return self.by_burst[self.burst_starts[burst] + (chances * self.burst_sizes[burst]).long()]
 
-    def _view(self, ids: Tensor) -> Tensor:
+    def _view(self, ids: Tensor, settings: ViewSettings) -> Tensor:
         photos = torch.from_numpy(self.pixels[ids.numpy()])
-        recipe, n, side = self.recipe, photos.shape[0], photos.shape[1]
-        return render(photos, draw(n, side, recipe.size, recipe.views, self.generator), recipe.size)
+        size, n, side = self.recipe.size, photos.shape[0], photos.shape[1]
+        return render(photos, draw(n, side, size, settings, self.generator), size)
 
 
-def optimizer_of(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer | Muon:
-    """The recipe's optimiser for a network's weights, at rate 0."""
-    if recipe.optimizer == "muon":
-        return Muon(network.parameters(), recipe.weight_decay)
-    return torch.optim.SGD(
-        network.parameters(),
-        lr=0.0,
-        momentum=0.9,
-        weight_decay=recipe.weight_decay,
-        fused=True,
+def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
+    """The method that a recipe names, around two copies of a network."""
+    trunk = Levels(backbone) if recipe.levels else backbone
+    if recipe.K == 0:
+        return MoCoV3(
+            lambda: deepcopy(trunk),
+            trunk.width,
+            N=recipe.batch,
+            dim=recipe.dim,
+            m=recipe.m,
+            T=recipe.T,
+            vit=backbone.architecture in WIDTHS,
+        )
+    return MoCo(
+        lambda: deepcopy(trunk),
+        trunk.width,
+        dim=recipe.dim,
+        K=recipe.K,
+        m=recipe.m,
+        T=recipe.T,
+        mlp=recipe.mlp,
+        symmetric=recipe.symmetric,
+        splits=recipe.splits,
     )
+
+
+def optimizer_of(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
+    """The recipe's optimizer for all that learns by gradient."""
+    learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
+    if recipe.optimizer == "muon":
+        return Muon(learning, decay)
+    if recipe.optimizer == "lars":
+        return LARS(learning, lr=0.0, momentum=0.9, weight_decay=decay)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(learning, lr=0.0, weight_decay=decay, fused=True)
+    return torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)

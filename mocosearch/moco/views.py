@@ -3,7 +3,8 @@
 Cropping, resizing, mirroring and Gaussian blur are linear and separable, so a view of a photo
 is two small matrices, rows @ photo @ columns; the colour changes are one affine map a photo.
 The choices and their ranges are MoCo v1's (appendix A of arXiv:1911.05722) and MoCo v2's
-(section 3 of arXiv:2003.04297): random resized crop, colour jitter, grey, blur, mirror.
+(section 3 of arXiv:2003.04297): random resized crop, colour jitter, grey, blur, mirror; and
+MoCo v3's solarization (arXiv:2104.02057, as in BYOL, arXiv:2006.07733, appendix B).
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ class ViewSettings:
     """Probability of blur."""
     sigma: tuple[float, float] = (0.1, 2.0)
     """Blur in pixels of a 224-pixel view; smaller views are blurred in proportion."""
+    solarize: float = 0.0
+    """Probability of turning every value from the middle up into its opposite."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Views:
     grey: Tensor
     sigma: Tensor
     """Blur in pixels of the view; 0 is none."""
+    solarized: Tensor
 
 
 def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.Generator) -> Views:
@@ -80,6 +84,7 @@ def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.
         return torch.where(jittered, uniform(max(0.0, 1 - spread), 1 + spread), one)
 
     scaled = size / 224
+    none = torch.zeros(n, dtype=torch.bool, device=device)
     return Views(
         top=uniform(0, 1) * (side - height),
         left=uniform(0, 1) * (side - width),
@@ -92,6 +97,7 @@ def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.
         hue=torch.where(jittered, uniform(-settings.hue, settings.hue), zero),
         grey=chance(settings.grey),
         sigma=torch.where(chance(settings.blur), uniform(*settings.sigma) * scaled, zero),
+        solarized=chance(settings.solarize) if settings.solarize else none,
     )
 
 
@@ -112,6 +118,9 @@ def render(photos: Tensor, views: Views, size: int) -> Tensor:
 
     matrix, shift = _colour(views, pixels.mean(2))
     pixels = torch.baddbmm(shift[:, :, None], matrix, pixels).clamp_(0, 1)
+    if views.solarized.any():
+        opposite = (pixels >= 0.5) & views.solarized[:, None, None]
+        pixels = torch.where(opposite, 1 - pixels, pixels)
     return pixels.reshape(n, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 

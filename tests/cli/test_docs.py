@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,10 +14,19 @@ from mocosearch import __version__
 ROOT = Path(__file__).parents[2]
 
 
+def leaves(group: Any, above: str = "") -> list[tuple[str, Any]]:
+    """Every command, a group's by both words."""
+    found = []
+    for name, command in group.commands.items():
+        nested = hasattr(command, "commands")
+        found += leaves(command, f"{name} ") if nested else [(above + name, command)]
+    return found
+
+
 def options() -> list[tuple[str, str]]:
     group = typer.main.get_command(app)
     found = []
-    for name, command in group.commands.items():  # type: ignore[attr-defined]
+    for name, command in leaves(group):
         for parameter in command.params:
             longest = max(parameter.opts, key=len)
             if longest.startswith("--"):
@@ -46,4 +56,4 @@ def test_the_changelog_begins_with_the_version(run: Run) -> None:
 
 def test_help_has_an_example_for_each_command(run: Run) -> None:
     for name in {command for command, _ in options()}:
-        assert "Example: mocosearch" in run(name, "--help").stdout
+        assert "Example: mocosearch" in run(*name.split(), "--help").stdout

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import strategies as st
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
-from mocosearch.moco.recipes import RECIPES, SMALL, V1, V2, choose, fitted
+from mocosearch.moco.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Recipe, choose, fitted
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
@@ -16,7 +17,10 @@ def test_fitted_to_a_collection(recipe, photos):
     found = fitted(recipe, photos)
     assert 2 <= found.batch <= min(recipe.batch, photos)
     assert 1 <= found.splits <= max(1, found.batch // 2)
-    assert found.batch <= found.K <= max(found.batch, photos // 2)
+    if recipe.K:
+        assert found.batch <= found.K <= max(found.batch, photos // 2)
+    else:
+        assert found.K == 0
     assert found.lr == pytest.approx(recipe.lr * found.batch / recipe.batch)
     others = {"batch": recipe.batch, "splits": recipe.splits, "K": recipe.K, "lr": recipe.lr}
     assert replace(found, **others) == recipe
@@ -56,7 +60,25 @@ def test_auto_is_small_for_people_and_v2_for_archives():
     assert "3000 files" in choose("auto", 3000)[1]
 
 
-@pytest.mark.parametrize("name", ["v1", "v2", "small"])
+def test_auto_asks_for_the_time_as_well():
+    chosen, reason = choose("auto", 1_000_000, seconds=3600)
+    assert chosen is SMALL
+    assert "1.0 hours are too short" in reason
+    assert choose("auto", 1_000_000, seconds=1e7)[0] is V2
+    assert choose("auto", 3000, seconds=1e7)[0] is SMALL
+
+
+@pytest.mark.parametrize("architecture", ["vit_small", "vit_base"])
+def test_a_vit_has_settings_of_its_own(architecture):
+    assert choose("v3", 3000, architecture=architecture)[0] is V3_VIT
+    chosen, reason = choose("auto", 3000, architecture=architecture)
+    assert chosen is V3_VIT
+    assert architecture in reason
+    assert choose("small", 3000, architecture=architecture)[0] is SMALL
+    assert choose("v3", 3000, architecture="resnet18")[0] is V3
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "v3", "small"])
 def test_named_recipes(name):
     assert choose(name, 10)[0].name == name
 
@@ -64,6 +86,20 @@ def test_named_recipes(name):
 def test_settings_of_the_papers():
     assert (V1.K, V1.m, V1.T, V1.mlp, V1.cosine, V1.lr) == (65536, 0.999, 0.07, False, False, 0.03)
     assert (V2.K, V2.m, V2.T, V2.mlp, V2.cosine, V2.lr) == (65536, 0.999, 0.2, True, True, 0.03)
+    assert (V3.K, V3.m, V3.m_end, V3.T, V3.dim, V3.optimizer) == (0, 0.99, 1, 1, 256, "lars")
+    assert (V3_VIT.T, V3_VIT.weight_decay, V3_VIT.optimizer) == (0.2, 0.1, "adamw")
+    assert (V3.lr, V3_VIT.lr) == pytest.approx((0.6 * 16, 1.5e-4 * 16))
+    first, second = V3.views, V3.other_views
+    assert (first.blur, first.solarize, second.blur, second.solarize) == (1, 0, 0.1, 0.2)
+
+
+@pytest.mark.parametrize("recipe", [SMALL, V1, V3, V3_VIT], ids=lambda r: r.architecture)
+def test_a_recipe_comes_back_from_json(recipe):
+    assert Recipe.from_plain(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
+
+
+def tuples(told: dict) -> dict:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
 
 
 def test_unknown_recipe():

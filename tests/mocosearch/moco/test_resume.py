@@ -13,17 +13,18 @@ from PIL import Image
 from mocosearch.errors import Mismatch, NotFound
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.recipes import SMALL, fitted
+from mocosearch.moco.recipes import SMALL, V3, Recipe, fitted
 from mocosearch.moco.train import train
 from mocosearch.moco.training import Training
 
 TINY = replace(SMALL, size=32, cache_side=40, encode_side=48, batch=8, K=24, dimension=16)
+TINY_V3 = replace(V3, size=32, cache_side=40, encode_side=48, batch=8, dimension=16)
 
 
-def begun(seed: int = 0) -> Training:
+def begun(seed: int = 0, recipe: Recipe = TINY) -> Training:
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     torch.manual_seed(seed)
-    return Training(Backbone("resnet10"), pixels, fitted(TINY, 50), seed)
+    return Training(Backbone("resnet10"), pixels, fitted(recipe, 50), seed)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -36,15 +37,16 @@ def same(a: Any, b: Any) -> bool:
     return bool(a == b)
 
 
-def test_restored_steps_are_the_same_bit_for_bit(tmp_path: Path) -> None:
-    straight = begun()
+@pytest.mark.parametrize("recipe", [TINY, TINY_V3], ids=["small", "v3"])
+def test_restored_steps_are_the_same_bit_for_bit(tmp_path: Path, recipe: Recipe) -> None:
+    straight = begun(0, recipe)
     for step in range(8):
         straight.step(step / 8)
-    first = begun()
+    first = begun(0, recipe)
     for step in range(4):
         first.step(step / 8)
     checkpoint.save(tmp_path, first.state())
-    second = begun()
+    second = begun(0, recipe)
     state = checkpoint.latest(tmp_path)
     assert state is not None
     second.restore(state)

@@ -195,7 +195,7 @@ def test_few_photos_are_enough(no_export, fill, tmp_path, n):
     assert no_export[0][2].photos == n
 
 
-@pytest.mark.parametrize("name", ["v1", "v2"])
+@pytest.mark.parametrize("name", ["v1", "v2", "v3"])
 def test_the_papers_recipes_run_on_few_photos(no_export, fill, tmp_path, name):
     fill(tmp_path / "photos", range(7))
     train([tmp_path / "photos"], tmp_path / "enc", recipe=name, **TINY, epochs=1)

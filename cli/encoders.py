@@ -1,0 +1,103 @@
+"""mocosearch encoders: those that are there, and published ones from files or the network."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.display import progress, say, show, show_json
+
+if TYPE_CHECKING:
+    from mocosearch.encoder import Card
+
+encoders = typer.Typer(
+    help="List encoders, and add published ones.", no_args_is_help=True, rich_markup_mode=None
+)
+
+
+@encoders.command("list")
+def list_(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """List the encoders in the home, with what their cards say.
+
+    Example: mocosearch encoders list
+    """
+    from mocosearch.encoder.card import Card
+    from mocosearch.errors import Damaged
+    from mocosearch.home import names, place
+
+    cards: dict[str, Card] = {}
+    for name in names("encoders"):
+        try:
+            cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
+        except (Damaged, FileNotFoundError):
+            say(f"{name}: its card cannot be read; train it again")
+    if json:
+        show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
+        return
+    if not cards:
+        say("no encoders yet; make one with: mocosearch train PHOTOS")
+    for name, card in cards.items():
+        show(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}")
+
+
+def _past(card: "Card") -> str:
+    learned = f"{card.photos} photos, {card.epochs:.1f} epochs" if card.photos else "imported"
+    return f"{learned}, from {card.parent}" if card.parent else learned
+
+
+@encoders.command("add")
+def add(
+    what: Annotated[str, typer.Argument(help="A file of weights, or the name of a published one.")],
+    name: Annotated[str | None, typer.Option(help="Name or path of the encoder to make.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Make an encoder of a published network: a file, or one fetched by its name.
+
+    Names: moco-v1-200ep, moco-v2-200ep, moco-v2-800ep, moco-v3-resnet50-100ep, -300ep and
+    -1000ep, moco-v3-vit-small-300ep, moco-v3-vit-base-300ep.
+
+    Example: mocosearch encoders add moco-v2-800ep
+    """
+    from mocosearch.errors import NotFound, Unsuitable
+    from mocosearch.home import place
+    from mocosearch.moco.published import PUBLISHED
+
+    known = what in PUBLISHED
+    if mirror and not known:
+        raise typer.BadParameter("--mirror goes with the name of a published encoder")
+    if not known and not Path(what).is_file():
+        raise NotFound(f"no file and no published encoder {what}", "names: " + ", ".join(PUBLISHED))
+    folder = place("encoders", name or (what if known else Path(what).name.split(".")[0]))
+    if folder.exists():
+        raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
+    file = _fetched(what, mirror) if known else Path(what)
+    from mocosearch.moco.adopt import adopt
+
+    card = adopt(file, folder)
+    if known:
+        file.unlink()
+    say(f"{card.architecture} from {card.parent}; {card.recipe['keys']}")
+    say(f"encoder: {folder}")
+    if json:
+        show_json({"encoder": str(folder), "card": asdict(card)})
+
+
+def _fetched(name: str, mirror: str | None) -> Path:
+    """Say what it is before any of it comes."""
+    from mocosearch.home import home
+    from mocosearch.moco.published import PUBLISHED, fetch, offered
+
+    offer = offered(name, mirror)
+    say(f"{offer.url}: {offer.size / 1e6:.1f} MB; licence: {PUBLISHED[name].licence}")
+    with progress() as bar:
+        return fetch(
+            offer,
+            home() / "cache" / "published",
+            lambda done: bar("download", done / offer.size, f"{done / 1e6:.0f} MB"),
+        )

@@ -1,0 +1,103 @@
+"""MoCo v3 (arXiv:2104.02057): no queue; the batch's own keys are the negatives.
+
+The names are the paper's: momentum m, temperature T, N photos a batch.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MoCoV3(nn.Module):
+    """A query encoder with a predictor behind it, and a slowly following key encoder.
+
+    backbone: builds one network from pictures to (n, width) features; called twice.
+    N: photos a batch, for the loss of chance.
+    hidden: width of the MLPs' hidden layers.
+    vit: the projection has three layers and the prediction ends in batch norm; for ResNets
+        the projection has two and the prediction ends without (section 4.1 and the authors'
+        code).
+
+    Batch norm sees the whole batch, as across the authors' devices.
+    """
+
+    def __init__(
+        self,
+        backbone: Callable[[], nn.Module],
+        width: int,
+        *,
+        N: int,
+        dim: int = 256,
+        hidden: int = 4096,
+        m: float = 0.99,
+        T: float = 1.0,
+        vit: bool = False,
+    ) -> None:
+        super().__init__()
+        self.m, self.T, self.N = m, T, N
+        layers = 3 if vit else 2
+        self.encoder_q = nn.Sequential(backbone(), mlp([width, *[hidden] * (layers - 1), dim]))
+        self.encoder_k = nn.Sequential(backbone(), mlp([width, *[hidden] * (layers - 1), dim]))
+        self.encoder_k.load_state_dict(self.encoder_q.state_dict())
+        self.encoder_k.requires_grad_(False)
+        self.predictor = mlp([dim, hidden, dim], last_norm=vit)
+        self._keys = torch.empty(0, dim)
+
+    @property
+    def loss_of_chance(self) -> float:
+        """Twice 2T log N: the loss of keys that tell nothing."""
+        return 4 * self.T * math.log(self.N)
+
+    def recent_keys(self) -> Tensor:
+        """The keys of the last batch, (n, dim)."""
+        return self._keys
+
+    @torch.no_grad()
+    def momentum_update(self) -> None:
+        """theta_k <- m theta_k + (1 - m) theta_q; the predictor has no part in it."""
+        keys: list[Tensor] = list(self.encoder_k.parameters())
+        queries = [p.detach() for p in self.encoder_q.parameters()]
+        torch._foreach_lerp_(keys, queries, 1 - self.m)
+
+    def queries(self, views: Tensor) -> Tensor:
+        """(n, dim) of unit length, with gradient; views are float (n, 3, h, w) in 0..1."""
+        return F.normalize(self.predictor(self.encoder_q(views)).float(), dim=1)
+
+    @torch.no_grad()
+    def keys(self, views: Tensor) -> Tensor:
+        """(n, dim) of unit length, without gradient and without the predictor."""
+        return F.normalize(self.encoder_k(views).float(), dim=1)
+
+    def loss(self, q: Tensor, k: Tensor) -> Tensor:
+        """Algorithm 1's ctr: 2T times InfoNCE, each query's negatives being the others' keys."""
+        with torch.autocast(q.device.type, enabled=False):
+            logits = q @ k.T / self.T
+            return 2 * self.T * F.cross_entropy(logits, torch.arange(len(q), device=q.device))
+
+    def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
+        """The loss of a batch, both ways: two views of the same photos. Updates the key
+        encoder. `ids` is MoCo's third argument and of no use without a queue.
+        """
+        q_a, q_b = self.queries(view_a), self.queries(view_b)
+        self.momentum_update()
+        k_a, k_b = self.keys(view_a), self.keys(view_b)
+        self._keys = k_b
+        return self.loss(q_a, k_b) + self.loss(q_b, k_a)
+
+
+def mlp(widths: list[int], *, last_norm: bool = True) -> nn.Sequential:
+    """Linear layers without bias, batch norm after each, ReLU between them.
+
+    The last batch norm has no weights of its own.
+    """
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise(widths[:-1]):
+        layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=False))
+    if last_norm:
+        layers.append(nn.BatchNorm1d(widths[-1], affine=False))
+    return nn.Sequential(*layers)
