@@ -137,3 +137,13 @@ def duration(text: str) -> float:
     if not parts or "".join(n + u for n, u in parts) != text.strip().lower():
         raise typer.BadParameter(f"{text!r} is no time; write 90s, 20m or 1h30m")
     return sum(float(n) * units[u] for n, u in parts)
+
+
+def size(text: str) -> int:
+    """Bytes in `500M`, `8G` or `1.5T`. Raises typer.BadParameter."""
+    units = {"k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12}
+    number, unit = text.strip()[:-1], text.strip()[-1:].lower()
+    try:
+        return int(float(number) * units[unit])
+    except (KeyError, ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{text!r} is no size; write 500M, 8G or 1.5T") from error

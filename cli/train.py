@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json
+from cli.display import size as size_of
 
 if TYPE_CHECKING:
     from mocosearch.moco.loop import Progress
@@ -37,6 +38,9 @@ def train(
         str, typer.Option(help="Start from an encoder, a file of published weights, or none.")
     ] = "none",
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
+    cache_size: Annotated[
+        str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")
+    ] = "8G",
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
     ] = False,
@@ -48,7 +52,7 @@ def train(
 
     Example: mocosearch train ~/Pictures --for 20m
     """
-    seconds = None if time is None else duration(time)
+    seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
     from mocosearch.home import place
@@ -81,6 +85,7 @@ def train(
             seconds=seconds,
             init=init,
             seed=seed,
+            cache_bytes=cache_bytes,
             resume=resume,
             report=report,
             stopped=stopped,

@@ -1,6 +1,6 @@
 """Bring an index of an earlier format up to this one, in one transaction.
 
-Format 1 kept absolute paths, and blobs without digests.
+Format 1 kept absolute paths, and neither checksums nor digests.
 """
 
 import json
@@ -9,11 +9,12 @@ import os
 from indexes import roots, segments
 from indexes.records import PathEntry, Refusal
 from indexes.roots import ROOTS, Roots
-from indexes.store import FORMAT, Txn
+from indexes.store import DATABASES, FORMAT, UNSEALED, Txn
 
 
 def migrate(txn: Txn) -> None:
     """From format 1. Another program sees the old index until it is whole."""
+    _seal(txn)
     stored = txn.get("meta", ROOTS)
     folders: list[str] = json.loads(bytes(stored)) if stored is not None else []
     txn.delete("meta", ROOTS)
@@ -26,3 +27,15 @@ def migrate(txn: Txn) -> None:
         ids, blob = (bytes(segments.part(txn, number, name)) for name in (b"ids", b"faiss"))
         segments.put(txn, number, ids, blob, segments.EXACT)
     txn.put("meta", b"format", str(FORMAT).encode())
+
+
+def _seal(txn: Txn) -> None:
+    """Give each value its checksum."""
+    for database in set(DATABASES) - UNSEALED:
+        for key in [bytes(key) for key, _ in txn.items(database)]:
+            txn.sealed = False
+            value = bytes(txn.get(database, key) or b"")
+            txn.sealed = True
+            txn.put(database, key, value)
+        txn.sealed = False
+    txn.sealed = True

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,24 +27,39 @@ DATABASES = (
     "deleted",
     "refused",
 )
+UNSEALED = frozenset({"encoder", "segments"})
+"""Databases whose large values carry digests of their own; all others end in a checksum."""
 FIRST_MAP = 1 << 30
 
 T = TypeVar("T")
 
 
 class Txn:
-    """A transaction with its databases by name: `txn.get("images", key)` and the like."""
+    """A transaction with its databases by name: `txn.get("images", key)` and the like.
 
-    def __init__(self, txn: lmdb.Transaction, databases: dict[str, Any], folder: Path) -> None:
-        self.raw, self.databases, self.folder = txn, databases, folder
+    Small values end in a checksum of key and value, which is seen to here: what was flipped on
+    the disk is never taken for what was written. `sealed` is False for format 1 alone.
+    """
+
+    def __init__(
+        self,
+        txn: lmdb.Transaction,
+        databases: dict[str, Any],
+        folder: Path,
+        *,
+        sealed: bool = True,
+    ) -> None:
+        self.raw, self.databases, self.folder, self.sealed = txn, databases, folder, sealed
 
     def get(self, database: str, key: bytes) -> memoryview | None:
-        """A view into the memory map, good for as long as the transaction."""
+        """A view into the memory map, good for as long as the transaction. Raises Damaged."""
         found: Any = self.raw.get(key, db=self.databases[database])
-        return found  # type: ignore[no-any-return]
+        return None if found is None else self._opened(database, key, found)
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
         """Write or replace."""
+        if self._seals(database, key):
+            value = bytes(value) + _checksum(key, value)
         self.raw.put(key, value, db=self.databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
@@ -55,10 +71,33 @@ class Txn:
         return int(self.raw.stat(self.databases[database])["entries"])
 
     def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
-        """All entries in the order of their keys."""
+        """All entries in the order of their keys. Raises Damaged."""
         with self.raw.cursor(self.databases[database]) as cursor:
             entries: Any = cursor
-            yield from entries
+            for key, value in entries:
+                yield key, self._opened(database, key, value)
+
+    def _seals(self, database: str, key: bytes | memoryview) -> bool:
+        # Every format must be able to read which one it is.
+        return self.sealed and database not in UNSEALED and key != b"format"
+
+    def _opened(self, database: str, key: bytes | memoryview, stored: memoryview) -> memoryview:
+        if not self._seals(database, key):
+            return stored
+        value = stored[:-CHECKSUM]
+        if stored[-CHECKSUM:] != _checksum(key, value):
+            raise Damaged(
+                f"the index at {self.folder} is damaged: an entry of {database} is not as written",
+                "mocosearch verify tells what is; index into a new --index to start over",
+            )
+        return value
+
+
+CHECKSUM = 4
+
+
+def _checksum(key: bytes | memoryview, value: bytes | memoryview) -> bytes:
+    return zlib.crc32(value, zlib.crc32(key)).to_bytes(CHECKSUM, "big")
 
 
 class Store:
@@ -123,15 +162,18 @@ class Store:
             )
         return int(told)
 
+    def _txn(self, txn: lmdb.Transaction) -> Txn:
+        return Txn(txn, self.databases, self.folder, sealed=self.version == FORMAT)
+
     @contextmanager
     def read(self) -> Iterator[Txn]:
         """A consistent snapshot; views into it end with it."""
         with self._begin() as txn:
-            yield Txn(txn, self.databases, self.folder)
+            yield self._txn(txn)
 
     def begin_read(self) -> Txn:
         """A snapshot that stays open until `txn.raw.abort()`."""
-        return Txn(self._begin(), self.databases, self.folder)
+        return self._txn(self._begin())
 
     def _begin(self, write: bool = False) -> lmdb.Transaction:
         try:
@@ -151,7 +193,7 @@ class Store:
             while True:
                 try:
                     with self._begin(write=True) as txn:
-                        return change(Txn(txn, self.databases, self.folder))
+                        return change(self._txn(txn))
                 except lmdb.MapFullError:
                     self.env.set_mapsize(self.env.info()["map_size"] * 2)
 

@@ -26,10 +26,12 @@ from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.selection import PHOTOS, judge
 from mocosearch.moco.training import Training
-from mocosearch.photos.cache import PixelCache, pixel_cache
+from mocosearch.photos.cache import LIMIT, PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import Found, roots_of, scan
 
+FEW = 500
+"""Photos below which a start from somewhere else is advised."""
 WHITENED_ON = 4000
 """Photos that the whitening is fitted on; more than that moves no figure."""
 
@@ -60,6 +62,7 @@ def train(
     seconds: float | None = None,
     init: str = "none",
     seed: int = 0,
+    cache_bytes: int = LIMIT,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -70,6 +73,7 @@ def train(
     seconds: for the whole call, decoding and export included; wins over epochs.
     init: what to start from: an encoder's name or folder, a file of published weights, or
         `none`. It brings its architecture, and its size where no other is given.
+    cache_bytes: most that the decoded photos may take on the disk.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between photos and steps; once true, what is learned becomes the encoder.
 
@@ -103,7 +107,7 @@ def train(
         else Backbone(chosen.architecture, zero_init_residual=chosen.zero_init_residual)
     )
 
-    cache = _decoded(found, chosen.cache_side, report, stopped)
+    cache = _decoded(found, chosen.cache_side, cache_bytes, report, stopped)
     n = len(cache.pixels)
     if n < 2:
         raise NoPhotos(
@@ -147,6 +151,8 @@ def train(
             training, budget, run, lambda: judge(training.backbone, sample).found, report, stopped
         )
         signs = warnings(training, losses)
+        if n < FEW and settings["parent"] is None:
+            signs.append(f"{n} photos teach little: a network that saw more serves better, --init")
         after = judge(training.backbone, sample)
         quality = {"found_again": after.found, "found_again_before": before.found}
         if after.found < before.found:
@@ -215,6 +221,7 @@ def _past(states: Path, folder: Path) -> dict[str, Any]:
 def _decoded(
     found: Sequence[Found],
     side: int,
+    limit: int,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
 ) -> PixelCache:
@@ -227,7 +234,7 @@ def _decoded(
             raise KeyboardInterrupt  # Nothing is learned yet that could be kept.
         report(Progress("photos", done, len(found)))
 
-    return pixel_cache(found, side, home() / "cache", advanced)
+    return pixel_cache(found, side, home() / "cache", advanced, limit)
 
 
 def _sample(found: Sequence[Found], cache: PixelCache, recipe: Recipe, seed: int) -> Pixels:

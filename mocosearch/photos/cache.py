@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mocosearch.errors import Unsuitable
 from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.reading import outcomes
@@ -17,7 +18,7 @@ from mocosearch.photos.scan import Found
 
 FORMAT = 2
 LIMIT = 8 * 1024**3
-"""Bytes that all pixel caches together may take; the oldest go first."""
+"""Bytes that all pixel caches together may take where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ def pixel_cache(
     side: int,
     folder: Path,
     advanced: Callable[[int], None] = lambda photos: None,
+    limit: int = LIMIT,
 ) -> PixelCache:
     """The photos' pixels, decoded now or read back from an earlier run.
 
     The file is named after the list of photos with their sizes and times, so that the same
     collection is decoded once; it is written beside its place and renamed when whole.
-    `advanced(n)` hears of every n files done.
+    `advanced(n)` hears of every n files done. All caches in the folder together take at most
+    `limit` bytes, the oldest going first; raises Unsuitable where this one alone takes more.
     """
     folder.mkdir(parents=True, exist_ok=True)
     described = f"{FORMAT} {side}\n" + "\n".join(f"{p.path}\0{p.size}\0{p.mtime}" for p in photos)
@@ -68,6 +71,11 @@ def pixel_cache(
                         taken.append(facts.taken)
                         cameras.append(facts.camera)
                         file.write(np.ascontiguousarray(outcome.picture.pixels).data)
+                        if file.tell() > limit:
+                            raise Unsuitable(
+                                f"the photos' pixels take more than {limit / 1e9:.1f} GB",
+                                "allow more with --cache-size, or train at a smaller --size",
+                            )
                     advanced(1)
             kept = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "refused": refused}
             contents.write_text(json.dumps(kept))
@@ -75,7 +83,7 @@ def pixel_cache(
         finally:
             part.unlink(missing_ok=True)
     os.utime(whole)
-    _forget_oldest(folder, keep=whole)
+    _forget_oldest(folder, whole, limit)
     told = json.loads(contents.read_text())
     shape = (len(told["paths"]), side, side, 3)
     pixels = (
@@ -85,11 +93,11 @@ def pixel_cache(
     return PixelCache(name, pixels, told["paths"], numbers, told["refused"])
 
 
-def _forget_oldest(folder: Path, keep: Path) -> None:
+def _forget_oldest(folder: Path, keep: Path, limit: int) -> None:
     files = sorted(folder.glob("pixels-*.u8"), key=lambda p: p.stat().st_mtime, reverse=True)
     total = 0
     for file in files:
         total += file.stat().st_size
-        if total > LIMIT and file != keep:
+        if total > limit and file != keep:
             file.unlink(missing_ok=True)
             file.with_suffix(".json").unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mocosearch.errors import Unsuitable
 from mocosearch.photos import Outcome, cache, decode, scan
 from mocosearch.photos.cache import pixel_cache
 from mocosearch.photos.scan import Found
@@ -119,9 +120,12 @@ def test_a_failed_run_leaves_nothing_half(fill, tmp_path, monkeypatch):
     assert len(pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels) == 3
 
 
-def test_the_oldest_go_first(fill, tmp_path, monkeypatch, read):
-    one = SIDE * SIDE * 3
-    monkeypatch.setattr(cache, "LIMIT", 2 * one)
+def test_the_oldest_go_first(fill, tmp_path, read):
+    limit = 2 * SIDE * SIDE * 3
+
+    def kept(found):
+        return pixel_cache(found, SIDE, tmp_path / "c", limit=limit)
+
     photos = []
     for i in range(3):
         fill(tmp_path / f"p{i}", [i])
@@ -129,23 +133,22 @@ def test_the_oldest_go_first(fill, tmp_path, monkeypatch, read):
     stamp = 1_000_000_000
     for i in (0, 1):
         before = set((tmp_path / "c").glob("*.u8"))
-        pixel_cache(photos[i], SIDE, tmp_path / "c")
+        kept(photos[i])
         (new,) = set((tmp_path / "c").glob("*.u8")) - before
         os.utime(new, (stamp + i, stamp + i))
-    pixel_cache(photos[2], SIDE, tmp_path / "c")
+    kept(photos[2])
     assert len(list((tmp_path / "c").glob("*.u8"))) == 2
     assert len(list((tmp_path / "c").glob("*.json"))) == 2
     read.clear()
-    pixel_cache(photos[1], SIDE, tmp_path / "c")
-    pixel_cache(photos[2], SIDE, tmp_path / "c")
+    kept(photos[1])
+    kept(photos[2])
     assert read == []
-    pixel_cache(photos[0], SIDE, tmp_path / "c")
+    kept(photos[0])
     assert read == [photos[0][0].path]
 
 
-def test_one_cache_over_the_limit_is_kept_for_its_run(fill, tmp_path, monkeypatch):
+def test_more_pixels_than_the_disk_may_hold(fill, tmp_path):
     fill(tmp_path / "photos", range(3))
-    monkeypatch.setattr(cache, "LIMIT", 10)
-    found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-    assert found.pixels.shape[0] == 3
-    assert np.asarray(found.pixels).any()
+    with pytest.raises(Unsuitable, match=r"more than 0\.0 GB"):
+        pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c", limit=SIDE * SIDE * 3 * 2)
+    assert list((tmp_path / "c").iterdir()) == []
