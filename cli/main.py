@@ -8,11 +8,14 @@ from typing import Annotated
 
 import typer
 
+from cli.compact import compact
 from cli.demo import demo
+from cli.export import export
 from cli.index import index
 from cli.info import info
 from cli.query import query
 from cli.train import train
+from cli.verify import verify
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
@@ -25,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for command in (train, index, query, info, demo):
+for command in (train, index, query, info, verify, compact, export, demo):
     app.command()(command)
 
 
