@@ -9,15 +9,18 @@ from typing import Annotated
 
 import typer
 
+from cli.compact import compact
 from cli.demo import demo
 from cli.duplicates import duplicates
 from cli.encoders import encoders
 from cli.evaluate import evaluate
+from cli.export import export
 from cli.index import index
 from cli.indexes import indexes
 from cli.info import info
 from cli.query import query
 from cli.train import train
+from cli.verify import verify
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
@@ -32,7 +35,7 @@ app = typer.Typer(
 )
 for command in (
     *(train, index, query, duplicates, evaluate),
-    *(info, indexes, demo),
+    *(info, indexes, verify, compact, export, demo),
 ):
     app.command()(command)
 app.add_typer(encoders, name="encoders")

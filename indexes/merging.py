@@ -19,6 +19,8 @@ The kinds chosen by size take half of it."""
 TIER = 4
 """A segment joins a merge when it is at most so many times as large as what is merged yet, so
 that a large one is rebuilt rarely and each key about log(n) times in all."""
+REBUILT_AT_ONCE = 100_000
+"""Keys of one exact segment, where all are put back before they are merged."""
 DELETED = 0.1
 """Share of a segment's keys that may be masked."""
 

@@ -26,6 +26,9 @@ def migrate(txn: Txn) -> None:
     for number in segments.numbers(txn):
         ids, blob = (bytes(segments.part(txn, number, name)) for name in (b"ids", b"faiss"))
         segments.put(txn, number, ids, blob, segments.EXACT)
+    card = txn.get("encoder", b"card")
+    if card is not None:
+        txn.put("meta", b"card", segments.digest(card).encode())
     txn.put("meta", b"format", str(FORMAT).encode())
 
 

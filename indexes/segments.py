@@ -171,12 +171,14 @@ def digest(data: bytes | memoryview) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def view(txn: Txn, number: bytes) -> Segment:
+    """One segment, which ends with its transaction."""
+    return Segment.view(part(txn, number, b"ids"), part(txn, number, b"faiss"), about(txn, number))
+
+
 def all_segments(txn: Txn) -> list[Segment]:
     """Every segment of a snapshot; they end with its transaction."""
-    return [
-        Segment.view(part(txn, n, b"ids"), part(txn, n, b"faiss"), about(txn, n))
-        for n in numbers(txn)
-    ]
+    return [view(txn, number) for number in numbers(txn)]
 
 
 def put(

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -117,6 +118,7 @@ class Store:
                 self._holding = Holding(folder, wait=wait)
             try:
                 self.env = self._open(lock=True)
+                self._whole()
                 self.databases = self._databases()
                 self.version = self._version()
             except BaseException:
@@ -143,6 +145,16 @@ class Store:
             if not self.writable and lock and refused and not os.access(self.folder, os.W_OK):
                 return self._open(lock=False)
             raise
+
+    def _whole(self) -> None:
+        """Reading beyond the end of a file that was cut would end the process."""
+        pages = self.env.info()["last_pgno"] + 1
+        needed = pages * self.env.stat()["psize"]
+        if (self.folder / "data.mdb").stat().st_size < needed:
+            raise Damaged(
+                f"the index at {self.folder} is damaged: its file is cut off",
+                "copy it again from where it is whole, or remove that folder and index again",
+            )
 
     def _databases(self) -> dict[str, Any]:
         return {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
@@ -196,6 +208,28 @@ class Store:
                         return change(self._txn(txn))
                 except lmdb.MapFullError:
                     self.env.set_mapsize(self.env.info()["map_size"] * 2)
+
+    def replace(self, make: Callable[[Path], None]) -> None:
+        """Put another environment in place of this one, whole or not at all, and close it.
+
+        make: writes a `data.mdb` into the folder that it is given. Who reads the old one goes on
+        with it. Raises StorageFailed.
+        """
+        fresh = self.folder / ".next"
+        with reported(self.folder):
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir()
+            try:
+                make(fresh)
+                with open(fresh / "data.mdb", "rb") as file:
+                    os.fsync(file.fileno())
+                self.env.close()
+                os.replace(fresh / "data.mdb", self.folder / "data.mdb")
+                # The readers that it counts are those of the old file.
+                (self.folder / "lock.mdb").unlink(missing_ok=True)
+            finally:
+                shutil.rmtree(fresh, ignore_errors=True)
+                self.close()
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""

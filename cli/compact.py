@@ -1,0 +1,29 @@
+"""mocosearch compact: an index in the smallest file."""
+
+from typing import Annotated
+
+import typer
+
+from cli.display import say, show_json
+
+
+def compact(
+    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write an index's file anew without the room that is free in it; answers stay the same.
+
+    Example: mocosearch compact
+    """
+    from indexes import Index
+    from mocosearch.home import missing, place
+
+    folder = place("indexes", index)
+    if not Index.exists(index):
+        raise missing("indexes", folder)
+    with Index.create(folder, None) as opened:
+        saved = opened.compact()
+    size = (folder / "data.mdb").stat().st_size
+    say(f"{saved / 1e6:.1f} MB saved, {size / 1e6:.1f} MB left")
+    if json:
+        show_json({"saved": saved, "bytes": size})

@@ -1,0 +1,31 @@
+"""mocosearch export: an index as plain files."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.display import say, show, show_json
+
+
+def export(
+    folder: Annotated[Path, typer.Argument(help="A new folder for the files.")],
+    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Write keys, records and a FAISS index as files that other programs read.
+
+    Example: mocosearch export photos-as-files
+    """
+    from indexes import Index
+    from indexes.export import export as write
+
+    with Index.open(index) as opened:
+        names = write(opened, folder.absolute())
+    if "photos.parquet" not in names:
+        say("no Parquet file: pip install 'mocosearch[export]' adds what it needs")
+    if json:
+        show_json({"files": [str(folder.absolute() / name) for name in names]})
+    else:
+        for name in names:
+            show(str(folder / name))

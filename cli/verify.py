@@ -1,0 +1,39 @@
+"""mocosearch verify: whether an index is as it was written."""
+
+from typing import Annotated
+
+import typer
+
+from cli.display import say, show, show_json
+
+
+def verify(
+    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Build the search indexes again from the stored keys.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Check that an index is whole: every entry, key and search index. Ends with 1 if it is not.
+
+    Example: mocosearch verify --repair
+    """
+    from indexes import Index
+    from indexes.verify import faults
+    from indexes.verify import repair as rebuild
+    from mocosearch.home import missing, place
+
+    folder = place("indexes", index)
+    if not Index.exists(index):
+        raise missing("indexes", folder)
+    if repair:
+        with Index.create(folder, None) as opened:
+            say(f"search indexes built again from {rebuild(opened)} keys")
+    found = faults(folder)
+    if json:
+        show_json({"faults": found, "whole": not found})
+    else:
+        for fault in found or [f"{folder} is whole"]:
+            show(fault)
+    if found:
+        raise typer.Exit(1)

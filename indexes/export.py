@@ -1,0 +1,116 @@
+"""An index as plain files, for other programs."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from indexes import segments
+from indexes.index import Index
+from indexes.records import id_of
+from indexes.segments import Ids
+from indexes.store import reported
+from mocosearch.errors import Unsuitable
+
+AT_ONCE = 10_000
+
+
+def export(index: Index, folder: Path) -> list[str]:
+    """Write an index's photos into a new folder; returns the names of the files.
+
+    `keys.npy` fp16 (n, d), `ids.npy` uint64 (n,), `records.jsonl` a photo a line, all in the same
+    order; `index.faiss` answers with those ids in any FAISS; `photos.parquet` holds keys and
+    records, where pyarrow is installed. Whole or not at all.
+
+    Raises Unsuitable where the folder exists and is not empty, StorageFailed.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise Unsuitable(f"{folder} is not empty", "name a new folder")
+    with reported(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
+        try:
+            _write(index, made)
+            names = sorted(os.listdir(made))
+            made.chmod(0o755)
+            os.replace(made, folder)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+    return names
+
+
+def _write(index: Index, folder: Path) -> None:
+    ids = live(index)
+    np.save(folder / "ids.npy", ids)
+    shape = (len(ids), index.encoder.dimension)
+    keys = np.lib.format.open_memmap(folder / "keys.npy", "w+", np.float16, shape)
+    for first in range(0, len(ids), AT_ONCE):
+        some = ids[first : first + AT_ONCE]
+        keys[first : first + len(some)] = np.concatenate(list(segments.read_keys(index.txn, some)))
+    keys.flush()
+    with open(folder / "records.jsonl", "w", encoding="ascii") as lines:
+        lines.writelines(json.dumps(record) + "\n" for record in records(index, ids))
+    _write_faiss(folder / "index.faiss", ids, keys)
+    _write_parquet(index, folder / "photos.parquet", ids, keys)
+
+
+def live(index: Index) -> Ids:
+    """The ids of all photos that have a path, ascending."""
+    masked = {bytes(key) for key, _ in index.txn.items("deleted")}
+    ids = [id_of(key) for key, _ in index.txn.items("images") if bytes(key) not in masked]
+    return np.array(ids, np.uint64)
+
+
+def records(index: Index, ids: Ids) -> Iterator[dict[str, Any]]:
+    """What is known of some photos, as plain values with the id."""
+    for id in ids:
+        yield {"id": int(id), **asdict(index.record(int(id)))}
+
+
+def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
+    faiss = segments.load_faiss()
+    inner = faiss.IndexScalarQuantizer(
+        keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
+    whole = faiss.IndexIDMap2(inner)
+    for first in range(0, len(ids), AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        whole.add_with_ids(keys[part].astype(np.float32), ids[part].astype(np.int64))
+    faiss.write_index(whole, os.fspath(file))
+
+
+def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        return
+    half = pyarrow.list_(pyarrow.float16(), keys.shape[1])
+    writer = None
+    try:
+        for first in range(0, len(ids), AT_ONCE):
+            some = ids[first : first + AT_ONCE]
+            rows = [_printable(record) for record in records(index, some)]
+            table = pyarrow.Table.from_pylist(rows)
+            flat = pyarrow.array(np.asarray(keys[first : first + len(some)]).reshape(-1))
+            table = table.append_column(
+                "key", pyarrow.FixedSizeListArray.from_arrays(flat, type=half)
+            )
+            writer = writer or parquet.ParquetWriter(file, table.schema)
+            writer.write_table(table.cast(writer.schema))
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _printable(record: dict[str, Any]) -> dict[str, Any]:
+    """Names in broken encodings written roughly: Parquet's text is UTF-8."""
+    paths = [path.encode("utf-8", "backslashreplace").decode() for path in record["paths"]]
+    return {**record, "paths": paths}

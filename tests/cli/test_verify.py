@@ -1,0 +1,34 @@
+import json
+import shutil
+from pathlib import Path
+
+from program import Run
+
+
+def test_verify_compact_and_export(run: Run, made: Path, tmp_path: Path) -> None:
+    index = tmp_path / "index"
+    shutil.copytree(made / "indexes" / "default", index)
+    whole = run("verify", "--index", index, "--json")
+    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"faults": [], "whole": True})
+    size = (index / "data.mdb").stat().st_size
+    told = json.loads(run("compact", "--index", index, "--json").stdout)
+    assert told["bytes"] == (index / "data.mdb").stat().st_size == size - told["saved"]
+    assert run("verify", "--index", index, "--repair").returncode == 0
+    exported = json.loads(run("export", tmp_path / "out", "--index", index, "--json").stdout)
+    assert str(tmp_path / "out" / "keys.npy") in exported["files"]
+    again = run("export", tmp_path / "out", "--index", index)
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "not empty" in again.stderr
+
+
+def test_damage_is_told_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
+    shutil.copytree(made / "indexes" / "default", tmp_path / "index")
+    with open(tmp_path / "index" / "data.mdb", "r+b") as data:
+        size = data.seek(0, 2)
+        data.truncate(size // 2)
+    for command in (["verify"], ["verify", "--json"], ["info"], ["compact"]):
+        ended = run(*command, "--index", tmp_path / "index")
+        assert ended.returncode == 1
+        assert "damaged" in ended.stderr
+        assert "Traceback" not in ended.stderr
+    assert run("verify", "--index", tmp_path / "nothing").returncode == 1

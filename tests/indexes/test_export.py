@@ -1,0 +1,91 @@
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from indexes import Index, sync
+from indexes.export import export
+from mocosearch.errors import Unsuitable
+
+
+@pytest.fixture
+def index(encoder, fill, tmp_path):
+    files = fill(tmp_path / "photos", range(12))
+    shutil.copy(files[0], tmp_path / "photos" / "copy.jpg")
+    os.rename(files[1], os.fsencode(tmp_path / "photos") + b"/caf\xe9.jpg")
+    with Index.create(tmp_path / "index", encoder) as opened:
+        sync(opened, [tmp_path / "photos"])
+        files[5].unlink()
+        sync(opened, [tmp_path / "photos"])
+        yield opened
+
+
+def test_files_for_other_programs(index, tmp_path):
+    import faiss
+    from pyarrow import parquet
+
+    names = export(index, tmp_path / "out")
+    assert names == ["ids.npy", "index.faiss", "keys.npy", "photos.parquet", "records.jsonl"]
+    assert sorted(os.listdir(tmp_path)) == ["index", "out", "photos"]
+    ids, keys = np.load(tmp_path / "out" / "ids.npy"), np.load(tmp_path / "out" / "keys.npy")
+    assert (ids.dtype, keys.dtype, keys.shape) == (np.uint64, np.float16, (11, 256))
+    lines = (tmp_path / "out" / "records.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [r["id"] for r in records] == ids.tolist()
+    for record in records:
+        assert record["paths"] == index.record(record["id"]).paths
+    plain = faiss.read_index(str(tmp_path / "out" / "index.faiss"))
+    _, found = plain.search(keys.astype(np.float32), 3)
+    ours = index.query(keys.astype(np.float32), 3)
+    assert found.tolist() == [[m.id for m in row] for row in ours]
+    table = parquet.read_table(tmp_path / "out" / "photos.parquet")
+    assert table["id"].to_pylist() == ids.tolist()
+    assert np.array_equal(np.stack(table["key"].to_numpy()).astype(np.float16), keys)
+    names = [path for paths in table["paths"].to_pylist() for path in paths]
+    assert any(name.endswith("caf\\udce9.jpg") for name in names)
+
+
+def test_a_folder_with_something_in_it_is_left_alone(index, tmp_path):
+    with pytest.raises(Unsuitable, match="not empty"):
+        export(index, tmp_path / "photos")
+    (tmp_path / "file").touch()
+    with pytest.raises(Unsuitable):
+        export(index, tmp_path / "file")
+
+
+def test_a_failed_export_leaves_nothing(index, tmp_path, monkeypatch):
+    monkeypatch.setattr("indexes.export._write_faiss", lambda *words: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        export(index, tmp_path / "out")
+    assert sorted(os.listdir(tmp_path)) == ["index", "photos"]
+
+
+def test_a_compact_index_is_smaller_and_answers_the_same(index, tmp_path):
+    keys = _keys(index)
+    before = [[(m.id, m.score) for m in row] for row in index.query(keys, 5)]
+    index.store.write(lambda txn: txn.put("meta", b"waste", b"x" * 3_000_000))
+    index.store.write(lambda txn: txn.delete("meta", b"waste"))
+    size = (tmp_path / "index" / "data.mdb").stat().st_size
+    saved = index.compact()
+    assert saved > 2_500_000
+    assert (tmp_path / "index" / "data.mdb").stat().st_size == size - saved
+    with Index.create(tmp_path / "index", None) as again:
+        assert [[(m.id, m.score) for m in row] for row in again.query(keys, 5)] == before
+        assert sync(again, [tmp_path / "photos"]).unchanged == 12
+
+
+def _keys(index: Index) -> np.ndarray:
+    rows = [np.frombuffer(bytes(v), np.float16) for _, v in index.txn.items("vectors")]
+    return np.stack(rows).astype(np.float32)
+
+
+def test_a_compaction_that_fails_keeps_the_old(index, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "replace", lambda *words: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        index.compact()
+    monkeypatch.undo()
+    with Index.open(tmp_path / "index") as again:
+        assert again.count == 12
+    assert not (tmp_path / "index" / ".next").exists()

@@ -1,0 +1,157 @@
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from indexes import Index, segments, sync, verify
+from indexes.records import id_key
+from mocosearch.errors import Damaged
+
+
+@pytest.fixture(scope="module")
+def whole(encoder, fill, tmp_path_factory) -> Path:
+    """An index of 20 photos with one copy and one refusal, not to be changed."""
+    base = tmp_path_factory.mktemp("whole")
+    files = fill(base / "photos", range(20))
+    shutil.copy(files[0], base / "photos" / "copy.jpg")
+    (base / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    with pytest.MonkeyPatch.context() as patch, Index.create(base / "index", encoder) as index:
+        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+        sync(index, [base / "photos"])
+        index.compact()
+    return base / "index"
+
+
+@pytest.fixture
+def copy(whole, tmp_path) -> Path:
+    shutil.copytree(whole, tmp_path / "index")
+    return tmp_path / "index"
+
+
+def change(folder: Path, what) -> None:
+    with Index.create(folder, None) as index:
+        index.store.write(what)
+
+
+def test_a_whole_index_has_no_faults(whole):
+    assert verify.faults(whole) == []
+
+
+def flip_segment(txn):
+    blob = bytearray(segments.part(txn, segments.numbers(txn)[0], b"faiss"))
+    blob[len(blob) // 2] ^= 1
+    txn.put("segments", segments.numbers(txn)[0] + b"faiss", bytes(blob))
+
+
+def lose_segment(txn):
+    segments.remove(txn, segments.numbers(txn)[0])
+
+
+def twice(txn):
+    number = segments.numbers(txn)[0]
+    ids, blob = (bytes(segments.part(txn, number, n)) for n in (b"ids", b"faiss"))
+    segments.put_new(txn, np.frombuffer(ids, np.uint64), blob, segments.EXACT)
+
+
+def other_keys(txn):
+    keys = np.concatenate(list(segments.read_keys(txn, np.arange(1, 21, dtype=np.uint64))))
+    ids = np.arange(1, 21, dtype=np.uint64)
+    blob = segments.exact(keys[::-1])
+    segments.put(txn, segments.numbers(txn)[0], ids.tobytes(), blob, segments.EXACT)
+
+
+@pytest.mark.parametrize("spoil", [flip_segment, lose_segment, twice, other_keys])
+def test_search_indexes_are_checked_and_rebuilt(copy, spoil):
+    with Index.open(copy) as index:
+        key = np.concatenate(list(segments.read_keys(index.txn, np.array([7], np.uint64))))
+    change(copy, spoil)
+    assert verify.faults(copy)
+    with Index.create(copy, None) as index:
+        assert verify.repair(index) == 20
+        assert index.query(key.astype(np.float32), 1)[0][0].id == 7
+    assert verify.faults(copy) == []
+
+
+@pytest.mark.parametrize("database", ["images", "vectors", "paths", "digests", "refused", "meta"])
+def test_a_flipped_bit_of_any_entry_is_told(copy, database):
+    def spoil(txn):
+        key, value = next(
+            (bytes(k), bytes(v))
+            for k, v in txn.raw.cursor(txn.databases[database])
+            if bytes(k) != b"format"
+        )
+        value = value[:-7] + bytes([value[-7] ^ 4]) + value[-6:]
+        txn.raw.put(key, value, db=txn.databases[database])
+
+    change(copy, spoil)
+    assert any(database in fault for fault in verify.faults(copy))
+
+
+@pytest.mark.parametrize(
+    ("database", "told"),
+    [
+        ("vectors", "no key"),
+        ("digests", "by its content"),
+        ("paths", "does not lie"),
+        ("images", "stands for no photo"),
+    ],
+)
+def test_an_entry_that_is_missing_is_told(copy, database, told):
+    def lose(txn):
+        txn.delete(database, bytes(next(txn.items(database))[0]))
+
+    change(copy, lose)
+    assert any(told in fault for fault in verify.faults(copy))
+
+
+def test_an_id_that_would_be_given_again(copy):
+    change(copy, lambda txn: txn.put("meta", b"next_id", id_key(5)))
+    assert any("given again" in fault for fault in verify.faults(copy))
+
+
+@pytest.mark.parametrize("part", [b"card", b"graph", b"weights"])
+def test_another_encoder_inside_is_told(copy, part):
+    def spoil(txn):
+        value = bytearray(txn.get("encoder", part))
+        value[len(value) // 2] ^= 1
+        txn.put("encoder", part, bytes(value))
+
+    change(copy, spoil)
+    assert any("encoder" in fault for fault in verify.faults(copy))
+
+
+def test_a_file_that_was_cut_is_refused(copy):
+    size = (copy / "data.mdb").stat().st_size
+    os.truncate(copy / "data.mdb", size // 2)
+    with pytest.raises(Damaged, match="cut"):
+        Index.open(copy)
+
+
+ASK = """
+import sys, numpy as np
+from pathlib import Path
+from indexes import Index
+from mocosearch.errors import MocosearchError
+for folder in sys.argv[1:]:
+    try:
+        with Index.open(Path(folder)) as index:
+            index.query(np.eye(1, index.encoder.dimension, dtype="f4"), 5)
+    except MocosearchError:
+        pass
+    print(folder, flush=True)
+"""
+
+
+def damaged(whole: Path, folder: Path, seed: int) -> Path:
+    """A copy with a few bits flipped, or cut off."""
+    rng = np.random.default_rng(seed)
+    shutil.copytree(whole, folder)
+    data = bytearray((folder / "data.mdb").read_bytes())
+    for at in rng.integers(0, len(data), int(rng.choice([1, 3, 40]))):
+        data[at] ^= 1 << int(rng.integers(8))
+    if rng.random() < 0.2:
+        del data[int(rng.integers(len(data))) :]
+    (folder / "data.mdb").write_bytes(data)
+    return folder
