@@ -40,7 +40,7 @@ class Backbone(nn.Module):
         """Channels of the three maps."""
         if architecture in WIDTHS:
             self.width = WIDTHS[architecture]
-            self.widths = (self.width,) * 3
+            self.widths = (2 * self.width,) * 3
             self.net = ViT(self.width)
         elif architecture in _LAYOUTS:
             self.net = _resnet(architecture, zero_init_residual)

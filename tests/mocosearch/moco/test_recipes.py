@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Recipe, choose, fitted
 
 
@@ -107,6 +108,13 @@ def test_unknown_recipe():
         choose("v9", 10)
     assert "v9" in caught.value.what
     assert all(name in caught.value.hint for name in ("auto", *RECIPES))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_small_trains_every_level_of_every_network(architecture):
+    levels = Levels(Backbone(architecture)).eval()
+    with torch.no_grad():
+        assert levels(torch.rand(1, 3, 32, 32)).shape == (1, levels.width)
 
 
 def test_unknown_architecture():
