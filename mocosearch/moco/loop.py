@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from mocosearch.errors import Diverged
+from mocosearch.evaluation import effective_rank
 from mocosearch.moco import checkpoint
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.training import Training
@@ -117,19 +115,9 @@ def warnings(training: Training, losses: list[float]) -> list[str]:
     """Signs, each with its number, that a run has taught the network little or nothing."""
     said = []
     keys = training.model.recent_keys()
-    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys)) < COLLAPSED_RANK:
+    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys.numpy())) < COLLAPSED_RANK:
         said.append(f"the keys have collapsed: they use {rank:.1f} directions")
     chance, last = training.model.loss_of_chance, losses[-max(1, len(losses) // 10) :]
     if last and (mean := sum(last) / len(last)) > chance - LEARNED:
         said.append(f"no sign of learning: loss {mean:.2f}, chance {chance:.2f}; train for longer")
     return said
-
-
-@torch.no_grad()
-def effective_rank(keys: Tensor) -> float:
-    """Directions that keys (n, d) use, 1..d: exp of the entropy of the covariance's shares
-    (Roy and Vetterli, 2007).
-    """
-    variances = torch.linalg.eigvalsh(torch.cov(keys.double().T)).clamp(min=0)
-    shares = variances / variances.sum().clamp(min=1e-12)
-    return float(torch.special.entr(shares).sum().exp())

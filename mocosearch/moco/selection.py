@@ -8,6 +8,7 @@ import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.whitening import Array
+from mocosearch.evaluation import found_first
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import WHITENING, Descriptor, features
 from mocosearch.moco.views import ViewSettings, draw, render
@@ -28,15 +29,20 @@ class Judged:
     keys: Array
 
 
+def asked_of(photos: Pixels) -> Pixels:
+    """PHOTOS of a collection at most, evenly spread: its folders in turn, not the first alone."""
+    chosen = np.linspace(0, len(photos) - 1, min(PHOTOS, len(photos))).astype(int)
+    return np.array(photos[chosen])
+
+
 def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
     """Ask a network for photos by hard views of them, without labels.
 
-    photos: uint8 (n, side, side, 3); the first PHOTOS of them are asked for. Views and
+    photos: uint8 (n, side, side, 3), as of `asked_of`. Views and
     whitening are the same at every call with the same seed, so that two networks can be
     compared. Over networks of this house its order is nearly that of P@10 with labels
     (benchmarks/recipes.md).
     """
-    photos = np.array(photos[:PHOTOS])
     n, side = photos.shape[0], photos.shape[1]
     generator = torch.Generator().manual_seed(seed)
     views = [
@@ -48,8 +54,7 @@ def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
     white = whitening.fit(plain, 256, power=WHITENING)
     keys = _keys(plain, white)
     asked = _keys(features(descriptor, np.concatenate(views)), white)
-    found = (asked @ keys.T).argmax(1) == np.arange(n)
-    return Judged(float(found.mean()), keys)
+    return Judged(found_first(keys, asked, range(n)), keys)
 
 
 def _view(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:

@@ -24,7 +24,7 @@ from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import Recipe, choose, fitted
 from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
-from mocosearch.moco.selection import PHOTOS, judge
+from mocosearch.moco.selection import PHOTOS, asked_of, judge
 from mocosearch.moco.training import Training
 from mocosearch.photos.cache import LIMIT, PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
@@ -139,7 +139,8 @@ def train(
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
         reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
-        before = judge(backbone, sample)
+        asked = asked_of(sample)
+        before = judge(backbone, asked)
         budget = Budget(
             steps=None if seconds else wanted,
             seconds=None if seconds is None else max(0.0, seconds - reserve),
@@ -148,12 +149,12 @@ def train(
         checkpoint.clear(states, keep=past is not None)
         run = Run(states, settings, begun)
         losses = learn(
-            training, budget, run, lambda: judge(training.backbone, sample).found, report, stopped
+            training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped
         )
         signs = warnings(training, losses)
         if n < FEW and settings["parent"] is None:
             signs.append(f"{n} photos teach little: a network that saw more serves better, --init")
-        after = judge(training.backbone, sample)
+        after = judge(training.backbone, asked)
         quality = {"found_again": after.found, "found_again_before": before.found}
         if after.found < before.found:
             learned = backbone
@@ -180,7 +181,7 @@ def train(
     page = None
     if epochs != 0:
         chance = training.model.loss_of_chance
-        page = page_of(card, losses, chance, sample[:PHOTOS], before, after)
+        page = page_of(card, losses, chance, asked, before, after)
     card = write_encoder(learned, sample, card, folder, page)
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)

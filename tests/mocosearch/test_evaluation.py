@@ -83,3 +83,13 @@ def test_effective_rank_counts_the_directions():
 def test_found_first_is_the_share_of_hits():
     keys = np.eye(4, dtype=np.float32)
     assert found_first(keys, keys[[2, 1]], [2, 3]) == 0.5
+
+
+def test_effective_rank_of_noise_a_line_and_a_plane():
+    rng = np.random.default_rng(0)
+    noise = rng.standard_normal((5000, 16)).astype(np.float32)
+    assert effective_rank(noise) == pytest.approx(16, abs=0.1)
+    line = rng.standard_normal((100, 1)) * rng.standard_normal((1, 16))
+    assert effective_rank(line.astype(np.float32)) == pytest.approx(1, abs=1e-3)
+    plane = noise * np.array([1, 1] + [0] * 14, np.float32)
+    assert effective_rank(plane) == pytest.approx(2, abs=0.01)

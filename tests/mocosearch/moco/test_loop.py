@@ -12,7 +12,7 @@ import torch
 from mocosearch.errors import Diverged
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.loop import Run, effective_rank, learn, warnings
+from mocosearch.moco.loop import Run, learn, warnings
 from mocosearch.moco.recipes import SMALL, fitted
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.training import Training
@@ -78,16 +78,6 @@ def test_spoilt_weights_are_not_saved(training, tmp_path) -> None:
     state = checkpoint.latest(tmp_path)
     assert state is not None
     assert (state["steps"], state["of"]) == (0, "this run")
-
-
-def test_rank_of_keys() -> None:
-    torch.manual_seed(0)
-    noise = torch.randn(5000, 16)
-    assert effective_rank(noise) == pytest.approx(16, abs=0.1)
-    line = torch.randn(100, 1) * torch.randn(1, 16)
-    assert effective_rank(line) == pytest.approx(1, abs=1e-3)
-    plane = noise * torch.tensor([1.0, 1.0] + [0.0] * 14)
-    assert effective_rank(plane) == pytest.approx(2, abs=0.01)
 
 
 def test_collapse_and_standstill_are_said_with_their_numbers(training) -> None:
