@@ -39,7 +39,7 @@ def clustered(
         yield keys.astype(np.float16)
 
 
-def card(dimension: int) -> Encoder:
+def unused_encoder(dimension: int) -> Encoder:
     """An encoder that is never run."""
     told = Card("none", 32, dimension, {}, 0, 0.0, 0.0, None, "benchmark", "2026-01-01")
     return Encoder(told, b"graph", b"weights")
@@ -47,7 +47,7 @@ def card(dimension: int) -> Encoder:
 
 def filled(folder: Path, count: int, dimension: int) -> Index:
     """An index of so many keys with records, its FAISS index not yet built."""
-    index = Index.create(folder, card(dimension))
+    index = Index.create(folder, unused_encoder(dimension))
     first = 1
     for keys in clustered(count, dimension):
         index.store.write(lambda txn, at=first, some=keys: put(txn, at, some))  # type: ignore[misc]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw
+from cli.search import check_filled
 
 if TYPE_CHECKING:
     from indexes.duplicates import Group, Member
@@ -71,7 +72,8 @@ def duplicates(
     roots = roots_of([folder]) if folder is not None else []
     refused: dict[str, str] = {}
     opening = Index.create(index, None) if ignore and Index.exists(index) else Index.open(index)
-    with opened_or_fail(opening) as opened:
+    with opening as opened:
+        check_filled(opened)
         if against:
             photos = new_photos(roots, opened.encoder.side, refused)
             found = list(compare(opened, photos, threshold))
@@ -103,16 +105,6 @@ def duplicates(
     files = sum(len(group.members) for group in found)
     say(f"{len(found)} groups of copies, {files} files, in {seconds:.1f} s")
     ended(False, len(refused))
-
-
-def opened_or_fail(index: Any) -> Any:
-    """The index, if it holds anything. Raises NoPhotos."""
-    from mocosearch.errors import NoPhotos
-
-    if index.count == 0:
-        index.close()
-        raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
-    return index
 
 
 def new_photos(

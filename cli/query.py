@@ -83,17 +83,15 @@ def query(
     from cli.conditions import where_of
     from cli.question import Crop, ask
     from cli.results import show_lines
-    from cli.search import search
+    from cli.search import check_filled, search
     from indexes import Index
-    from mocosearch.errors import NoPhotos
 
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     region = None if crop is None else Crop.of(crop)
     least, auto = _least(min_score)
     machine = json or paths or print0
     with Index.open(index) as opened:
-        if opened.count == 0:
-            raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
+        check_filled(opened)
         opened.encoder.prepare()
         opened.prepare()
         if interactive:

@@ -162,12 +162,13 @@ def _region(data: bytes, side: int, crop: Crop) -> "Pixels":
 
 def _views(pixels: "Pixels", turned: bool) -> "Pixels":
     """(1, side, side, 3), or the 8 orientations of a square."""
-    import numpy as np
-
     if not turned:
         return pixels[None]
-    quarters = [np.rot90(pixels, n) for n in range(4)]
-    return np.stack([*quarters, *(quarter[:, ::-1] for quarter in quarters)])
+    import numpy as np
+
+    from mocosearch.photos.perceptual import orientations
+
+    return np.stack(orientations(pixels))
 
 
 def _folder_key(encoder: "Encoder", folder: str, turned: bool, refused: dict[str, str]) -> "Keys":

@@ -21,6 +21,14 @@ class Found:
     """How unusual each match is: one pair of photos in so many."""
 
 
+def check_filled(index: "Index") -> None:
+    """Raises NoPhotos for an index without a photo."""
+    from mocosearch.errors import NoPhotos
+
+    if index.count == 0:
+        raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
+
+
 def search(
     index: "Index",
     keys: "Keys",

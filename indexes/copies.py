@@ -21,6 +21,11 @@ COSINE_ALONE = 0.98
 """Least cosine where there is no hash, in an index of an earlier version."""
 
 
+def hash_of(record: Record) -> int:
+    """The perceptual hash as a number; 0 where there is none, or no picture in the picture."""
+    return int(record.perceptual or "0", 16)
+
+
 def bits_apart(a: str, b: str) -> int:
     """In how many bits two hashes of as many hexadecimal digits differ."""
     return (int(a, 16) ^ int(b, 16)).bit_count()
@@ -28,7 +33,7 @@ def bits_apart(a: str, b: str) -> int:
 
 def are_copies(a: Record, b: Record, cosine: float, least: float = COSINE) -> bool:
     """Whether two photos are one picture, by the cosine of their keys and their hashes."""
-    if not (a.perceptual and b.perceptual):
+    if not (hash_of(a) and hash_of(b)):
         return cosine >= max(least, COSINE_ALONE)
     apart = bits_apart(a.perceptual, b.perceptual)
     return cosine >= least and apart <= (BITS if cosine >= SURE else 0)

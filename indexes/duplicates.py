@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies
+from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies, hash_of
 from indexes.filters import Where
 from indexes.index import Index
 from indexes.records import Record
@@ -21,7 +21,7 @@ from indexes.store import Txn
 from mocosearch.errors import NotFound, Unreadable
 from mocosearch.photos import Picture
 from mocosearch.photos.decode import upright
-from mocosearch.photos.perceptual import turned
+from mocosearch.photos.perceptual import orientations, turned
 
 ROWS, COLUMNS = 1024, 8192
 """Keys compared at once: 32 MiB of cosines."""
@@ -115,8 +115,8 @@ def copies(keys: Keys, hashes: NDArray[np.uint64], least: float = COSINE) -> Pai
 
 
 def hashes_of(records: Sequence[Record]) -> NDArray[np.uint64]:
-    """The perceptual hashes as numbers; 0 where there is none, or no picture in the picture."""
-    return np.array([int(record.perceptual or "0", 16) for record in records], np.uint64)
+    """The perceptual hashes as numbers, 0 for none."""
+    return np.array([hash_of(record) for record in records], np.uint64)
 
 
 def turned_copies(records: Sequence[Record], hashes: NDArray[np.uint64]) -> Pairs:
@@ -143,9 +143,7 @@ def _laid_over(one: Keys | None, other: Keys | None) -> bool:
     """Whether two thumbnails are one picture in some orientation; one that is gone is not."""
     if one is None or other is None:
         return False
-    quarters = [np.rot90(other, n) for n in range(4)]
-    ways = [*quarters, *(quarter[:, ::-1] for quarter in quarters)]
-    return max(float((one * way).mean()) for way in ways) >= ALIKE
+    return max(float((one * way).mean()) for way in orientations(other)) >= ALIKE
 
 
 def _thumbnail(record: Record) -> Keys | None:

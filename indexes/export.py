@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from indexes import segments
+from indexes.filters import Where
 from indexes.index import Index
-from indexes.records import id_of
 from indexes.segments import Ids
 from indexes.store import reported
 from mocosearch.errors import Unsuitable
@@ -47,7 +47,7 @@ def export(index: Index, folder: Path) -> list[str]:
 
 
 def _write(index: Index, folder: Path) -> None:
-    ids = live(index)
+    ids = index.among(Where())
     np.save(folder / "ids.npy", ids)
     shape = (len(ids), index.encoder.dimension)
     keys = np.lib.format.open_memmap(folder / "keys.npy", "w+", np.float16, shape)
@@ -61,13 +61,6 @@ def _write(index: Index, folder: Path) -> None:
     _write_parquet(index, folder / "photos.parquet", ids, keys)
 
 
-def live(index: Index) -> Ids:
-    """The ids of all photos that have a path, ascending."""
-    masked = {bytes(key) for key, _ in index.txn.items("deleted")}
-    ids = [id_of(key) for key, _ in index.txn.items("images") if bytes(key) not in masked]
-    return np.array(ids, np.uint64)
-
-
 def records(index: Index, ids: Ids) -> Iterator[dict[str, Any]]:
     """What is known of some photos, as plain values with the id."""
     for id in ids:
@@ -76,9 +69,7 @@ def records(index: Index, ids: Ids) -> Iterator[dict[str, Any]]:
 
 def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
     faiss = segments.load_faiss()
-    inner = faiss.IndexScalarQuantizer(
-        keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
+    inner = segments.exact_index(keys.shape[1])
     whole = faiss.IndexIDMap2(inner)
     for first in range(0, len(ids), AT_ONCE):
         part = slice(first, first + AT_ONCE)

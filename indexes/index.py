@@ -152,25 +152,21 @@ class Index:
 
     def among(self, where: Where) -> Ids:
         """The ids of the photos that meet some conditions, ascending."""
-        gone = {bytes(key) for key, _ in self.txn.items("deleted")}
-        placed = bool(where.under or where.not_under)
-        ids = []
-        for key, value in self.txn.items("images"):
-            facts = json.loads(bytes(value))
-            if placed:
-                facts["paths"] = [self.roots.path(path) for path in facts["paths"]]
-            if bytes(key) not in gone and where.admits(facts):
-                ids.append(id_of(key))
-        return np.array(ids, np.uint64)
+        ids = [id_of(key) for key, value in self.txn.items("images") if self._admits(where, value)]
+        return np.setdiff1d(np.array(ids, np.uint64), merging.masked(self.txn))
+
+    def _admits(self, where: Where, record: memoryview) -> bool:
+        if not where:
+            return True
+        facts = json.loads(bytes(record))
+        if where.under or where.not_under:
+            facts["paths"] = [self.roots.path(path) for path in facts["paths"]]
+        return where.admits(facts)
 
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
         """The stored keys of some photos, as float32 (n, d). Raises Damaged for an unknown id."""
-        rows = [self.txn.get("vectors", id_key(int(id))) for id in ids]
-        if any(row is None for row in rows):
-            raise Damaged("the index holds a photo without a key", "remove it and index again")
-        stored = b"".join(bytes(row) for row in rows if row is not None)
-        found: Keys = np.frombuffer(stored, np.float16).reshape(len(rows), -1).astype(np.float32)
-        return found
+        halves = list(segments.read_keys(self.txn, np.asarray(ids, np.uint64)))
+        return np.concatenate(halves).astype(np.float32)
 
     def _exact(self, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
         return keys @ self.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))

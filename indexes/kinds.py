@@ -143,12 +143,13 @@ def tuned(index: Any, rows: Rows, count: int, wanted: float) -> tuple[str, float
     # Candidates must be enough for what is asked before it makes sense to look in fewer lists.
     room = wanted + 0.4 * (1 - wanted)
     first = next((s for s in rough if recall(s) >= room), rough[-1])
-    last = ""
+    last, reached = "", 0.0
     for settings in fine:
         last = ",".join(filter(None, (settings, first.partition(",")[2])))
-        if (reached := recall(last)) >= wanted:
-            return last, reached
-    return last, recall(last)
+        reached = recall(last)
+        if reached >= wanted:
+            break
+    return last, reached
 
 
 def recall_of(found: Any, truth: Any, asked: Any) -> float:

@@ -123,12 +123,17 @@ def load_faiss() -> Any:
 
 def exact(keys: Halves) -> memoryview:
     """A FAISS index as bytes: exact inner products of fp16 keys (n, d)."""
-    faiss = load_faiss()
-    index = faiss.IndexScalarQuantizer(
-        keys.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
-    )
+    index = exact_index(keys.shape[1])
     index.add(keys.astype(np.float32))
-    return memoryview(faiss.serialize_index(index))
+    return memoryview(load_faiss().serialize_index(index))
+
+
+def exact_index(dimension: int) -> Any:
+    """FAISS's index of exact inner products of fp16 keys, with none in it yet."""
+    faiss = load_faiss()
+    return faiss.IndexScalarQuantizer(
+        dimension, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
+    )
 
 
 def numbers(txn: Txn) -> list[bytes]:

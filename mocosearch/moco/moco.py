@@ -59,12 +59,9 @@ class MoCo(nn.Module):
         """The queue's keys that were made from photos, (n, dim)."""
         return self.queue[self.queue_ids >= 0]
 
-    @torch.no_grad()
     def momentum_update(self) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q (equation 2)."""
-        keys: list[Tensor] = list(self.encoder_k.parameters())
-        queries = [p.detach() for p in self.encoder_q.parameters()]
-        torch._foreach_lerp_(keys, queries, 1 - self.m)
+        follow(self.encoder_k, self.encoder_q, self.m)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
@@ -129,6 +126,14 @@ class MoCo(nn.Module):
             self.enqueue(k_a, ids)
         self.enqueue(k, ids)
         return loss
+
+
+@torch.no_grad()
+def follow(encoder_k: nn.Module, encoder_q: nn.Module, m: float) -> None:
+    """Each weight of the key encoder becomes m of itself and 1 - m of the query encoder's."""
+    keys: list[Tensor] = list(encoder_k.parameters())
+    queries = [p.detach() for p in encoder_q.parameters()]
+    torch._foreach_lerp_(keys, queries, 1 - m)
 
 
 def head(width: int, dim: int, mlp: bool) -> nn.Module:

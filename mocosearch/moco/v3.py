@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocosearch.moco.moco import follow
+
 
 class MoCoV3(nn.Module):
     """A query encoder with a predictor behind it, and a slowly following key encoder.
@@ -56,12 +58,9 @@ class MoCoV3(nn.Module):
         """The keys of the last batch, (n, dim)."""
         return self._keys
 
-    @torch.no_grad()
     def momentum_update(self) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q; the predictor has no part in it."""
-        keys: list[Tensor] = list(self.encoder_k.parameters())
-        queries = [p.detach() for p in self.encoder_q.parameters()]
-        torch._foreach_lerp_(keys, queries, 1 - self.m)
+        follow(self.encoder_k, self.encoder_q, self.m)
 
     def queries(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, with gradient; views are float (n, 3, h, w) in 0..1."""

@@ -24,6 +24,12 @@ def test_without_a_hash_the_keys_must_be_all_but_equal():
     assert not are_copies(ONE, bare, COSINE_ALONE - 0.001)
 
 
+def test_pictures_of_one_colour_have_no_hash():
+    blank = replace(ONE, perceptual="0" * 16)
+    assert are_copies(blank, blank, COSINE_ALONE)
+    assert not are_copies(blank, blank, COSINE_ALONE - 0.001)
+
+
 def test_bits_are_counted():
     assert bits_apart("f0", "0f") == 8
     assert bits_apart("00000000000000ff", "80000000000000fe") == 2

@@ -25,7 +25,7 @@ def test_all_pairs_are_those_of_a_plain_loop(seed, n):
     keys = chance.standard_normal((n, 8))[chance.integers(0, n, n)] + chance.normal(0, 0.1, (n, 8))
     keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32)
     bits = [0, 0b111, 0b11110000, 2**40 - 1]
-    records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in chance.integers(1, 4, n)]
+    records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in chance.integers(0, 4, n)]
     records[0] = replace(PLAIN, perceptual="")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "ROWS", 7)
