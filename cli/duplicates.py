@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw
-from cli.search import check_filled
 
 if TYPE_CHECKING:
     from indexes.duplicates import Group, Member
@@ -63,6 +62,7 @@ def duplicates(
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
+    from cli.search import check_filled
     from indexes import Index, Where
     from indexes.duplicates import against as compare
     from indexes.duplicates import groups

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -74,9 +73,9 @@ def measured(keys: Keys) -> Chance:
 def keep(txn: Txn) -> None:
     """Measure, and store what was found, unless it was measured on the same photos already."""
     # Ids are never used again: another photo has another next id, a lost one another count.
-    photos = [bytes(txn.get("meta", b"next_id") or b"").hex(), txn.count("images")]
-    before = _told(txn)
-    if before is not None and before["photos"] == photos:
+    photos = bytes(txn.get("meta", b"next_id") or b"") + txn.count("images").to_bytes(8, "big")
+    before = txn.get("meta", b"chance_of")
+    if before is not None and bytes(before) == photos:
         return
     stored = [segments.part(txn, number, b"ids") for number in segments.numbers(txn)]
     ids = np.concatenate(
@@ -86,16 +85,11 @@ def keep(txn: Txn) -> None:
     keys = [txn.get("vectors", id_key(int(id))) for id in some]
     there = [np.frombuffer(bytes(key), np.float16) for key in keys if key is not None][:SAMPLE]
     rows = np.stack(there).astype(np.float32) if there else np.empty((0, 1), np.float32)
-    told = {"photos": photos, "scores": measured(rows).scores}
-    txn.put("meta", b"chance", json.dumps(told).encode())
+    txn.put("meta", b"chance", json.dumps(measured(rows).scores).encode())
+    txn.put("meta", b"chance_of", photos)
 
 
 def kept(txn: Txn) -> Chance:
     """What was stored when photos were last indexed; before that, nothing is unusual."""
-    told = _told(txn)
-    return Chance(() if told is None else told["scores"])
-
-
-def _told(txn: Txn) -> dict[str, Any] | None:
     stored = txn.get("meta", b"chance")
-    return None if stored is None else dict(json.loads(bytes(stored)))
+    return Chance(json.loads(bytes(stored)) if stored is not None else ())
