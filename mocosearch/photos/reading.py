@@ -17,6 +17,8 @@ from mocosearch.photos.worker import Outcome
 
 SECONDS = 20.0
 """Time for one file; then its worker is killed and the file refused."""
+STARTS = 3
+"""Times that a process may fail to start before that is an error."""
 WAITING = 512
 """Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
 
@@ -132,8 +134,7 @@ class _Reader(threading.Thread):
             self._now(None)
             self.late = False
             if not self.closing:
-                self._end()
-                self.process = self._process()
+                self._replace()
                 self._greet()
             return reason
         finally:
@@ -161,7 +162,15 @@ class _Reader(threading.Thread):
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
 
+    def _replace(self) -> None:
+        self._end()
+        self.process = self._process()
+
     def _greet(self) -> None:
-        assert self.process.stdout
-        if self.process.stdout.readline() != worker.READY and not self.closing:
-            raise MocosearchError("a process to read photos did not start", "is memory short?")
+        """Wait until the process is ready; one that dies before has cost no file yet."""
+        for _ in range(STARTS):
+            assert self.process.stdout
+            if self.process.stdout.readline() == worker.READY or self.closing:
+                return
+            self._replace()
+        raise MocosearchError("a process to read photos did not start", "is memory short?")

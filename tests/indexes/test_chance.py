@@ -69,3 +69,21 @@ def test_indexing_measures_it(fill, encoder, tmp_path):
         stored = index.chance
         sync(index, [tmp_path / "photos"])
         assert index.chance == stored
+
+
+def test_it_is_measured_again_where_photos_came_or_went_alone(fill, encoder, tmp_path, monkeypatch):
+    measured, runs = chance.measured, []
+
+    def counted(keys):
+        runs.append(len(keys))
+        return measured(keys)
+
+    monkeypatch.setattr(chance, "measured", counted)
+    files = fill(tmp_path / "photos", range(8))
+    with Index.create(tmp_path / "index", encoder) as index:
+        for change in (lambda: None, lambda: None, files[0].unlink, lambda: None):
+            change()
+            sync(index, [tmp_path / "photos"])
+        fill(tmp_path / "photos", range(20, 21))
+        sync(index, [tmp_path / "photos"])
+    assert runs == [8, 7, 8]

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 from PIL import Image
 
+from mocosearch.errors import MocosearchError
 from mocosearch.photos import Content, decode, outcomes, reading, scan
 from mocosearch.photos.decode import digest_of
 from mocosearch.photos.scan import Found
@@ -100,6 +102,36 @@ def test_a_killed_worker_costs_one_file(fill, tmp_path, picture):
     lost = [o for _, o in answers if not isinstance(o, Content)]
     assert lost in ([], ["crashed the decoder"])
     assert_no_workers()
+
+
+@pytest.mark.parametrize("deaths", [1, 2])
+def test_a_worker_that_dies_at_its_start_costs_no_file(fill, tmp_path, monkeypatch, deaths):
+    fill(tmp_path, range(3))
+    dying_at_start(monkeypatch, deaths)
+    answers = [outcome for _, outcome in outcomes(listed(tmp_path), SIDE, workers=1)]
+    assert all(isinstance(outcome, Content) for outcome in answers)
+    assert_no_workers()
+
+
+def test_workers_that_never_start_are_an_error(fill, tmp_path, monkeypatch):
+    fill(tmp_path, range(3))
+    dying_at_start(monkeypatch, 100)
+    with pytest.raises(MocosearchError, match="did not start"):
+        list(outcomes(listed(tmp_path), SIDE, workers=1))
+    assert_no_workers()
+
+
+def dying_at_start(monkeypatch, deaths: int) -> None:
+    start, left = reading._Reader._process, iter(range(deaths))
+
+    def dying(reader):
+        process = start(reader)
+        if next(left, None) is not None:
+            process.kill()
+            process.wait()
+        return process
+
+    monkeypatch.setattr(reading._Reader, "_process", dying)
 
 
 def test_a_worker_that_hangs_costs_one_file(fill, tmp_path, monkeypatch):
