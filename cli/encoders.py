@@ -20,7 +20,7 @@ encoders = typer.Typer(
 def list_(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the encoders in the home, with what their cards say.
+    """List the starter and the encoders in the home, with what their cards say.
 
     Example: mocosearch encoders list
     """
@@ -37,8 +37,6 @@ def list_(
     if json:
         show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
         return
-    if not cards:
-        say("no encoders yet; make one with: mocosearch train PHOTOS")
     for name, card in cards.items():
         show(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}")
 

@@ -25,7 +25,9 @@ def index(
     index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
     encoder: Annotated[
         str | None,
-        typer.Option(help="Name or path of the encoder [default: the index's own, or default]."),
+        typer.Option(
+            help="Name or path of the encoder [default: the index's own, default, or starter]."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -71,8 +73,8 @@ def index(
     from indexes import Counts, Index, merging, sync
     from indexes import remove as take_out
     from mocosearch.encoder import Encoder
-    from mocosearch.errors import NoPhotos, NotFound
-    from mocosearch.home import missing, names, place
+    from mocosearch.errors import NoPhotos
+    from mocosearch.home import missing, place
     from mocosearch.photos.scan import roots_of
 
     if not (photos or remove or move or kind or recall):
@@ -84,13 +86,9 @@ def index(
         roots_of(photos or ())
     if move:
         roots_of(move[1:])
-    if encoder is None and fresh and "default" not in names("encoders"):
-        others = ", ".join(names("encoders"))
-        raise NotFound(
-            "there is no encoder called default yet",
-            f"choose with --encoder: {others}" if others else "run: mocosearch train PHOTOS",
-        )
-    chosen = Encoder.open(encoder or "default") if encoder or fresh else None
+    if encoder is None and fresh:
+        encoder = _usual_encoder()
+    chosen = Encoder.open(encoder) if encoder else None
     _warn(place("indexes", index))
     with (
         Index.create(index, chosen, wait=wait) as opened,
@@ -144,6 +142,16 @@ def index(
         keys = ["embedded", "unchanged", "moved", "deleted", "refused", "not_pictures", "seconds"]
         show_json({key: getattr(counts, key) for key in keys})
     ended(counts.interrupted, counts.refused + len(counts.left_out.unreadable) + len(counts.absent))
+
+
+def _usual_encoder() -> str:
+    """The one that `train` makes, or else the one that comes with the program."""
+    from mocosearch.home import names
+
+    if "default" in names("encoders"):
+        return "default"
+    say("no encoder trained yet: using the starter; mocosearch train PHOTOS makes one of yours")
+    return "starter"
 
 
 def _say_left_out(left_out: "LeftOut") -> None:

@@ -35,8 +35,12 @@ def train(
         str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
     ] = None,
     init: Annotated[
-        str, typer.Option(help="Start from an encoder, a file of published weights, or none.")
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="Start from an encoder, a file of published weights, or none "
+            "[default: starter; none for the papers' recipes and other networks]."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
     cache_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")

@@ -49,8 +49,8 @@ def test_names_that_are_not_there_are_answered_with_those_that_are(run: Run, pho
     failed(run("info", "--index", "nix"), 1, "nix", "default")
 
 
-def test_no_encoder_at_all(run: Run, photos: Path, tmp_path: Path) -> None:
-    failed(run("index", photos, home=tmp_path), 1, "mocosearch train")
+def test_the_starter_is_not_overwritten(run: Run, photos: Path) -> None:
+    failed(run("train", photos, "--name", "starter"), 1, "comes with the program", "--name")
 
 
 def test_an_index_that_is_empty(run: Run, made: Path, tmp_path: Path) -> None:

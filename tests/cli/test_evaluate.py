@@ -27,8 +27,9 @@ def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_pat
 
 def test_what_the_home_holds(run: Run, photos: Path, tmp_path: Path) -> None:
     told = json.loads(run("encoders", "list", "--json").stdout)["encoders"]
-    assert {name: card["photos"] for name, card in told.items()} == {"default": 30}
+    assert told.keys() == {"default", "starter"}
+    assert told["default"]["photos"] == 30
     (index,) = json.loads(run("indexes", "--json").stdout)["indexes"]
     assert (index["name"], index["images"], index["roots"]) == ("default", 30, [str(photos)])
     assert "default" in run("indexes").stdout
-    assert "mocosearch train" in run("encoders", "list", home=tmp_path).stderr
+    assert "starter" in run("encoders", "list", home=tmp_path).stdout

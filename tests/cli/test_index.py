@@ -98,3 +98,14 @@ def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
 def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
     assert run("index").returncode == 2
     assert run("index", "--remove", tmp_path, "--index", "nix").returncode == 1
+
+
+def test_without_any_training_the_starter_serves(run: Run, photos: Path, tmp_path: Path) -> None:
+    indexed = run("index", photos, home=tmp_path)
+    assert indexed.returncode == 0, indexed.stderr
+    assert "using the starter" in indexed.stderr
+    photo = photos / "other" / "photo 05.jpg"
+    found = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
+    assert found["path"] == str(photo)
+    assert found["score"] >= 0.98
+    assert "starter" not in run("index", photos, home=tmp_path).stderr
