@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -75,7 +75,7 @@ class Index:
         wait: until another program that changes it is done. Raises Busy otherwise, Mismatch where
         the index was made with another encoder, Damaged, StorageFailed.
         """
-        index = cls(_current(_folder(name), wait=wait))
+        index = cls(_current(_folder(name), wait=wait, encoder=encoder))
         try:
             index.store.write(lambda txn: _keep(txn, encoder))
         except BaseException:
@@ -282,16 +282,21 @@ class Index:
         self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
 
     def compact(self) -> int:
-        """Write the file anew without what is free in it, and close; bytes saved.
+        """Write the file anew without what is free in it; bytes saved.
 
-        Answers stay the same. Raises StorageFailed, and then the old file stays.
+        Answers stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
         data = self.store.folder / "data.mdb"
         before = data.stat().st_size
         merging.merge(self.store)
-        self.refresh()
-        self.store.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
+        self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
         return before - data.stat().st_size
+
+    def replace(self, make: Callable[[Path], None]) -> None:
+        """Go on with another environment in place of this one: see `Store.replace`."""
+        self.refresh()
+        self._encoder = None
+        self.store.replace(make)
 
     def close(self) -> None:
         """Ends the snapshot and the environment."""
@@ -309,9 +314,9 @@ def _folder(name: str | os.PathLike[str]) -> Path:
     return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
 
 
-def _current(folder: Path, *, wait: bool) -> Store:
+def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
     """A store for changing, of this format."""
-    store = Store(folder, writable=True, wait=wait)
+    store = Store(folder, writable=True, wait=wait, first=lambda txn: _keep(txn, encoder))
     if store.version != FORMAT:
         try:
             store.write(migrate)
@@ -335,5 +340,5 @@ def _keep(txn: Txn, encoder: Encoder | None) -> None:
     elif Card.from_json(bytes(kept)).fingerprint != encoder.fingerprint:
         raise Mismatch(
             "this index was made with another encoder",
-            "name another --index, or leave --encoder out to go on with the index's own",
+            "go on with the index's own, or give every photo a new key: mocosearch index --encoder",
         )

@@ -31,6 +31,8 @@ DATABASES = (
 UNSEALED = frozenset({"encoder", "segments"})
 """Databases whose large values carry digests of their own; all others end in a checksum."""
 FIRST_MAP = 1 << 30
+LARGEST_FIRST = 1 << 34
+"""Of the map in which a store is made, its encoder with it; only what is written takes room."""
 
 T = TypeVar("T")
 
@@ -54,7 +56,8 @@ class Txn:
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction. Raises Damaged."""
-        found: Any = self.raw.get(key, db=self.databases[database])
+        with self._walked():
+            found: Any = self.raw.get(key, db=self.databases[database])
         return None if found is None else self._opened(database, key, found)
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
@@ -69,11 +72,12 @@ class Txn:
 
     def count(self, database: str) -> int:
         """Number of entries."""
-        return int(self.raw.stat(self.databases[database])["entries"])
+        with self._walked():
+            return int(self.raw.stat(self.databases[database])["entries"])
 
     def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
         """All entries in the order of their keys. Raises Damaged."""
-        with self.raw.cursor(self.databases[database]) as cursor:
+        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
             entries: Any = cursor
             for key, value in entries:
                 yield key, self._opened(database, key, value)
@@ -87,11 +91,28 @@ class Txn:
             return stored
         value = stored[:-CHECKSUM]
         if stored[-CHECKSUM:] != _checksum(key, value):
-            raise Damaged(
-                f"the index at {self.folder} is damaged: an entry of {database} is not as written",
-                "mocosearch verify tells what is; index into a new --index to start over",
-            )
+            raise self._damaged(f"an entry of {database} is not as written")
         return value
+
+    @contextmanager
+    def _walked(self) -> Iterator[None]:
+        try:
+            yield
+        except BROKEN as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, what: str) -> Damaged:
+        return Damaged(
+            f"the index at {self.folder} is damaged: {what}",
+            "mocosearch verify tells what is; index into a new --index to start over",
+        )
+
+
+BROKEN = (
+    *(lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError),
+    *(lmdb.PageNotFoundError, lmdb.NotFoundError, lmdb.IncompatibleError, lmdb.PanicError),
+)
+"""What LMDB says of a file that is not as it was written."""
 
 
 CHECKSUM = 4
@@ -104,8 +125,15 @@ def _checksum(key: bytes | memoryview, value: bytes | memoryview) -> bytes:
 class Store:
     """The environment of one index. Open it once in a process, and close it."""
 
-    def __init__(self, folder: Path, *, writable: bool, wait: bool = False) -> None:
-        """Opens what is there; a writable store is made where nothing is.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool,
+        wait: bool = False,
+        first: Callable[[Txn], None] = lambda txn: None,
+    ) -> None:
+        """Opens what is there; a writable store is made where nothing is, with what `first` writes.
 
         `version` is the format found; only one of FORMAT may be read or written as such. wait:
         for another program that is changing it. Raises Busy, StorageFailed and Damaged.
@@ -117,13 +145,28 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._holding = Holding(folder, wait=wait)
             try:
-                self.env = self._open(lock=True)
-                self._whole()
-                self.databases = self._databases()
-                self.version = self._version()
+                if writable and not (folder / "data.mdb").exists():
+                    self._install(lambda to: self._blank(to, first))
+                self._start()
             except BaseException:
                 self.close()
                 raise
+
+    def _blank(self, to: Path, first: Callable[[Txn], None]) -> None:
+        env = lmdb.open(os.fspath(to), map_size=LARGEST_FIRST, max_dbs=len(DATABASES), mode=0o666)
+        try:
+            with env.begin(write=True, buffers=True) as txn:
+                databases = {name: env.open_db(name.encode(), txn=txn) for name in DATABASES}
+                txn.put(b"format", str(FORMAT).encode(), db=databases["meta"])
+                first(Txn(txn, databases, self.folder))
+        finally:
+            env.close()
+
+    def _start(self) -> None:
+        self.env = self._open(lock=True)
+        self._whole()
+        self.databases = self._databases()
+        self.version = self._version()
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / "data.mdb"
@@ -157,15 +200,12 @@ class Store:
             )
 
     def _databases(self) -> dict[str, Any]:
-        return {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
+        return {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
 
     def _version(self) -> int:
         meta = self.databases["meta"]
-        with self.env.begin(write=self.writable) as txn:
+        with self.env.begin() as txn:
             found = txn.get(b"format", db=meta)
-            if found is None and self.writable:
-                found = str(FORMAT).encode()
-                txn.put(b"format", found, db=meta)
         told = "none" if found is None else found.decode(errors="replace")
         if told not in map(str, (FORMAT, *OLDER)):
             raise Damaged(
@@ -210,26 +250,34 @@ class Store:
                     self.env.set_mapsize(self.env.info()["map_size"] * 2)
 
     def replace(self, make: Callable[[Path], None]) -> None:
-        """Put another environment in place of this one, whole or not at all, and close it.
+        """Put another environment in place of this one, whole or not at all, and go on with it.
 
-        make: writes a `data.mdb` into the folder that it is given. Who reads the old one goes on
-        with it. Raises StorageFailed.
+        make: writes a `data.mdb` into the folder that it is given. Other programs that read the
+        old one go on with it. Raises StorageFailed, and is closed then.
         """
-        fresh = self.folder / ".next"
         with reported(self.folder):
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir()
             try:
-                make(fresh)
-                with open(fresh / "data.mdb", "rb") as file:
-                    os.fsync(file.fileno())
-                self.env.close()
-                os.replace(fresh / "data.mdb", self.folder / "data.mdb")
-                # The readers that it counts are those of the old file.
-                (self.folder / "lock.mdb").unlink(missing_ok=True)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+                self._install(make)
+                self._start()
+            except BaseException:
                 self.close()
+                raise
+
+    def _install(self, make: Callable[[Path], None]) -> None:
+        fresh = self.folder / ".next"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        try:
+            make(fresh)
+            with open(fresh / "data.mdb", "rb") as file:
+                os.fsync(file.fileno())
+            if hasattr(self, "env"):
+                self.env.close()
+            os.replace(fresh / "data.mdb", self.folder / "data.mdb")
+            # The readers that it counts are those of the old file.
+            (self.folder / "lock.mdb").unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""
@@ -246,7 +294,7 @@ def reported(folder: Path) -> Iterator[None]:
         yield
     except lmdb.DiskError as error:
         raise StorageFailed(f"cannot write the index at {folder}: {error}", _ROOM) from error
-    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+    except BROKEN as error:
         raise Damaged(
             f"the index at {folder} is damaged: {error}", "remove that folder and index again"
         ) from error

@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -57,7 +57,7 @@ class Progress:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What a walk through the folders met."""
 
     keys: set[bytes] = field(default_factory=set)
@@ -114,19 +114,21 @@ def sync(
     """
     begun = time.monotonic()
     counts = Counts()
-    present, counts.absent = _present_and_absent(folders, index.roots)
+    present, counts.absent = present_and_absent(folders, index.roots)
     encoder = index.encoder
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
     index.store.write(lambda txn: roots.add(txn, present))
-    seen, work = _compare(index.store, present, exclude, retry, counts)
+    seen = Seen(roots=list(present), unreadable=counts.left_out.unreadable)
+    files = scan(present, exclude, counts.left_out)
+    work = compare(index.store, files, seen, retry, counts)
     if prune:
         seen.roots += counts.absent
         counts.absent = []
-    _embed(index.store, encoder, work, workers, counts, report, stopped)
+    embed(index.store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen
-    counts.deleted = index.store.write(lambda txn: _tidy(txn, whole))
+    counts.deleted = index.store.write(lambda txn: tidy(txn, whole))
     merging.merge(index.store)
     index.refresh()
     counts.seconds = time.monotonic() - begun
@@ -143,13 +145,13 @@ def remove(index: Index, folder: str | os.PathLike[str]) -> int:
     if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
         raise roots.unknown(path, known.places.values())
     index.refresh()
-    deleted = index.store.write(lambda txn: _tidy(txn, _Seen(roots=[path])))
+    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
     merging.merge(index.store)
     index.refresh()
     return deleted
 
 
-def _present_and_absent(
+def present_and_absent(
     folders: Sequence[str | os.PathLike[str]], known: Roots
 ) -> tuple[list[str], list[str]]:
     """The folders with files in them, and those known ones that look as if not mounted."""
@@ -160,16 +162,15 @@ def _present_and_absent(
     return [path for path in there if path not in empty], missing + empty
 
 
-def _compare(
-    store: Store, present: list[str], exclude: Sequence[str], retry: bool, counts: Counts
-) -> tuple[_Seen, list[Found]]:
-    """What there is, and the files that are not as they were last read."""
-    seen = _Seen(roots=list(present), unreadable=counts.left_out.unreadable)
+def compare(
+    store: Store, files: Iterable[Found], seen: Seen, retry: bool, counts: Counts
+) -> list[Found]:
+    """The files that are not as they were last read; `seen` and `counts` take in all of them."""
     work: list[Found] = []
     own = roots.absolute(store.folder)
     with store.read() as txn:
         known = Roots.of(txn)
-        for found in scan(present, exclude, counts.left_out):
+        for found in files:
             if inside(found.path, own):
                 continue
             key = path_key(known.stored(found.path))
@@ -188,10 +189,10 @@ def _compare(
                     _count_refusal(counts, found, past.reason)
                     continue
             work.append(found)
-    return seen, work
+    return work
 
 
-def _embed(
+def embed(
     store: Store,
     encoder: Encoder,
     work: list[Found],
@@ -327,7 +328,7 @@ def _forget(txn: Txn, key: bytes) -> bool:
     return _detach(txn, entry)
 
 
-def _tidy(txn: Txn, seen: _Seen | None) -> int:
+def tidy(txn: Txn, seen: Seen | None) -> int:
     """End a run: take out the paths that are gone, where all was seen, then the photos without
     a path, and the roots without any. Returns how many photos went with their paths.
     """
