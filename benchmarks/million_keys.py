@@ -40,8 +40,7 @@ if way == "mocosearch":
     from indexes.store import Store
     before, begun = private(), time.perf_counter()
     index = Index.open(Path(where))
-    index.prepare()
-    for part in index._segments:
+    for part in index.prepare():
         part.search(question, 10, np.empty(0, np.uint64))
 else:
     before, begun = private(), time.perf_counter()
@@ -83,11 +82,11 @@ def main() -> None:
 def _search(index: Index, questions: Any, dimension: int) -> None:
     everything = np.concatenate([piece.astype(np.float32) for piece in _keys(index)])
     truth = _exact(everything, questions)
-    index.prepare()
+    opened = index.prepare()
     none = np.empty(0, np.uint64)
 
     def ours(some: Any) -> Any:
-        found = [part.search(some, NEAREST, none) for part in index._segments]
+        found = [part.search(some, NEAREST, none) for part in opened]
         scores = np.concatenate([s for s, _ in found], 1)
         ids = np.concatenate([i for _, i in found], 1)
         best = np.argsort(-scores, axis=1)[:, :NEAREST]

@@ -30,9 +30,9 @@ DATABASES = (
 )
 UNSEALED = frozenset({"encoder", "segments"})
 """Databases whose large values carry digests of their own; all others end in a checksum."""
-FIRST_MAP = 1 << 30
-LARGEST_FIRST = 1 << 34
-"""Of the map in which a store is made, its encoder with it; only what is written takes room."""
+FIRST_MAP = 1 << 36
+"""Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
+grows, because it may not while anything of this process reads it."""
 
 T = TypeVar("T")
 
@@ -98,7 +98,7 @@ class Txn:
     def _walked(self) -> Iterator[None]:
         try:
             yield
-        except BROKEN as error:
+        except lmdb.Error as error:
             raise self._damaged(str(error)) from error
 
     def _damaged(self, what: str) -> Damaged:
@@ -153,7 +153,7 @@ class Store:
                 raise
 
     def _blank(self, to: Path, first: Callable[[Txn], None]) -> None:
-        env = lmdb.open(os.fspath(to), map_size=LARGEST_FIRST, max_dbs=len(DATABASES), mode=0o666)
+        env = lmdb.open(os.fspath(to), map_size=FIRST_MAP, max_dbs=len(DATABASES), mode=0o666)
         try:
             with env.begin(write=True, buffers=True) as txn:
                 databases = {name: env.open_db(name.encode(), txn=txn) for name in DATABASES}
@@ -230,9 +230,13 @@ class Store:
     def _begin(self, write: bool = False) -> lmdb.Transaction:
         try:
             return self.env.begin(write=write, buffers=True)
+        except lmdb.ReadersFullError:
+            # LMDB counts readers that were killed, until somebody looks who is alive.
+            self.env.reader_check()
+            return self.env.begin(write=write, buffers=True)
         except lmdb.MapResizedError:
             # Another program made the file grow past the map of this one.
-            self.env.set_mapsize(0)
+            self._grow(0)
             return self.env.begin(write=write, buffers=True)
 
     def write(self, change: Callable[[Txn], T]) -> T:
@@ -242,12 +246,24 @@ class Store:
         transaction alone. Raises StorageFailed.
         """
         with reported(self.folder):
+            # No page is used again that a reader may see, were it dead long since.
+            self.env.reader_check()
             while True:
                 try:
                     with self._begin(write=True) as txn:
                         return change(self._txn(txn))
                 except lmdb.MapFullError:
-                    self.env.set_mapsize(self.env.info()["map_size"] * 2)
+                    self._grow(self.env.info()["map_size"] * 2)
+
+    def _grow(self, size: int) -> None:
+        """Map the file anew; 0 is as large as it is now. Raises StorageFailed under a snapshot."""
+        held = (line.split() for line in self.env.readers().splitlines()[1:])
+        if any(pid == str(os.getpid()) and at.isdigit() for pid, _, at, *_ in held):
+            raise StorageFailed(
+                f"the index at {self.folder} has outgrown its map while this program reads it",
+                "open it again",
+            )
+        self.env.set_mapsize(size)
 
     def replace(self, make: Callable[[Path], None]) -> None:
         """Put another environment in place of this one, whole or not at all, and go on with it.
