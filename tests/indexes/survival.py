@@ -1,7 +1,7 @@
 """What may befall an index, done to many of them: kills, damages, readers beside a writer.
 
     python survival.py kills OPERATION COUNT SEED FOLDER
-    python survival.py damages COUNT SEED FOLDER
+    python survival.py damages KIND COUNT SEED FOLDER
     python survival.py readers COUNT SECONDS FOLDER
 
 Each happens in a forked process, so that a crash is seen and ends nothing else; this program has
@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import json
 import os
-import resource
 import shutil
 import signal
 import sys
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 from light import DIMENSION, draw, encode, here, light
 
-from indexes import Index, merging, segments, sync
+from indexes import Index, merging, roots, segments, sync
 from indexes.generation import renew
 from indexes.records import PathEntry, Record, id_key
 from indexes.store import Store
@@ -37,6 +36,8 @@ from mocosearch.errors import MocosearchError
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format1.mdb.gz"
 PHOTOS = 24
+MIDST = 0.003
+"""Seconds in which an operation does several things."""
 syncing = importlib.import_module("indexes.sync")
 
 
@@ -134,13 +135,27 @@ def state(folder: Path) -> dict[str, Any]:
     return dict(told)
 
 
-def acknowledging(run: Callable[[Path], None], folder: Path, seconds: float = 0) -> Any:
-    """An operation that tells the number of photos after each commit; killed after so much
-    of processor time, which a busy machine does not change.
+def acknowledging(
+    run: Callable[[Path], None], folder: Path, calls: int = 0, later: float = 0.0
+) -> tuple[list[Any], int]:
+    """An operation that tells the number of photos after each commit, and of calls at its end;
+    killed after so many calls of functions, which a busy machine does not change, and then so many
+    seconds `later`, in the midst of one.
     """
     write = Store.write
 
     def work(tell: Callable[[Any], None]) -> None:
+        count = 0
+
+        def watch(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == calls:
+                # An alarm that nobody waits for ends a process as SIGKILL does.
+                signal.setitimer(signal.ITIMER_REAL, later)
+                if not later:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
         def told(self: Store, change: Any) -> Any:
             result = write(self, change)
             with self.read() as txn:
@@ -148,11 +163,10 @@ def acknowledging(run: Callable[[Path], None], folder: Path, seconds: float = 0)
             return result
 
         Store.write = told  # type: ignore[method-assign]
-        if seconds:
-            # It ends a process as SIGKILL does: at once, and nobody is asked.
-            signal.signal(signal.SIGPROF, signal.SIG_DFL)
-            signal.setitimer(signal.ITIMER_PROF, seconds)
+        sys.setprofile(watch)
         run(folder)
+        sys.setprofile(None)
+        tell(["calls", count])
 
     return forked(work)
 
@@ -168,27 +182,24 @@ def kills(operation: str, count: int, seed: int, base: Path) -> dict[str, Any]:
             shutil.copytree(before, folder)
         return folder
 
-    def used() -> float:
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return children.ru_utime + children.ru_stime
-
     old = state(begun(base / "index")) if operation not in ("index", "migrate") else None
-    at = used()
-    acknowledging(run, begun(base / "index"))
-    whole = used() - at
+    (*_, (_, calls)), _ = acknowledging(run, begun(base / "index"))
     end = state(base / "index")
-    if end["faults"] or end["found"] != len(end["keys"]):
+    # The kept index of format 1 has a graph that is none.
+    known = 1 if operation == "migrate" else 0
+    if len(end["faults"]) > known or end["found"] != len(end["keys"]):
         raise RuntimeError(f"an undisturbed run leaves {end}")
     killed = continued = 0
     for _ in range(count):
         folder = begun(base / "index")
-        told, ended = acknowledging(run, folder, float(chance.uniform(0.001, whole)))
-        killed += ended == signal.SIGPROF
+        later = float(chance.choice([0, chance.uniform(0, MIDST)]))
+        told, ended = acknowledging(run, folder, int(chance.integers(1, calls)), later)
+        killed += ended in (signal.SIGKILL, signal.SIGALRM)
         committed = max((n for name, n in told if name == "index"), default=0)
         if (folder / "data.mdb").exists():
             after = state(folder)
             fits = after in (old, end) if old else after["keys"].items() <= end["keys"].items()
-            if after["faults"] or not fits or len(after["keys"]) < committed:
+            if after["faults"] != end["faults"] or not fits or len(after["keys"]) < committed:
                 raise RuntimeError(f"killed after {told[-1:]}, it holds {after}")
             continued += 0 < len(after["keys"]) < len(end["keys"])
         elif committed:
@@ -207,8 +218,8 @@ LEFT = {"data.mdb", "lock.mdb", "writer.lock"}
 # Damages
 
 
-def whole_index(folder: Path) -> Path:
-    """Two search indexes, one photo masked, more than one page in every larger database."""
+def whole_index(folder: Path, kind: str) -> Path:
+    """A search index of a kind beside an exact one, and several pages in each larger database."""
     rng = np.random.default_rng(0)
     with Index.create(folder, light(1)) as index:
         sync(index, [folder.parent / "photos"])
@@ -216,6 +227,9 @@ def whole_index(folder: Path) -> Path:
         keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float16)
         index.refresh()
         index.store.write(lambda txn: _put(txn, 1000, keys))
+        index.reshape(kind)
+        merging.merge(index.store, everything=True)
+        index.store.write(lambda txn: _put(txn, 2000, keys[::-1]))
     return folder
 
 
@@ -261,6 +275,7 @@ def answers(folder: Path) -> tuple[Any, int]:
         except MocosearchError as error:
             tell(error.what)
         except Exception as error:
+            traceback.print_exc()
             tell({"defect": repr(error)})
 
     told, ended = forked(work)
@@ -281,9 +296,9 @@ def verified(folder: Path) -> tuple[list[str], int]:
     return forked(work)
 
 
-def damages(count: int, seed: int, base: Path) -> dict[str, Any]:
+def damages(kind: str, count: int, seed: int, base: Path) -> dict[str, Any]:
     """How many damages were told by the open or a query, by `verify`, or had no effect."""
-    whole = whole_index(base / "whole")
+    whole = whole_index(base / "whole", kind)
     right, _ = answers(whole)
     if verified(whole) != ([], 0):
         raise RuntimeError(f"before any damage: {verified(whole)}")
@@ -319,6 +334,7 @@ def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
     """So many readers beside one writer; each answer must be of one snapshot."""
     folder, most = base / "index", 40
     with Index.create(folder, light(1)) as index:
+        index.store.write(lambda txn: roots.add(txn, [os.fspath(base / "photos")]))
         index.store.write(lambda txn: _fill(txn, 1, most))
     until = time.monotonic() + seconds
 
@@ -424,7 +440,7 @@ def main() -> None:
     if what == "kills":
         told = kills(words[0], int(words[1]), int(words[2]), base)
     elif what == "damages":
-        told = damages(int(words[0]), int(words[1]), base)
+        told = damages(words[0], int(words[1]), int(words[2]), base)
     else:
         told = readers(int(words[0]), float(words[1]), base)
     sys.stdout.write(json.dumps(told) + "\n")
