@@ -163,6 +163,7 @@ class Store:
             env.close()
 
     def _start(self) -> None:
+        self._cut((self.folder / "data.mdb").stat().st_size == 0)
         self.env = self._open(lock=True)
         self._whole()
         self.databases = self._databases()
@@ -193,7 +194,10 @@ class Store:
         """Reading beyond the end of a file that was cut would end the process."""
         pages = self.env.info()["last_pgno"] + 1
         needed = pages * self.env.stat()["psize"]
-        if (self.folder / "data.mdb").stat().st_size < needed:
+        self._cut((self.folder / "data.mdb").stat().st_size < needed)
+
+    def _cut(self, is_so: bool) -> None:
+        if is_so:
             raise Damaged(
                 f"the index at {self.folder} is damaged: its file is cut off",
                 "copy it again from where it is whole, or remove that folder and index again",

@@ -326,6 +326,8 @@ def damages(kind: str, count: int, seed: int, base: Path) -> dict[str, Any]:
 
 # Readers
 
+FEWEST = 12
+"""Commits, where the machine is busy."""
 DOOMED = 3
 """Readers that are killed while they hold a snapshot."""
 
@@ -341,7 +343,7 @@ def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
     def reading(tell: Callable[[Any], None]) -> None:
         asked = 0
         with Index.open(folder) as index:
-            while time.monotonic() < until:
+            while not (base / "done").exists():
                 index.refresh()
                 ids = sorted(int.from_bytes(key, "big") for key, _ in index.txn.items("images"))
                 (found,) = index.query(np.eye(1, DIMENSION, dtype=np.float32), 2 * most)
@@ -361,12 +363,12 @@ def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
     pipes = [_started(reading) for _ in range(count)]
     sizes, commits, first = [], 0, 1
     with Index.create(folder, None) as index:
-        while time.monotonic() < until:
+        while time.monotonic() < until or commits < FEWEST:
             index.store.write(lambda txn, at=first: _roll(txn, at, most))  # type: ignore[misc]
             merging.merge(index.store)
             commits, first = commits + 1, first + 2
             sizes.append((folder / "data.mdb").stat().st_size)
-        index.store.env.reader_check()
+        (base / "done").touch()
         alive = {int(line.split()[0]) for line in index.store.env.readers().splitlines()[1:]}
         dead = [pid for pid in alive if not os.path.exists(f"/proc/{pid}")]
     told = [_ended(*pipe) for pipe in pipes]

@@ -69,7 +69,6 @@ def test_a_thousand_random_damages(tmp_path, kind):
 
 def check_readers(told: dict) -> None:
     """A quarter of the time shows how large the file is; after that it does not grow for good."""
-    assert told["commits"] > 4
     assert told["fewest"] > 0
     assert told["dead"] == 0
     assert told["grown"] < 4
@@ -117,7 +116,7 @@ def test_no_room(made, fill, no_room, tmp_path, action):
             "compact": index.compact,
             "begin": lambda: Index.create(tmp_path / "other", light(1)),
         }[action]
-        no_room(size if action == "sync" else size // 2)
+        no_room({"sync": size, "compact": size // 2, "begin": 4096}[action])
         with pytest.raises(StorageFailed, match=r"room|write"):
             act()
         no_room(resource.RLIM_INFINITY)
