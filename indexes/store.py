@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,6 +34,8 @@ UNSEALED = frozenset({"encoder", "segments"})
 FIRST_MAP = 1 << 36
 """Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
 grows, because it may not while anything of this process reads it."""
+
+TRIES = 50
 
 T = TypeVar("T")
 
@@ -164,7 +167,21 @@ class Store:
 
     def _start(self) -> None:
         self._cut((self.folder / "data.mdb").stat().st_size == 0)
-        self.env = self._open(lock=True)
+        for _ in range(TRIES):
+            self.env = self._open(lock=True)
+            if self._lock_fits():
+                break
+            # Another program is between the two steps of `_install`, or was killed there.
+            self.env.close()
+            if self.writable:
+                (self.folder / "lock.mdb").unlink(missing_ok=True)
+            else:
+                time.sleep(0.02)
+        else:
+            raise StorageFailed(
+                f"the index at {self.folder} was replaced, and its old one is still in use",
+                "end the programs that read it, then run the same command again",
+            )
         self._whole()
         self.databases = self._databases()
         self.version = self._version()
@@ -202,6 +219,15 @@ class Store:
                 f"the index at {self.folder} is damaged: its file is cut off",
                 "copy it again from where it is whole, or remove that folder and index again",
             )
+
+    def _lock_fits(self) -> bool:
+        """Whether the lock file counts this file's transactions, and not those of one before it,
+        by which LMDB would choose an older state of this one.
+        """
+        before = self.env.info()["last_txnid"]
+        with self._begin() as txn:
+            at = txn.id()
+        return bool(before <= at <= self.env.info()["last_txnid"])
 
     def _databases(self) -> dict[str, Any]:
         return {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}

@@ -125,6 +125,52 @@ def test_a_place_that_cannot_be_made(tmp_path):
         Store(tmp_path / "file" / "index", writable=True)
 
 
+HOLD = """
+import sys
+from pathlib import Path
+from indexes.store import Store
+store = Store(Path(sys.argv[1]), writable=False)
+with store.read():
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_lock_file_of_the_one_before_is_not_believed(tmp_path, writable):
+    """As a replacement leaves it that was killed half way, with a reader of the old one alive."""
+    folder = tmp_path / "index"
+    store = Store(folder, writable=True)
+    for number in range(20):
+        store.write(lambda txn, number=number: txn.put("meta", b"key", b"%d" % number))
+    store.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as holding:
+        holding.stdout.readline()
+        with lmdb.open(str(folder), max_dbs=len(DATABASES)) as env:
+            (tmp_path / "copy").mkdir()
+            env.copy(str(tmp_path / "copy"), compact=True)
+        os.replace(tmp_path / "copy" / "data.mdb", folder / "data.mdb")
+        if writable:
+            again = Store(folder, writable=True)
+            again.write(lambda txn: txn.put("meta", b"more", b"one"))
+            with again.read() as txn:
+                assert bytes(txn.get("meta", b"key")) == b"19"
+            again.close()
+        else:
+            with pytest.raises(StorageFailed, match="still in use"):
+                Store(folder, writable=False)
+        holding.communicate()
+    last = Store(folder, writable=False)
+    with last.read() as txn:
+        assert bytes(txn.get("meta", b"key")) == b"19"
+    last.close()
+
+
 FILL = """
 import sys
 from pathlib import Path
