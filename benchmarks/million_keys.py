@@ -4,8 +4,8 @@
 
 Keys are clustered and synthetic (benchmarks/keys.py). Baselines in the same run: exact search,
 hnswlib where it is installed (`pip install hnswlib`), and what autofaiss would choose for the same
-memory, by its published rules, as it asks for numpy 1; to open, `faiss.read_index` of the same
-bytes as a file.
+memory, by its published rules, as it asks for numpy 1 (it takes by far the longest to build); to
+open, `faiss.read_index` of the same bytes as a file.
 """
 
 import argparse

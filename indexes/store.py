@@ -35,6 +35,8 @@ FIRST_MAP = 1 << 36
 """Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
 grows, because it may not while anything of this process reads it."""
 
+READERS = 1024
+"""Snapshots at one time, of all programs and threads together."""
 TRIES = 50
 
 T = TypeVar("T")
@@ -194,6 +196,7 @@ class Store:
                 os.fspath(self.folder),
                 map_size=size,
                 max_dbs=len(DATABASES),
+                max_readers=READERS,
                 readonly=not self.writable,
                 create=self.writable,
                 mode=0o666,
@@ -258,16 +261,17 @@ class Store:
         return self._txn(self._begin())
 
     def _begin(self, write: bool = False) -> lmdb.Transaction:
-        try:
-            return self.env.begin(write=write, buffers=True)
-        except lmdb.ReadersFullError:
-            # LMDB counts readers that were killed, until somebody looks who is alive.
-            self.env.reader_check()
-            return self.env.begin(write=write, buffers=True)
-        except lmdb.MapResizedError:
-            # Another program made the file grow past the map of this one.
-            self._grow(0)
-            return self.env.begin(write=write, buffers=True)
+        with reported(self.folder):
+            try:
+                return self.env.begin(write=write, buffers=True)
+            except lmdb.ReadersFullError:
+                # LMDB counts readers that were killed, until somebody looks who is alive.
+                self.env.reader_check()
+                return self.env.begin(write=write, buffers=True)
+            except lmdb.MapResizedError:
+                # Another program made the file grow past the map of this one.
+                self._grow(0)
+                return self.env.begin(write=write, buffers=True)
 
     def write(self, change: Callable[[Txn], T]) -> T:
         """Run `change` in one transaction: all of it is visible afterwards, or nothing.
