@@ -103,8 +103,8 @@ class Index:
         """This thread's; it ends with the thread."""
         now: _Snapshot | None = getattr(self._local, "snapshot", None)
         if now is None:
-            now = self._local.snapshot = _Snapshot(self.store.begin_read())
             with self._lock:
+                now = self._local.snapshot = _Snapshot(self.store.begin_read())
                 self._snapshots.add(now)
         return now
 
@@ -114,11 +114,19 @@ class Index:
         return self._snapshot.txn
 
     def refresh(self) -> None:
-        """Read what is committed now, in this thread; results of earlier queries stay good."""
+        """Read what is committed now, in this thread; results of earlier queries stay good.
+
+        Where another program has compacted the index, or given it another encoder, that is read
+        once every thread has come here.
+        """
         now: _Snapshot | None = getattr(self._local, "snapshot", None)
-        if now is not None:
-            self._local.snapshot = None
-            now.end()
+        with self._lock:
+            if now is not None:
+                self._local.snapshot = None
+                self._snapshots.discard(now)
+                now.end()
+            if not self._snapshots and self.store.follow():
+                self._encoder = None
 
     @property
     def encoder(self) -> Encoder:

@@ -185,6 +185,7 @@ class Store:
                 "end the programs that read it, then run the same command again",
             )
         self._whole()
+        self._file = self._data()
         self.databases = self._databases()
         self.version = self._version()
 
@@ -328,6 +329,21 @@ class Store:
             (self.folder / "lock.mdb").unlink(missing_ok=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
+
+    def follow(self) -> bool:
+        """Open what another program has put in this one's place, if it has; whether it has.
+
+        No snapshot of this one may be in use. Raises Damaged, StorageFailed.
+        """
+        with reported(self.folder):
+            if self._data() == self._file:
+                return False
+            self.env.close()
+            self._start()
+            return True
+
+    def _data(self) -> int:
+        return (self.folder / "data.mdb").stat().st_ino
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,6 +139,28 @@ def test_many_threads_ask_while_one_adds(index, tmp_path):
         assert all(future.result() for future in asking)
     index.refresh()
     assert index.count == 80
+
+
+REPLACE = """
+import sys, numpy as np
+from pathlib import Path
+from indexes import Index
+with Index.open(Path(sys.argv[1]), writable=True) as index:
+    index.compact()
+    index.add(["/more.jpg"], np.eye(1, index.encoder.dimension, dtype="f4"))
+"""
+
+
+def test_a_reader_moves_on_to_what_took_the_place(index, tmp_path):
+    index.add([tmp_path / "a.jpg"], units(1))
+    index.close()
+    with Index.open(tmp_path / "index") as reader:
+        assert reader.count == 1
+        words = [sys.executable, "-c", REPLACE, str(tmp_path / "index")]
+        subprocess.run(words, check=True, cwd=README.parent)
+        assert len(reader.query(units(1), 9)[0]) == 1
+        reader.refresh()
+        assert len(reader.query(units(1), 9)[0]) == 2
 
 
 def test_a_thread_that_ends_lets_go_of_its_snapshot(index, tmp_path):
