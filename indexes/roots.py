@@ -40,9 +40,9 @@ class Roots:
         beside = set(told.get("beside", ()))
         return cls({n: _moved(p, before, folder) if n in beside else p for n, p in places.items()})
 
-    def keep(self, txn: Txn) -> None:
-        """Write them down."""
-        folder = os.fspath(txn.folder.absolute())
+    def keep(self, txn: Txn, at: Path | None = None) -> None:
+        """Write them down; `at` is the index's folder, where it is about to move there."""
+        folder = os.fspath((at or txn.folder).absolute())
         told = {
             "folder": folder,
             "beside": [n for n, path in self.places.items() if _one_disk(path, folder)],

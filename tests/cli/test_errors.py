@@ -75,13 +75,6 @@ def test_a_query_that_is_no_picture(run: Run, tmp_path: Path) -> None:
     failed(run("query", "-", input=""), 1, "-")
 
 
-def test_an_index_made_with_another_encoder(run: Run, photos: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    made = run("train", photos, "--name", other, "--epochs", 0, "--size", 32, "--seed", 5)
-    assert made.returncode == 0
-    failed(run("index", photos, "--encoder", other), 1, "another encoder", "--index")
-
-
 def test_a_home_that_cannot_be_written(run: Run, photos: Path, made: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
