@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies, hash_of
+from indexes.copies import COSINE, are_copies, hash_of
 from indexes.filters import Where
 from indexes.index import Index
+from indexes.pairs import ROWS, Hashes, Pairs, Rows, copies
 from indexes.records import Record
 from indexes.segments import Keys
 from indexes.store import Txn
@@ -23,8 +25,6 @@ from mocosearch.photos import Picture
 from mocosearch.photos.decode import upright
 from mocosearch.photos.perceptual import orientations, turned
 
-ROWS, COLUMNS = 1024, 8192
-"""Keys compared at once: 32 MiB of cosines."""
 TURNED_BITS = 8
 """Most bits in which a turned copy's hash differs from what is expected of it: the median
 shifts, and a quarter turn loses one wave."""
@@ -35,8 +35,6 @@ RAW = frozenset(
     {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"}
 )
 NEAREST = 20
-
-Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -76,50 +74,30 @@ def groups(
     records = [index.record(int(id)) for id in ids]
     keys = index.keys(ids)
     hashes = hashes_of(records)
-    found = [copies(keys, hashes, least)]
-    if all_ways:
-        found += [turned_copies(records, hashes)]
     ignored = _ignored(index.txn)
     joined = _Joined(len(ids))
+    # A part at a time: what one part joins, the next need not compare.
+    found = copies(keys, hashes, least, joined.together)
+    if all_ways:
+        found = itertools.chain(found, [turned_copies(records, hashes)])
     for left, right in found:
         for a, b in zip(left.tolist(), right.tolist(), strict=True):
             if not (_raw_pair(records[a], records[b]) or _known(ignored, records[a], records[b])):
                 joined.join(a, b)
-    made = [_group(rows, records, keys, where) for rows in joined.sets()]
-    several = [group for group in made if len(group.members) > 1]
-    return sorted(several, key=lambda g: (-len(g.members), g.members[0].path))
+    several = [rows for rows in joined.sets() if len(rows) > 1 or len(records[rows[0]].paths) > 1]
+    made = [_group(rows, records, keys, where) for rows in several]
+    return sorted(
+        (group for group in made if len(group.members) > 1),
+        key=lambda g: (-len(g.members), g.members[0].path),
+    )
 
 
-def copies(keys: Keys, hashes: NDArray[np.uint64], least: float = COSINE) -> Pairs:
-    """All pairs i < j of keys (n, d) whose cosine and hashes both say that they are copies.
-
-    A hash of 0 is none, and then the keys must be all but equal. Exact: every pair is compared,
-    n * n * d / 2 multiplications.
-    """
-    left: list[NDArray[np.int64]] = []
-    right: list[NDArray[np.int64]] = []
-    for top in range(0, len(keys), ROWS):
-        for start in range(top, len(keys), COLUMNS):
-            cosines = keys[top : top + ROWS] @ keys[start : start + COLUMNS].T
-            i, j = np.nonzero(cosines >= least)
-            cosine = cosines[i, j]
-            i, j = i + top, j + start
-            bare = (hashes[i] == 0) | (hashes[j] == 0)
-            apart = np.bitwise_count(hashes[i] ^ hashes[j])
-            near = apart <= np.where(cosine >= SURE, BITS, 0)
-            good = (i < j) & np.where(bare, cosine >= max(least, COSINE_ALONE), near)
-            left.append(i[good])
-            right.append(j[good])
-    none = [np.empty(0, np.int64)]
-    return np.concatenate(left or none), np.concatenate(right or none)
-
-
-def hashes_of(records: Sequence[Record]) -> NDArray[np.uint64]:
+def hashes_of(records: Sequence[Record]) -> Hashes:
     """The perceptual hashes as numbers, 0 for none."""
     return np.array([hash_of(record) for record in records], np.uint64)
 
 
-def turned_copies(records: Sequence[Record], hashes: NDArray[np.uint64]) -> Pairs:
+def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
     """Pairs i < j that are one picture, the one turned or mirrored; files are read to be sure."""
     known = np.flatnonzero(hashes)
     packed = hashes[known].astype(">u8").view(np.uint8).reshape(-1, 8)
@@ -162,30 +140,46 @@ class _Joined:
     """Disjoint sets of 0..n-1 (union and find, with paths halved)."""
 
     def __init__(self, n: int) -> None:
-        self.above = list(range(n))
+        self.above = np.arange(n)
 
     def root(self, a: int) -> int:
-        while self.above[a] != a:
-            self.above[a] = self.above[self.above[a]]
-            a = self.above[a]
+        above = self.above
+        while above[a] != a:
+            above[a] = above[above[a]]
+            a = int(above[a])
         return a
 
     def join(self, a: int, b: int) -> None:
         low, high = sorted((self.root(a), self.root(b)))
         self.above[high] = low
 
+    def roots(self, rows: Rows) -> Rows:
+        """The roots of many at once."""
+        above = self.above[rows]
+        while (self.above[above] != above).any():
+            above = self.above[above]
+        return above
+
+    def together(self, left: Rows, right: Rows) -> NDArray[np.bool_]:
+        """Which pairs are in one set."""
+        return self.roots(left) == self.roots(right)
+
     def sets(self) -> list[list[int]]:
         found: dict[int, list[int]] = {}
-        for a in range(len(self.above)):
-            found.setdefault(self.root(a), []).append(a)
+        for a, root in enumerate(self.roots(np.arange(len(self.above))).tolist()):
+            found.setdefault(root, []).append(a)
         return list(found.values())
 
 
 def _group(rows: list[int], records: list[Record], keys: Keys, where: Where | None) -> Group:
     members = [Member(path, records[row]) for row in rows for path in _files(records[row], where)]
-    some = keys[rows]
-    score = min(float((some @ some.T).min()), 1.0)
-    return Group(_name([records[row] for row in rows]), score, members)
+    return Group(_name([records[row] for row in rows]), _lowest(keys[rows]), members)
+
+
+def _lowest(keys: Keys) -> float:
+    """The lowest cosine of any two keys, a part of all at a time: a group may be large."""
+    parts = (keys[at : at + ROWS] @ keys.T for at in range(0, len(keys), ROWS))
+    return min(1.0, *(float(part.min()) for part in parts))
 
 
 def _files(record: Record, where: Where | None) -> list[str]:

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexes import Index, duplicates, sync
+from indexes import Index, duplicates, pairs, sync
 from indexes.copies import are_copies
-from indexes.duplicates import copies, groups, hashes_of, ignore
+from indexes.duplicates import groups, hashes_of, ignore
+from indexes.pairs import copies, near_hashes
 from indexes.records import Record
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import perceptual_hash, turned
@@ -28,15 +29,54 @@ def test_all_pairs_are_those_of_a_plain_loop(seed, n):
     records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in chance.integers(0, 4, n)]
     records[0] = replace(PLAIN, perceptual="")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(duplicates, "ROWS", 7)
-        patch.setattr(duplicates, "COLUMNS", 11)
-        left, right = copies(keys, hashes_of(records))
+        patch.setattr(pairs, "ROWS", 7)
+        patch.setattr(pairs, "COLUMNS", 11)
+        found = [
+            pair
+            for left, right in copies(keys, hashes_of(records))
+            for pair in zip(left.tolist(), right.tolist(), strict=True)
+        ]
     expected = {
         (i, j)
         for i, j in itertools.combinations(range(n), 2)
         if are_copies(records[i], records[j], float(keys[i] @ keys[j]))
     }
-    assert set(zip(left.tolist(), right.tolist(), strict=True)) == expected
+    assert len(found) == len(set(found))
+    assert set(found) == expected
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 80), st.integers(0, 6))
+def test_near_hashes_are_those_of_a_plain_loop(seed, n, bits):
+    """Few base hashes with up to 7 bits turned: many pairs lie on either side of the limit."""
+    chance = np.random.default_rng(seed)
+    hashes = chance.integers(0, 2**64, 5, np.uint64)[chance.integers(0, 5, n)]
+    for _ in range(7):
+        turn = np.uint64(1) << chance.integers(0, 64, n, np.uint64)
+        hashes = np.where(chance.random(n) < 0.5, hashes ^ turn, hashes)
+    found = [
+        pair
+        for left, right in near_hashes(hashes, bits)
+        for pair in zip(left.tolist(), right.tolist(), strict=True)
+    ]
+    assert len(found) == len(set(found))
+    assert set(found) == {
+        (i, j)
+        for i, j in itertools.combinations(range(n), 2)
+        if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= bits
+    }
+
+
+def test_pairs_that_are_settled_are_left_out():
+    keys = np.tile(np.eye(1, 8, dtype=np.float32), (40, 1))
+    hashes = np.full(40, 255, np.uint64)
+    hashes[:3] = 0
+    found = [
+        pair
+        for left, right in copies(keys, hashes, settled=lambda left, right: left % 2 == 0)
+        for pair in zip(left.tolist(), right.tolist(), strict=True)
+    ]
+    assert set(found) == {(i, j) for i, j in itertools.combinations(range(40), 2) if i % 2}
 
 
 def test_a_turned_hash_is_nearly_the_hash_of_the_turned_picture(picture):
