@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.display import say, show, show_json
+from cli.display import say, show, show_json, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -91,7 +91,7 @@ def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
             f"no photo of {manifest} is in the index", "index its folder: mocosearch index PHOTOS"
         )
     if len(labels) < len(wanted):
-        say(f"{len(wanted) - len(labels)} of {len(wanted)} photos are not in the index, or copies")
+        warn(f"{len(wanted) - len(labels)} of {len(wanted)} photos are not in the index, or copies")
     return labels
 
 

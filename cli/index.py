@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import ended, interruptible, progress, say, say_refused, show_json
+from cli.display import ended, interruptible, progress, say, say_refused, show_json, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +126,7 @@ def index(
     say_refused(counts.reasons)
     _say_left_out(counts.left_out)
     for folder in counts.absent:
-        say(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
+        warn(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
     if fresh and empty:
         shutil.rmtree(place("indexes", index))
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
@@ -148,7 +148,7 @@ def index(
 
 def _say_left_out(left_out: "LeftOut") -> None:
     for folder in left_out.unreadable:
-        say(f"cannot look into {folder}: its photos stay as they were")
+        warn(f"cannot look into {folder}: its photos stay as they were")
     for why, paths in (("hidden", left_out.hidden), ("excluded", left_out.excluded)):
         names = sorted({basename(path) for path in paths})
         if names:
@@ -160,7 +160,7 @@ def _warn(folder: "Path") -> None:
     from indexes.disks import network_disk
 
     if (system := network_disk(folder)) is not None:
-        say(
+        warn(
             f"warning: {folder} lies on a network disk ({system}), where its locks are not safe; "
             "change it from one computer at a time, or keep it in the home with --index NAME"
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.display import one_line, say
+from cli.display import one_line, warn
 from cli.terminal import Cell, Pictures, cell_size, pictures
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def draw(paths: Sequence[str]) -> None:
     """Draw photos side by side, each under its rank, as many a row as the terminal holds."""
     how = pictures(os.environ)
     if how == "none":
-        say("this terminal draws no pictures; --gallery FILE writes a page of them")
+        warn("this terminal draws no pictures; --gallery FILE writes a page of them")
         return
     each = max(shutil.get_terminal_size().columns // (COLUMNS + GAP), 1)
     deep, cell = _deep(os.environ), cell_size()
