@@ -5,7 +5,6 @@ import pytest
 from PIL import Image
 from program import Run
 
-
 WAYS = {"the encoder", "an untrained network", "8x8 thumbnails"}
 
 

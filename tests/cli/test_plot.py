@@ -41,5 +41,5 @@ def test_wrapped_words_are_all_there_and_fit(words: str, width: int) -> None:
 
 def test_a_name_that_is_no_picture() -> None:
     check(Path("plot.PNG"))
-    with pytest.raises(typer.BadParameter, match="plot.xls"):
+    with pytest.raises(typer.BadParameter, match=r"plot\.xls"):
         check(Path("plot.xls"))
