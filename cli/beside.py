@@ -92,7 +92,8 @@ def more_than(figure: float, others: Sequence[float], asked: int) -> bool:
     """
     best = max(others)
     mean = (figure + best) / 2
-    return figure - best > 2 * (2 * mean * (1 - mean) / max(asked, 1)) ** 0.5
+    error = float((2 * mean * (1 - mean) / max(asked, 1)) ** 0.5)
+    return figure - best > 2 * error
 
 
 def _squares(pictures: "Sequence[Image]", side: int) -> "Pixels":

@@ -46,9 +46,9 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def inside(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies below it; both absolute.
+    r"""Whether `path` is `root` or lies below it; both absolute.
 
-    Where the system takes `C:\\Photos` and `c:/photos` for one, so does this.
+    Where the system takes `C:\Photos` and `c:/photos` for one, so does this.
     """
     path, root = os.path.normcase(path), os.path.normcase(root)
     return path == root or path.startswith(os.path.join(root, ""))
