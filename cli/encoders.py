@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import progress, say, show, show_json
+from cli.common import common
+from cli.display import progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Card
@@ -17,6 +18,7 @@ encoders = typer.Typer(
 
 
 @encoders.command("list")
+@common
 def list_(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -33,7 +35,7 @@ def list_(
         try:
             cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
         except (Damaged, FileNotFoundError):
-            say(f"{name}: its card cannot be read; train it again")
+            warn(f"{name}: its card cannot be read; train it again")
     if json:
         show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
         return
@@ -47,6 +49,7 @@ def _past(card: "Card") -> str:
 
 
 @encoders.command("add")
+@common
 def add(
     what: Annotated[str, typer.Argument(help="A file of weights, or the name of a published one.")],
     name: Annotated[str | None, typer.Option(help="Name or path of the encoder to make.")] = None,

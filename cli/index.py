@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import ended, interruptible, progress, say, say_refused, show_json
+from cli.display import ended, interruptible, progress, say, say_refused, show_json, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,9 +136,9 @@ def index(
     say_refused(counts.reasons)
     _say_left_out(counts.left_out)
     for folder in counts.absent:
-        say(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
+        warn(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
     if begun:
-        say(
+        warn(
             "a change to another encoder is unfinished, and the keys before it answer: "
             f"go on with --encoder, or remove {begun[0]}"
         )
@@ -181,7 +181,7 @@ def _add(counts: "Counts", renewed: "Counts") -> None:
 
 def _say_left_out(left_out: "LeftOut") -> None:
     for folder in left_out.unreadable:
-        say(f"cannot look into {folder}: its photos stay as they were")
+        warn(f"cannot look into {folder}: its photos stay as they were")
     for why, paths in (("hidden", left_out.hidden), ("excluded", left_out.excluded)):
         names = sorted({basename(path) for path in paths})
         if names:
@@ -193,7 +193,7 @@ def _warn(folder: "Path") -> None:
     from indexes.disks import network_disk
 
     if (system := network_disk(folder)) is not None:
-        say(
+        warn(
             f"warning: {folder} lies on a network disk ({system}), where its locks are not safe; "
             "change it from one computer at a time, or keep it in the home with --index NAME"
         )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json
+from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json, warn
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def train(
         )
     say_refused(made.refused)
     for sign in made.warnings:
-        say(f"warning: {sign}")
+        warn(f"warning: {sign}")
     card = made.card
     say(f"recipe {card.recipe['name']}: {made.reason}")
     say(f"learned from {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs")

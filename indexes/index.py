@@ -26,6 +26,7 @@ from indexes.sync import Counts, add, sync
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Damaged, Mismatch
 from mocosearch.home import missing, place
+from mocosearch.photos.scan import spellings
 
 EXACT = 5000
 """So few photos are compared one by one with the stored keys, whatever kind the index is."""
@@ -215,10 +216,12 @@ class Index:
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
-        if self.roots.number(path) is None:
-            return None
-        stored = self.txn.get("paths", path_key(self.roots.stored(path)))
-        return None if stored is None else PathEntry.from_bytes(stored)
+        for spelling in spellings(path):
+            if self.roots.number(spelling) is not None:
+                stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
+                if stored is not None:
+                    return PathEntry.from_bytes(stored)
+        return None
 
     def facts(self, path: str) -> dict[str, Any] | None:
         """What is known of one absolute path, as plain values: the record of its photo and

@@ -187,7 +187,7 @@ def test_threads_share_an_encoder(tmp_path):
 def test_the_lines_in_the_readme(fill, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     files = fill(tmp_path / "holiday", range(6))
-    shutil.copy(files[3], tmp_path / "crab.jpg")
+    shutil.copy(files[3], tmp_path / "photo.jpg")
     compiled(tmp_path / "my-encoder")
     section = README.read_text().split("## From Python")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
