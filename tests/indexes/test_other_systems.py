@@ -1,8 +1,11 @@
 """Paths as Windows and macOS have them, as far as another system can tell."""
 
+import importlib
 import ntpath
 import os
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PureWindowsPath
 from types import SimpleNamespace
 
@@ -13,8 +16,9 @@ from hypothesis import strategies as st
 from indexes import Where, roots, sync
 from indexes.roots import Roots
 from mocosearch import home as home_module
-from mocosearch.photos import scan
 
+# The package gives the function the module's name.
+scan = importlib.import_module("mocosearch.photos.scan")
 WINDOWS = SimpleNamespace(path=ntpath, sep="\\", altsep="/", fspath=os.fspath, environ=os.environ)
 NAMES = st.lists(
     st.text(
@@ -26,8 +30,8 @@ NAMES = st.lists(
 COMPOSED, APART = "d\u00fcne.jpg", "du\u0308ne.jpg"
 
 
-@pytest.fixture(scope="module")
-def windows():
+@contextmanager
+def windows() -> Iterator[None]:
     """The modules that take paths apart, as on Windows."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (roots, scan, home_module):
@@ -35,16 +39,16 @@ def windows():
         yield
 
 
-@pytest.mark.usefixtures("windows")
 @given(NAMES)
 def test_what_windows_stores_has_slashes_alone_and_leads_back(names: list[str]) -> None:
-    known = Roots({3: "D:\\Photos", 4: "C:\\"})
-    for root in known.places.values():
-        path = ntpath.join(root, *names)
-        stored = known.stored(path)
-        assert "\\" not in stored
-        assert stored.partition("/")[2] == "/".join(names)
-        assert known.path(stored) == path == str(PureWindowsPath(root, *names))
+    with windows():
+        known = Roots({3: "D:\\Photos", 4: "C:\\"})
+        for root in known.places.values():
+            path = ntpath.join(root, *names)
+            stored = known.stored(path)
+            assert "\\" not in stored
+            assert stored.partition("/")[2] == "/".join(names)
+            assert known.path(stored) == path == str(PureWindowsPath(root, *names))
 
 
 @given(NAMES)
@@ -55,14 +59,14 @@ def test_a_disk_of_windows_answers_elsewhere(names: list[str]) -> None:
     assert there.stored(there.path(stored)) == stored
 
 
-@pytest.mark.usefixtures("windows")
 def test_case_and_slashes_are_one_on_windows() -> None:
-    assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
-    assert scan.inside("C:/PHOTOS", "C:\\photos")
-    assert scan.inside("C:\\a.jpg", "C:\\")
-    assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
-    assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
-    assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
+    with windows():
+        assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
+        assert scan.inside("C:/PHOTOS", "C:\\photos")
+        assert scan.inside("C:\\a.jpg", "C:\\")
+        assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
+        assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
+        assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
 
 
 def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
@@ -71,10 +75,10 @@ def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
     assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
 
 
-@pytest.mark.usefixtures("windows")
 @pytest.mark.parametrize("path", ["C:\\encoders\\mine", "encoders\\mine", "a/b", ".\\mine"])
 def test_a_path_of_windows_is_no_name(path: str) -> None:
-    assert home_module.place("encoders", path) == Path(path).absolute()
+    with windows():
+        assert home_module.place("encoders", path) == Path(path).absolute()
 
 
 @pytest.mark.parametrize(("there", "asked"), [(APART, COMPOSED), (COMPOSED, APART)])
