@@ -50,7 +50,7 @@ def test_names_that_are_not_there_are_answered_with_those_that_are(run: Run, pho
 
 
 def test_the_starter_is_not_overwritten(run: Run, photos: Path) -> None:
-    failed(run("train", photos, "--name", "starter"), 1, "comes with the program", "--name")
+    failed(run("train", photos, "--name", "starter"), 2, "comes with the program", "--name")
 
 
 def test_an_index_that_is_empty(run: Run, made: Path, tmp_path: Path) -> None:
