@@ -1,0 +1,204 @@
+"""Are the copies in a collection of 100,000 photos found in time, and in little memory?
+
+    python -m benchmarks.duplicates [--count 100000] [--baseline PYTHON]
+
+Keys are clustered and synthetic (benchmarks/keys.py), hashes are drawn bits; one photo in ten is
+a copy of another, its key a little moved, its hash in up to 3 bits. No photo is read.
+Baselines in the same run, where PYTHON is one that has imagededup (`pip install imagededup`, in
+an environment of its own): its PHash search on the same hashes, and the search of its CNN method
+on the same keys, each stopped at a time or an amount of memory.
+Bars: `mocosearch duplicates`, the whole process, under 60 s and 2 GB, and every copy found.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks.keys import clustered, unused_encoder
+from benchmarks.measure import (
+    HERE,
+    arguments,
+    conclude,
+    mocosearch,
+    say,
+    table,
+    temporary_home,
+    title,
+)
+from indexes import Index, segments
+from indexes.copies import BITS, COSINE
+from indexes.records import Record, id_key
+from indexes.roots import Roots
+from indexes.store import Txn
+
+SECONDS, GIGABYTES = 60, 2
+COPIES = 0.1
+AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """Keys fp16 (n, d), hashes uint64 (n,), and for each copy its row and its original's."""
+
+    keys: Any
+    hashes: Any
+    pairs: Any
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a search cost, and what it found; `stopped` is why it did not end."""
+
+    seconds: float
+    gigabytes: float
+    pairs: int | None
+    stopped: str = ""
+
+    def cells(self) -> list[str]:
+        found = self.stopped or f"{self.pairs}"
+        return [f"{self.seconds:.1f}", f"{self.gigabytes:.2f}", found]
+
+
+def main() -> None:
+    parser = arguments(__doc__, runs=1)
+    parser.add_argument("--count", type=int, default=100_000, help="photos [100000]")
+    parser.add_argument("--dimension", type=int, default=256)
+    parser.add_argument("--baseline", type=Path, help="a Python that has imagededup")
+    parser.add_argument("--limit", type=float, default=600, help="seconds of a baseline [600]")
+    parser.add_argument("--memory", type=float, default=12, help="gigabytes of one [12]")
+    args = parser.parse_args()
+    title(__doc__)
+    made = with_copies(args.count, args.dimension)
+    rows: list[list[str]] = []
+    with temporary_home() as home:
+        written(home / "index", made)
+        runs = [ours(home / "index", made) for _ in range(args.runs)]
+        worst = max(runs, key=lambda run: run.seconds)
+        rows.append(["mocosearch duplicates, whole process", str(args.count), *worst.cells()])
+        if args.baseline is None:
+            say("imagededup is left out: name a Python that has it with --baseline")
+        else:
+            for count in (args.count // 10, args.count):
+                rows += baselines(args, made, count)
+    table(["search", "photos", "s", "peak GB", "pairs found"], rows)
+    print(f"\n{len(made.pairs)} copies were made, {found_share(worst, made):.1%} of them found")
+    conclude(1.0, found_share(worst, made), what="copies found", unit="")
+    conclude(GIGABYTES, worst.gigabytes, what="memory", unit=" GB", most=True)
+    conclude(SECONDS, worst.seconds, what=f"{args.count} photos", unit=" s", most=True)
+
+
+def with_copies(count: int, dimension: int) -> Made:
+    """Every tenth photo takes the place of a copy of the one before it."""
+    chance = np.random.default_rng(1)
+    keys = np.concatenate(list(clustered(count, dimension))).astype(np.float32)
+    hashes = chance.integers(1, 2**64, count, np.uint64)
+    copies = np.arange(1, count, round(1 / COPIES))
+    noise = chance.standard_normal((len(copies), dimension)).astype(np.float32)
+    keys[copies] = keys[copies - 1] + 0.1 * noise / np.sqrt(dimension)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    hashes[copies] = hashes[copies - 1]
+    for _ in range(3):
+        turn = np.uint64(1) << chance.integers(0, 64, len(copies), np.uint64)
+        hashes[copies] ^= np.where(chance.random(len(copies)) < 0.5, turn, 0).astype(np.uint64)
+    return Made(keys.astype(np.float16), hashes, np.stack([copies - 1, copies], 1))
+
+
+def written(folder: Path, made: Made) -> None:
+    """An index of them as `index` leaves one, with paths of photos that are not there."""
+    say(f"writing {len(made.keys)} photos")
+    with Index.create(folder, unused_encoder(made.keys.shape[1])) as index:
+        index.store.write(lambda txn: Roots({0: "/photos"}).keep(txn))
+        for first in range(0, len(made.keys), AT_ONCE):
+            index.store.write(lambda txn, at=first: _put(txn, at, made))  # type: ignore[misc]
+
+
+def _put(txn: Txn, first: int, made: Made) -> None:
+    last = min(first + AT_ONCE, len(made.keys))
+    for row in range(first, last):
+        stored, digest = f"0/{row:07}.jpg", f"{row:032x}"
+        hash = f"{int(made.hashes[row]):016x}"
+        record = Record(640, 480, "JPEG", None, 100_000, digest, [stored], perceptual=hash)
+        txn.put("images", id_key(row + 1), record.to_bytes())
+        txn.put("vectors", id_key(row + 1), made.keys[row].tobytes())
+        # Only that there is a path is asked of it.
+        txn.put("paths", bytes.fromhex(digest), stored.encode())
+    segments.append(txn, range(first + 1, last + 1), made.keys[first:last])
+
+
+def ours(index: Path, made: Made) -> Outcome:
+    say("mocosearch duplicates")
+    run = mocosearch("duplicates", "--index", index, "--json")
+    groups = run.json()["groups"]
+    by_name = {path: number for number, group in enumerate(groups) for path in group["paths"]}
+    names = [[f"/photos/{row:07}.jpg" for row in pair] for pair in made.pairs.tolist()]
+    together = [by_name.get(a, -1) == by_name.get(b, -2) for a, b in names]
+    return Outcome(run.seconds, run.peak / 1e9, sum(together))
+
+
+def found_share(run: Outcome, made: Made) -> float:
+    return (run.pairs or 0) / len(made.pairs)
+
+
+def baselines(args: Any, made: Made, count: int) -> list[list[str]]:
+    """Both of imagededup's searches over the first so many photos."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
+        for method, array, least in (
+            ("PHash", made.hashes[:count], BITS),
+            ("CNN", made.keys[:count].astype(np.float32), COSINE),
+        ):
+            say(f"imagededup {method}, {count} photos")
+            file = Path(folder) / "rows.npy"
+            np.save(file, array)
+            script = str(HERE / "plain_duplicates.py")
+            command = [str(args.baseline), script, method, str(file), str(least)]
+            outcome = watched(command, args.limit, args.memory)
+            rows.append([f"imagededup {method}, the search alone", str(count), *outcome.cells()])
+    return rows
+
+
+def watched(command: list[str], limit: float, memory: float) -> Outcome:
+    """A process and its children, ended when they take too long or too much memory together."""
+    begun, most, stopped = time.perf_counter(), 0.0, ""
+    process = psutil.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        while process.poll() is None and not stopped:
+            most = max(most, _resident(process))
+            if most > memory:
+                stopped = f"stopped at {memory:g} GB"
+            elif time.perf_counter() - begun > limit:
+                stopped = f"stopped at {limit:g} s"
+            time.sleep(0.05)
+    finally:
+        for one in [*process.children(recursive=True), process] if process.is_running() else []:
+            one.kill()
+    said = process.communicate()[0].splitlines()
+    pairs = None
+    if not stopped:
+        if process.returncode != 0:
+            sys.exit(f"{' '.join(command)}\nended with {process.returncode}")
+        pairs = json.loads(said[-1])["pairs"]
+    return Outcome(time.perf_counter() - begun, most, pairs, stopped)
+
+
+def _resident(process: psutil.Process) -> float:
+    """Gigabytes resident in a process and its children; pages that they share count for each."""
+    total = 0
+    try:
+        for one in [process, *process.children(recursive=True)]:
+            total += one.memory_info().rss
+    except psutil.NoSuchProcess:
+        pass
+    return total / 1e9
+
+
+if __name__ == "__main__":
+    main()
