@@ -8,7 +8,15 @@ import sys
 
 from benchmarks.measure import arguments, needed
 
-NAMES = ("cold_query", "index_speed", "unchanged_index", "decode_speed", "train_speed", "memory")
+NAMES = (
+    "cold_query",
+    "start_up",
+    "index_speed",
+    "unchanged_index",
+    "decode_speed",
+    "train_speed",
+    "memory",
+)
 
 
 def main() -> None:

@@ -1,11 +1,13 @@
 """What the benchmarks of the store share: keys as an encoder makes them, and indexes of them."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.measure import middle
 from indexes import Index, merging, segments
 from indexes.records import Record, id_key
 from indexes.store import Txn
@@ -14,6 +16,7 @@ from mocosearch.encoder import Card, Encoder
 AT_ONCE = 50_000
 CLUSTERS = 20_000
 INNER = 32
+NEAREST = 10
 
 
 def clustered(
@@ -68,3 +71,58 @@ def built(index: Index) -> None:
     """Make one index of them, of the kind that their number asks for."""
     merging.merge(index.store, everything=True)
     index.refresh()
+
+
+def stored(index: Index) -> Iterator[np.ndarray]:
+    """All keys, fp16 (n, dimension), in pieces."""
+    ids = np.arange(1, index.txn.count("vectors") + 1, dtype=np.uint64)
+    return segments.read_keys(index.txn, ids)
+
+
+def nearest(index: Index, questions: Any) -> Any:
+    """The rows of each question's NEAREST keys, by comparing with every stored one."""
+    scores = np.empty((len(questions), 0), np.float32)
+    rows = np.empty((len(questions), 0), np.int64)
+    first = 0
+    for piece in stored(index):
+        found = questions @ piece.astype(np.float32).T
+        best = np.argpartition(-found, min(NEAREST, len(piece) - 1), axis=1)[:, :NEAREST]
+        scores = np.concatenate([scores, np.take_along_axis(found, best, 1)], 1)
+        rows = np.concatenate([rows, best + first], 1)
+        keep = np.argsort(-scores, axis=1)[:, :NEAREST]
+        scores, rows = np.take_along_axis(scores, keep, 1), np.take_along_axis(rows, keep, 1)
+        first += len(piece)
+    return rows
+
+
+def searcher(index: Index) -> Callable[[Any], Any]:
+    """The rows of an index's answers to questions (n, dimension), its segments taken together."""
+    opened, none = index.prepare(), np.empty(0, np.uint64)
+
+    def ask(some: Any) -> Any:
+        found = [part.search(some, NEAREST, none) for part in opened]
+        scores = np.concatenate([s for s, _ in found], 1)
+        ids = np.concatenate([i for _, i in found], 1)
+        best = np.argsort(-scores, axis=1)[:, :NEAREST]
+        return np.take_along_axis(ids, best, 1).astype(np.int64) - 1
+
+    return ask
+
+
+def timed(
+    way: Callable[[Any], Any], questions: Any, truth: Any, repeats: int = 1
+) -> tuple[float, float, float]:
+    """Milliseconds of one query (median of 300), queries a second in a batch, recall."""
+    way(questions[:10])
+    ones, batches = [], []
+    for question in questions[:300]:
+        begun = time.perf_counter()
+        way(question[None])
+        ones.append(1000 * (time.perf_counter() - begun))
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        found = way(questions)
+        batches.append(len(questions) / (time.perf_counter() - begun))
+    pairs = zip(found, truth, strict=False)
+    recall = np.mean([len(set(f) & set(t)) / NEAREST for f, t in pairs])
+    return middle(ones), max(batches), float(recall)

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from enum import IntEnum
 from types import FrameType
 from typing import Any, Protocol
 
@@ -15,6 +17,20 @@ import typer
 
 REFUSED_SHOWN = 20
 PLAIN_SECONDS = 10.0
+
+
+class Loudness(IntEnum):
+    """How much is said on stderr beside the results."""
+
+    QUIET = 0
+    """Errors and warnings."""
+    PLAIN = 1
+    """Progress too, and what was done."""
+    VERBOSE = 2
+    """All refused files, and where the time went."""
+
+
+loudness: ContextVar[Loudness] = ContextVar("loudness", default=Loudness.PLAIN)
 
 
 class Bar(Protocol):
@@ -27,6 +43,9 @@ class Bar(Protocol):
 @contextmanager
 def progress() -> Iterator[Bar]:
     """A bar with time left where stderr is a terminal; elsewhere a plain line now and then."""
+    if loudness.get() == Loudness.QUIET:
+        yield lambda label, share, words: None
+        return
     if not sys.stderr.isatty():
         yield _PlainBar()
         return
@@ -79,10 +98,22 @@ def interruptible() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
-def say(line: str) -> None:
-    """A line for people, on stderr."""
+def warn(line: str) -> None:
+    """What may be wrong, on stderr, with --quiet too."""
     sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
+
+
+def say(line: str) -> None:
+    """A line for people, on stderr; not with --quiet."""
+    if loudness.get() >= Loudness.PLAIN:
+        warn(line)
+
+
+def detail(line: str) -> None:
+    """A line that only --verbose asks for."""
+    if loudness.get() >= Loudness.VERBOSE:
+        warn(line)
 
 
 def show(line: str) -> None:
@@ -113,11 +144,12 @@ def one_line(text: str) -> str:
 
 
 def say_refused(reasons: dict[str, str]) -> None:
-    """The files refused in this run, the first few of them by name."""
-    for path, reason in list(reasons.items())[:REFUSED_SHOWN]:
-        say(f"refused {path}: {reason}")
-    if len(reasons) > REFUSED_SHOWN:
-        say(f"refused {len(reasons) - REFUSED_SHOWN} more: mocosearch info --refused lists all")
+    """The files refused in this run, the first few of them by name, or all with --verbose."""
+    shown = len(reasons) if loudness.get() == Loudness.VERBOSE else REFUSED_SHOWN
+    for path, reason in list(reasons.items())[:shown]:
+        warn(f"refused {path}: {reason}")
+    if len(reasons) > shown:
+        warn(f"refused {len(reasons) - shown} more: --verbose names them all")
 
 
 def ended(interrupted: bool, refused: int) -> None:

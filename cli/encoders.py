@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import progress, say, show, show_json
+from cli.common import common
+from cli.display import progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Card
@@ -17,10 +18,11 @@ encoders = typer.Typer(
 
 
 @encoders.command("list")
+@common
 def list_(
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """List the encoders in the home, with what their cards say.
+    """List the starter and the encoders in the home, with what their cards say.
 
     Example: mocosearch encoders list
     """
@@ -33,12 +35,10 @@ def list_(
         try:
             cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
         except (Damaged, FileNotFoundError):
-            say(f"{name}: its card cannot be read; train it again")
+            warn(f"{name}: its card cannot be read; train it again")
     if json:
         show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
         return
-    if not cards:
-        say("no encoders yet; make one with: mocosearch train PHOTOS")
     for name, card in cards.items():
         show(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}")
 
@@ -49,6 +49,7 @@ def _past(card: "Card") -> str:
 
 
 @encoders.command("add")
+@common
 def add(
     what: Annotated[str, typer.Argument(help="A file of weights, or the name of a published one.")],
     name: Annotated[str | None, typer.Option(help="Name or path of the encoder to make.")] = None,

@@ -3,24 +3,35 @@
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.display import say, show, show_json
+from cli.display import progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from cli.beside import Figures
     from indexes import Index
-    from indexes.segments import Keys
 
 SAMPLE = 200
 """Photos that are altered and asked with."""
-THUMBNAIL = 8
-ALTERED_SIDE = 256
+COMPARED = 2000
+"""Labelled photos, at most, that the other ways are measured on."""
 MANY = 0.9
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What was measured of the index; the same photos in three ways; and what that means."""
+
+    figures: dict[str, Any]
+    beside: "Figures"
+    compared: int
+    words: str
 
 
 def evaluate(
@@ -32,18 +43,26 @@ def evaluate(
     classes: Annotated[
         bool, typer.Option("--classes", help="The folder that a photo lies in is its label.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(help="Also draw the comparison: a .png, .webp or .pdf file.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Measure how well an index finds what belongs together.
 
     Without labels: altered views of some photos (a part, other colours, blurred) ask for their
-    own photo among all. With labels: every photo asks for the others of its label.
+    own photo. With labels: every photo asks for the others of its label. Beside the encoder
+    stand its network untrained and 8x8 thumbnails, on the same photos.
 
-    Example: mocosearch evaluate --classes
+    Example: mocosearch evaluate --classes --plot evaluation.png
     """
     begun = time.perf_counter()
     if manifest is not None and classes:
         raise typer.BadParameter("--manifest and --classes exclude each other")
+    if plot is not None:
+        from cli.plot import check
+
+        check(plot)
     from indexes import Index
     from mocosearch.errors import NoPhotos
 
@@ -51,15 +70,37 @@ def evaluate(
         if opened.count < 2:
             raise NoPhotos("the index holds too few photos", "fill it: mocosearch index PHOTOS")
         if manifest is None and not classes:
-            told, words = without_labels(opened)
+            verdict = without_labels(opened)
         else:
-            told, words = with_labels(opened, labels_of(opened, manifest))
+            verdict = with_labels(opened, labels_of(opened, manifest))
+    if plot is not None:
+        from cli.plot import draw
+
+        draw(plot, "How often is it the right photo?", verdict.words, verdict.beside)
+        say(f"plot: {plot}")
     if json:
-        show_json(told | {"seconds": time.perf_counter() - begun})
+        beside = {"photos": verdict.compared, **verdict.beside}
+        seconds = time.perf_counter() - begun
+        show_json(verdict.figures | {"beside": beside, "seconds": seconds})
         return
-    for name, value in told.items():
+    for name, value in verdict.figures.items():
         show(f"{name:14} {value:.3f}" if isinstance(value, float) else f"{name:14} {value}")
-    say(words)
+    show(f"\non the same {verdict.compared} photos alone:")
+    for line in table(verdict.beside):
+        show(line)
+    say(verdict.words)
+
+
+def table(figures: "Figures") -> list[str]:
+    """A line a way, a column a measure."""
+    measures = list(next(iter(figures.values())))
+    widths = [max(len(measure), 6) for measure in measures]
+    heads = "  ".join(m.rjust(w) for m, w in zip(measures, widths, strict=True))
+    lines = [f"{'':21} {heads}"]
+    for way, told in figures.items():
+        values = "  ".join(f"{told[m]:.3f}".rjust(w) for m, w in zip(measures, widths, strict=True))
+        lines.append(f"{way:21} {values}")
+    return lines
 
 
 def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
@@ -91,16 +132,20 @@ def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
             f"no photo of {manifest} is in the index", "index its folder: mocosearch index PHOTOS"
         )
     if len(labels) < len(wanted):
-        say(f"{len(wanted) - len(labels)} of {len(wanted)} photos are not in the index, or copies")
+        warn(f"{len(wanted) - len(labels)} of {len(wanted)} photos are not in the index, or copies")
     return labels
 
 
-def with_labels(index: "Index", labels: dict[int, str]) -> tuple[dict[str, Any], str]:
+def with_labels(index: "Index", labels: dict[int, str]) -> Verdict:
     """Figures over the labelled photos, each asking for the others, and what they mean."""
+    import numpy as np
+
+    from cli import beside
     from cli.question import unit
     from mocosearch.evaluation import precision_at, ranking
 
-    keys, names = unit(index.keys(list(labels))), list(labels.values())
+    ids, names = list(labels), list(labels.values())
+    keys = unit(index.keys(ids))
     precision, whole = precision_at(keys, names), ranking(keys, names)
     told = {
         "photos": len(names),
@@ -110,70 +155,90 @@ def with_labels(index: "Index", labels: dict[int, str]) -> tuple[dict[str, Any],
         "map": whole.average_precision,
         **{f"recall@{k}": share for k, share in whole.recall.items()},
     }
+    order = np.random.default_rng(0).permutation(len(ids)).tolist()
+    rows, pictures = _pictures(index, ids, order, COMPARED)
+    chosen = [names[row] for row in rows]
+    figures = beside.by_labels(beside.ways(index, pictures), pictures, chosen)
     words = (
-        f"the nearest other photo has the same label {precision[1]:.0%} of the time, and "
-        f"{10 * precision[10]:.1f} of the nearest ten"
+        f"The nearest other photo has the same label {precision[1]:.0%} of the time, and "
+        f"{10 * precision[10]:.1f} of the nearest ten. {_compared(figures, 'p@1', len(rows))}"
     )
-    return told, words
+    return Verdict(told, figures, len(rows), words)
 
 
-def without_labels(index: "Index") -> tuple[dict[str, Any], str]:
+def without_labels(index: "Index") -> Verdict:
     """How often an altered view finds its photo first, and what that means."""
     import numpy as np
 
+    from cli import beside
     from cli.question import unit
     from indexes import Where
     from mocosearch.evaluation import effective_rank, found_first
 
-    ids = index.among(Where())
+    ids = [int(id) for id in index.among(Where())]
     keys = unit(index.keys(ids))
-    order = np.random.default_rng(0).permutation(len(ids))
-    rows, pictures = _pictures(index, [int(ids[at]) for at in order], order.tolist())
-    small = np.stack([_thumbnail(picture) for picture in pictures])
-    told: dict[str, Any] = {"photos": len(ids), "asked": len(rows)}
-    means: dict[str, list[float]] = {"keys": [], "thumbnails": []}
-    for name, altered in _alterations(pictures).items():
-        side = index.encoder.side
-        pixels = np.stack([np.asarray(view.resize((side, side))) for view in altered])
-        asked = np.concatenate([index.encoder.encode(some) for some in _parts(pixels)])
-        views = np.stack([_thumbnail(view) for view in altered])
-        told[name] = found_first(keys, asked, rows)
-        # Thumbnails choose among the sample alone, which makes it easier for them.
-        told[f"{name}, 8x8"] = found_first(small, views, range(len(rows)))
-        means["keys"].append(told[name])
-        means["thumbnails"].append(told[f"{name}, 8x8"])
+    order = np.random.default_rng(0).permutation(len(ids)).tolist()
+    rows, pictures = _pictures(index, ids, order, SAMPLE)
+    views = _alterations(pictures)
+    ways = beside.ways(index, pictures)
+    learned = ways["the encoder"]
+    found = {name: found_first(keys, learned(some), rows) for name, some in views.items()}
+    told: dict[str, Any] = {"photos": len(ids), "asked": len(rows), **found}
     told["effective rank"] = effective_rank(keys)
-    mean, plain = (sum(found) / len(found) for found in means.values())
+    figures = beside.by_views(ways, pictures, views)
+    for told_of in figures.values():
+        told_of["mean"] = sum(told_of.values()) / len(told_of)
+    mean = sum(found.values()) / len(found)
     verdict = "good for finding copies and parts of photos" if mean >= MANY else "not sure of parts"
     words = (
-        f"an altered photo finds itself first {mean:.0%} of the time among {len(ids)} photos "
-        f"({verdict}); 8x8 thumbnails {plain:.0%} among {len(rows)}. How well photos of one "
-        "kind find each other only labels can tell: --classes or --manifest"
+        f"An altered photo finds itself first {mean:.0%} of the time among {len(ids)} photos "
+        f"({verdict}). {_compared(figures, 'mean', len(rows))} How well photos of one kind find "
+        "each other only labels can tell: --classes or --manifest."
     )
-    return told, words
+    return Verdict(told, figures, len(rows), words)
+
+
+def _compared(figures: "Figures", measure: str, asked: int) -> str:
+    """What one measure of the three ways says about the encoder."""
+    from cli.beside import more_than
+
+    (_, mine), *others = ((way, told[measure]) for way, told in figures.items())
+    known = " and ".join(f"{share:.0%} by {way}" for way, share in others)
+    sense = (
+        "it has learned what neither knows"
+        if more_than(mine, [share for _, share in others], asked)
+        else "no sure gain yet; train for longer, or on more photos"
+    )
+    return f"Among the same {asked} photos it is {mine:.0%}, against {known}: {sense}."
 
 
 def _pictures(
-    index: "Index", ids: Sequence[int], rows: Sequence[int]
+    index: "Index", ids: Sequence[int], order: Sequence[int], most: int
 ) -> "tuple[list[int], list[Image]]":
-    """The first SAMPLE photos that can still be read, with their rows. Raises NoPhotos."""
+    """The first `most` photos in an order that can still be read, with their rows in `ids`.
+
+    Raises NoPhotos for fewer than two.
+    """
+    from cli.beside import SIDE
     from mocosearch.errors import NoPhotos, Unreadable
     from mocosearch.photos.decode import read, upright
 
-    chosen: list[int] = []
+    rows: list[int] = []
     pictures: list[Image] = []
-    for id, row in zip(ids, rows, strict=True):
-        try:
-            data = read(index.record(id).paths[0])
-            pictures.append(upright(data or b"", ALTERED_SIDE))
-        except Unreadable:
-            continue
-        chosen.append(row)
-        if len(chosen) == SAMPLE:
-            break
-    if not chosen:
-        raise NoPhotos("no photo of the index can be read", "mount the disk that they lie on")
-    return chosen, pictures
+    wanted = min(most, len(ids))
+    with progress() as bar:
+        for row in order:
+            if len(rows) == wanted:
+                break
+            try:
+                pictures.append(upright(read(index.record(ids[row]).paths[0]) or b"", SIDE))
+            except Unreadable:
+                continue
+            rows.append(row)
+            bar("photos", len(rows) / wanted, f"{len(rows)} of {wanted}")
+    if len(rows) < 2:
+        raise NoPhotos("too few photos can be read", "mount the disk that they lie on")
+    return rows, pictures
 
 
 def _alterations(pictures: "Sequence[Image]") -> "dict[str, list[Image]]":
@@ -193,18 +258,3 @@ def _alterations(pictures: "Sequence[Image]") -> "dict[str, list[Image]]":
 
     ways = {"a part": part, "other colours": colours, "blurred": blurred}
     return {name: [way(picture) for picture in pictures] for name, way in ways.items()}
-
-
-def _thumbnail(picture: "Image") -> "Keys":
-    """8x8 RGB, less its mean, of unit length: float32 (192,)."""
-    import numpy as np
-    from PIL import Image
-
-    grid = picture.convert("RGB").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BILINEAR)
-    flat = np.asarray(grid, np.float32).ravel()
-    made: Keys = (flat - flat.mean()) / max(float(np.linalg.norm(flat - flat.mean())), 1e-6)
-    return made
-
-
-def _parts(pixels: Any) -> list[Any]:
-    return [pixels[at : at + 32] for at in range(0, len(pixels), 32)]

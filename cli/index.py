@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import ended, interruptible, progress, say, say_refused, show_json
+from cli.display import ended, interruptible, progress, say, say_refused, show_json, warn
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from indexes.sync import Progress
+    from indexes.sync import Counts, Progress
     from mocosearch.photos import LeftOut
 
 SHOWN = 5
@@ -25,7 +25,10 @@ def index(
     index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
     encoder: Annotated[
         str | None,
-        typer.Option(help="Name or path of the encoder [default: the index's own, or default]."),
+        typer.Option(
+            help="Name or path of the encoder [default: the index's own, default, or starter]; "
+            "another one than the index's gives every photo a new key."
+        ),
     ] = None,
     exclude: Annotated[
         list[str] | None,
@@ -64,18 +67,22 @@ def index(
     """Give every photo below the folders a key, and forget those that are gone.
 
     Run it again at any time: only what is new or changed is encoded. Ctrl-C keeps every
-    finished batch. --move, --remove, --kind and --recall also work without PHOTOS.
+    finished batch. --move, --remove, --kind, --recall and --encoder also work without PHOTOS.
+
+    With another --encoder the old keys go on answering until all new ones are there, and the
+    disk needs room for both; a run that was stopped or killed goes on when run again.
 
     Example: mocosearch index ~/Pictures
     """
     from indexes import Counts, Index, merging, sync
     from indexes import remove as take_out
+    from indexes.generation import renew, unfinished
     from mocosearch.encoder import Encoder
-    from mocosearch.errors import NoPhotos, NotFound
-    from mocosearch.home import missing, names, place
+    from mocosearch.errors import NoPhotos
+    from mocosearch.home import missing, place
     from mocosearch.photos.scan import roots_of
 
-    if not (photos or remove or move or kind or recall):
+    if not (photos or remove or move or kind or recall or encoder):
         raise typer.BadParameter("name the folders of photos", param_hint="PHOTOS...")
     fresh = not Index.exists(index)
     if fresh and not photos:
@@ -84,16 +91,12 @@ def index(
         roots_of(photos or ())
     if move:
         roots_of(move[1:])
-    if encoder is None and fresh and "default" not in names("encoders"):
-        others = ", ".join(names("encoders"))
-        raise NotFound(
-            "there is no encoder called default yet",
-            f"choose with --encoder: {others}" if others else "run: mocosearch train PHOTOS",
-        )
-    chosen = Encoder.open(encoder or "default") if encoder or fresh else None
+    if encoder is None and fresh:
+        encoder = _usual_encoder()
+    chosen = Encoder.open(encoder) if encoder else None
     _warn(place("indexes", index))
     with (
-        Index.create(index, chosen, wait=wait) as opened,
+        Index.create(index, chosen if fresh else None, wait=wait) as opened,
         progress() as bar,
         interruptible() as stopped,
     ):
@@ -107,8 +110,13 @@ def index(
         if kind or recall is not None:
             opened.reshape(kind, recall)
         removed = take_out(opened, remove) if remove else 0
-        counts = Counts()
-        if photos:
+        counts = renewed = Counts()
+        if chosen is not None and chosen.fingerprint != opened.encoder.fingerprint:
+            say("another encoder: every photo gets a new key; the old ones answer until then")
+            counts = renewed = renew(
+                opened, chosen, workers=workers, prune=prune, report=report, stopped=stopped
+            )
+        if photos and not renewed.interrupted:
             counts = sync(
                 opened,
                 photos,
@@ -119,14 +127,21 @@ def index(
                 report=report,
                 stopped=stopped,
             )
-        else:
+            _add(counts, renewed)
+        elif not photos:
             merging.merge(opened.store)
         counts.deleted += removed
         empty = opened.count == 0
+        begun = unfinished(opened.store.folder)
     say_refused(counts.reasons)
     _say_left_out(counts.left_out)
     for folder in counts.absent:
-        say(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
+        warn(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
+    if begun:
+        warn(
+            "a change to another encoder is unfinished, and the keys before it answer: "
+            f"go on with --encoder, or remove {begun[0]}"
+        )
     if fresh and empty:
         shutil.rmtree(place("indexes", index))
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
@@ -146,9 +161,27 @@ def index(
     ended(counts.interrupted, counts.refused + len(counts.left_out.unreadable) + len(counts.absent))
 
 
+def _usual_encoder() -> str:
+    """The one that `train` makes, or else the one that comes with the program."""
+    from mocosearch.home import names
+
+    if "default" in names("encoders"):
+        return "default"
+    say("no encoder trained yet: using the starter; mocosearch train PHOTOS makes one of yours")
+    return "starter"
+
+
+def _add(counts: "Counts", renewed: "Counts") -> None:
+    """What a second generation embedded stands as unchanged in the run that came after it."""
+    counts.embedded += renewed.embedded
+    counts.unchanged -= min(counts.unchanged, renewed.embedded)
+    counts.deleted += renewed.deleted
+    counts.seconds += renewed.seconds
+
+
 def _say_left_out(left_out: "LeftOut") -> None:
     for folder in left_out.unreadable:
-        say(f"cannot look into {folder}: its photos stay as they were")
+        warn(f"cannot look into {folder}: its photos stay as they were")
     for why, paths in (("hidden", left_out.hidden), ("excluded", left_out.excluded)):
         names = sorted({basename(path) for path in paths})
         if names:
@@ -160,7 +193,7 @@ def _warn(folder: "Path") -> None:
     from indexes.disks import network_disk
 
     if (system := network_disk(folder)) is not None:
-        say(
+        warn(
             f"warning: {folder} lies on a network disk ({system}), where its locks are not safe; "
             "change it from one computer at a time, or keep it in the home with --index NAME"
         )

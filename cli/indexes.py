@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.display import one_line, say, show, show_json
+from cli.display import one_line, say, show, show_json, warn
 
 
 def indexes(
@@ -24,7 +24,7 @@ def indexes(
             with Index.open(name) as opened:
                 told = opened.info()
         except MocosearchError as error:
-            say(f"{name}: {error}")
+            warn(f"{name}: {error}")
             continue
         facts = ("images", "refused", "encoder", "bytes", "roots")
         listed.append({"name": name} | {fact: told[fact] for fact in facts})

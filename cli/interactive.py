@@ -5,7 +5,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from cli.display import say
+from cli.display import warn
 from cli.question import MINUS, ask, unit
 from cli.results import show_lines
 from cli.search import Found, search
@@ -30,7 +30,7 @@ def converse(index: "Index", images: list[str], top: int, where: "Where", no_col
     if images:
         talk.ask(images)
     elif sys.stdin.isatty():
-        say(HELP)
+        warn(HELP)
     with suppress(EOFError, KeyboardInterrupt):
         while (line := _line()) not in ("", "q", "quit", "exit"):
             talk.take(line)
@@ -50,7 +50,7 @@ class _Talk:
 
         try:
             if line == "?":
-                say(HELP)
+                warn(HELP)
             elif line == "more":
                 self.top *= 2
                 self._again()
@@ -62,7 +62,7 @@ class _Talk:
             else:
                 self.ask([os.path.expanduser(_unquoted(line))])
         except MocosearchError as error:
-            say(f"{error.what}\n{error.hint}")
+            warn(f"{error.what}\n{error.hint}")
 
     def ask(self, images: list[str]) -> None:
         """A new question."""
@@ -72,7 +72,7 @@ class _Talk:
         """By Rocchio's rule: the question, and what is liked, less a share of what is not."""
         lines = self.found.lines if self.found else []
         if not all(1 <= abs(number) <= len(lines) for number in numbers):
-            say(f"there are results 1 to {len(lines)}" if lines else "ask with a picture first")
+            warn(f"there are results 1 to {len(lines)}" if lines else "ask with a picture first")
             return
         keys = self.index.keys([lines[abs(number) - 1].match.id for number in numbers])
         signs = [1.0 if number > 0 else -MINUS for number in numbers]
@@ -83,7 +83,7 @@ class _Talk:
         if self.asked:
             self._answer(self.asked.pop())
         else:
-            say("ask with a picture first")
+            warn("ask with a picture first")
 
     def _answer(self, keys: "Keys") -> None:
         self.asked.append(keys)

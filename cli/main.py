@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from cli.common import common
 from cli.compact import compact
 from cli.demo import demo
 from cli.duplicates import duplicates
@@ -38,7 +39,7 @@ for command in (
     *(train, index, query, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
-    app.command()(command)
+    app.command()(common(command))
 app.add_typer(encoders, name="encoders")
 
 

@@ -1,54 +1,110 @@
-"""Pictures in the terminal, from half-blocks: two pixels a character, in 24-bit colour."""
+"""Results drawn in the terminal: as real pictures where it can, else two pixels a character."""
 
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from bisect import bisect
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from cli.display import printable
+from cli.display import one_line, warn
+from cli.terminal import Cell, Pictures, cell_size, pictures
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from mocosearch.photos.decode import Pixels
 
 COLUMNS, ROWS = 22, 11
 """Characters of one picture; a character is about twice as high as wide."""
 GAP = 2
+_STEPS = (48, 115, 155, 195, 235)
+"""Half-way between the levels of the 6x6x6 colours: 0, 95, 135, 175, 215, 255."""
 
 
 def draw(paths: Sequence[str]) -> None:
     """Draw photos side by side, each under its rank, as many a row as the terminal holds."""
+    how = pictures(os.environ)
+    if how == "none":
+        warn("this terminal draws no pictures; --gallery FILE writes a page of them")
+        return
     each = max(shutil.get_terminal_size().columns // (COLUMNS + GAP), 1)
+    deep, cell = _deep(os.environ), cell_size()
     for start in range(0, len(paths), each):
-        shown = paths[start : start + each]
-        names = [str(rank).ljust(COLUMNS) for rank in range(start + 1, start + len(shown) + 1)]
-        pictures = [_blocks(path) for path in shown]
-        rows = [names, *zip(*pictures, strict=True)]
-        for row in rows:
-            sys.stdout.write((" " * GAP).join(row).rstrip(" ") + "\n")
+        shown = [_opened(path, how, cell) for path in paths[start : start + each]]
+        ranks = [str(start + number).ljust(COLUMNS) for number in range(1, len(shown) + 1)]
+        sys.stdout.write((" " * GAP).join(ranks).rstrip(" ") + "\n")
+        if how == "blocks":
+            lines = zip(*(_blocks(one, deep) for one in shown), strict=True)
+            sys.stdout.writelines((" " * GAP).join(line).rstrip(" ") + "\n" for line in lines)
+        else:
+            sys.stdout.write(_placed(shown, how))
+        sys.stdout.flush()
 
 
-def _blocks(path: str) -> list[str]:
-    """ROWS lines of COLUMNS characters; a photo that is gone is its reason."""
+def _deep(environment: Mapping[str, str]) -> bool:
+    """Whether 24 bits of colour are shown; Apple's terminal long made stripes of them."""
+    program = environment.get("TERM_PROGRAM")
+    return program != "Apple_Terminal" or environment.get("COLORTERM") in ("truecolor", "24bit")
+
+
+def _opened(path: str, how: Pictures, cell: Cell) -> "Image | str":
+    """A photo, as large as its place; one that cannot be read is its reason."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import read, upright
 
+    box = (COLUMNS, 2 * ROWS) if how == "blocks" else (COLUMNS * cell.width, ROWS * cell.height)
     try:
-        data = read(path)
-        picture = upright(data or b"", 4 * COLUMNS)
+        picture = upright(read(path) or b"", max(2 * max(box), 4 * COLUMNS))
     except Unreadable as error:
-        return [printable(error.what)[:COLUMNS].ljust(COLUMNS), *[" " * COLUMNS] * (ROWS - 1)]
-    picture.thumbnail((COLUMNS, 2 * ROWS))
-    pixels = np.asarray(picture)
+        return one_line(error.what)[:COLUMNS]
+    picture.thumbnail(box)
+    return picture
+
+
+def _placed(shown: "Sequence[Image | str]", how: Pictures) -> str:
+    """Room for a row of pictures, then each in its place.
+
+    The room is made first: where the screen scrolls, saved places of the cursor do not.
+    """
+    from cli import graphics
+
+    made = ["\n" * ROWS, f"\x1b[{ROWS}A"]
+    for number, one in enumerate(shown):
+        if isinstance(one, str):
+            content = one
+        elif how == "kitty":
+            content = graphics.kitty(one, COLUMNS, ROWS)
+        elif how == "iterm":
+            content = graphics.iterm(one, COLUMNS, ROWS)
+        else:
+            content = graphics.sixel(one)
+        made.append(f"\x1b[{number * (COLUMNS + GAP) + 1}G\x1b7{content}\x1b8")
+    return "".join(made) + f"\x1b[{ROWS}B\r"
+
+
+def _blocks(one: "Image | str", deep: bool) -> list[str]:
+    """ROWS lines of COLUMNS characters."""
+    if isinstance(one, str):
+        return [one.ljust(COLUMNS), *[" " * COLUMNS] * (ROWS - 1)]
+    pixels = np.asarray(one)
     last, lines = len(pixels) - 1, []
     for y in range(0, 2 * ROWS, 2):
         pair = pixels[min(y, last) : y + 2]
-        cells = [_cell(pair[0, x], pair[-1, x]) for x in range(pixels.shape[1]) if y <= last]
+        cells = [_cell(pair[0, x], pair[-1, x], deep) for x in range(one.width) if y <= last]
         lines.append("".join(cells) + "\x1b[0m" + " " * (COLUMNS - len(cells)))
     return lines
 
 
-def _cell(upper: "Pixels", lower: "Pixels") -> str:
-    colours = ";".join(map(str, upper)), ";".join(map(str, lower))
-    return f"\x1b[38;2;{colours[0]};48;2;{colours[1]}m▀"
+def _cell(upper: "Pixels", lower: "Pixels", deep: bool) -> str:
+    return f"\x1b[38;{_colour(upper, deep)};48;{_colour(lower, deep)}m▀"
+
+
+def _colour(pixel: "Pixels", deep: bool) -> str:
+    """24 bits, or the nearest of the 6x6x6 colours that 256-colour terminals share."""
+    if deep:
+        return "2;" + ";".join(map(str, pixel))
+    r, g, b = (bisect(_STEPS, value) for value in pixel)
+    return f"5;{16 + 36 * r + 6 * g + b}"

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.display import ended, say, say_refused, show_json, show_raw
+from cli.display import detail, ended, say, say_refused, show_json, show_raw
 
 
 def query(
@@ -104,6 +104,11 @@ def query(
         searching = time.perf_counter()
         found = search(opened, question.keys, top, where, least, auto, fold=not (all or machine))
         done = time.perf_counter()
+        detail(
+            f"opened in {encoding - begun:.3f} s, the question's key made in "
+            f"{searching - encoding:.3f} s, {opened.count} photos searched "
+            f"in {done - searching:.3f} s"
+        )
     say_refused(question.refused)
     if not found.matches:
         say("no photo fits: the filters or --min-score leave none")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json
+from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json, warn
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,12 @@ def train(
         str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
     ] = None,
     init: Annotated[
-        str, typer.Option(help="Start from an encoder, a file of published weights, or none.")
-    ] = "none",
+        str | None,
+        typer.Option(
+            help="Start from an encoder, a file of published weights, or none "
+            "[default: starter; none for the papers' recipes and other networks]."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
     cache_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")
@@ -92,7 +96,7 @@ def train(
         )
     say_refused(made.refused)
     for sign in made.warnings:
-        say(f"warning: {sign}")
+        warn(f"warning: {sign}")
     card = made.card
     say(f"recipe {card.recipe['name']}: {made.reason}")
     say(f"learned from {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs")

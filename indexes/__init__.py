@@ -5,6 +5,6 @@
 
 from indexes.filters import Where
 from indexes.index import Index, Match
-from indexes.sync import Counts, remove, sync
+from indexes.sync import Counts, add, remove, sync
 
-__all__ = ["Counts", "Index", "Match", "Where", "remove", "sync"]
+__all__ = ["Counts", "Index", "Match", "Where", "add", "remove", "sync"]

@@ -162,7 +162,8 @@ class _Joined:
 
     def together(self, left: Rows, right: Rows) -> NDArray[np.bool_]:
         """Which pairs are in one set."""
-        return self.roots(left) == self.roots(right)
+        same: NDArray[np.bool_] = self.roots(left) == self.roots(right)
+        return same
 
     def sets(self) -> list[list[int]]:
         found: dict[int, list[int]] = {}

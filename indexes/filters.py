@@ -2,6 +2,7 @@
 
 import math
 import os
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +69,13 @@ def _within(taken: str | None, first: str, last: str) -> bool:
 
 
 def _any_in(paths: list[str], folders: tuple[str, ...]) -> bool:
-    return any(inside(os.path.abspath(path), folder) for path in paths for folder in folders)
+    whole = [_spelled(os.path.abspath(path)) for path in paths]
+    return any(inside(path, _spelled(folder)) for path in whole for folder in folders)
+
+
+def _spelled(path: str) -> str:
+    """One of the spellings that a Mac takes for one name."""
+    return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
 def _around(facts: Mapping[str, Any], latitude: float, longitude: float, km: float) -> bool:

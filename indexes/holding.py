@@ -1,7 +1,7 @@
 """One program at a time changes an index; the others are told which."""
 
-import fcntl
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -9,6 +9,8 @@ from mocosearch.errors import Busy
 
 LOCK = "writer.lock"
 ASKED_EVERY = 0.1
+_BEYOND = 1 << 20
+"""The byte that is locked on Windows, which lets nobody read a locked one."""
 
 
 class Holding:
@@ -26,21 +28,23 @@ class Holding:
                 if not wait:
                     raise self._busy(folder)
                 time.sleep(ASKED_EVERY)
-            os.truncate(self._file, 0)
-            os.pwrite(self._file, str(os.getpid()).encode(), 0)
+            os.ftruncate(self._file, 0)
+            os.lseek(self._file, 0, os.SEEK_SET)
+            os.write(self._file, str(os.getpid()).encode())
         except BaseException:
             os.close(self._file)
             raise
 
     def _taken(self) -> bool:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(self._file)
+        except (BlockingIOError, PermissionError):
             return False
         return True
 
     def _busy(self, folder: Path) -> Busy:
-        told = os.pread(self._file, 20, 0).decode(errors="replace")
+        os.lseek(self._file, 0, os.SEEK_SET)
+        told = os.read(self._file, 20).decode(errors="replace")
         who = f"process {told}" if told.isdigit() else "another program"
         return Busy(
             f"{who} is changing the index at {folder}",
@@ -52,3 +56,16 @@ class Holding:
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
+
+
+def _lock(file: int) -> None:
+    """Raises BlockingIOError, or PermissionError on Windows, where another process has it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        os.lseek(file, _BEYOND, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,15 +2,18 @@
 
 import json
 import os
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
+from weakref import WeakSet
 
 import numpy as np
 
 from indexes import chance, kinds, merging, roots, segments
+from indexes.asked import Asked, keys_of
 from indexes.chance import Chance
 from indexes.filters import Where
 from indexes.kinds import Plan
@@ -19,9 +22,11 @@ from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Keys
 from indexes.store import FORMAT, Store, Txn
+from indexes.sync import Counts, add, sync
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Damaged, Mismatch
 from mocosearch.home import missing, place
+from mocosearch.photos.scan import spellings
 
 EXACT = 5000
 """So few photos are compared one by one with the stored keys, whatever kind the index is."""
@@ -39,26 +44,32 @@ class Match:
 class Index:
     """A folder with everything in it that a question needs, the encoder included.
 
-    Reads one snapshot; `refresh` moves on to what has been committed since. Use as a context
-    manager, or call `close`. Open an index once in a process.
+    Each thread reads a snapshot of its own, from its first question on; `refresh` moves it on to
+    what has been committed since. Any number of threads may ask and add. Use as a context manager,
+    or call `close`; for that and for `compact` no other thread may be at work. Open an index once
+    in a process, and not across a fork.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._txn: Txn | None = None
-        self._segments: list[segments.Segment] = []
         self._encoder: Encoder | None = None
-        self._roots: Roots | None = None
+        self._local = threading.local()
+        self._snapshots: WeakSet[_Snapshot] = WeakSet()
+        self._lock = threading.Lock()
 
     @classmethod
-    def open(cls, name: str | os.PathLike[str]) -> Self:
-        """For asking. Raises NotFound, Damaged, StorageFailed, Busy.
+    def open(cls, name: str | os.PathLike[str], *, writable: bool = False) -> Self:
+        """For asking, and where `writable`, for changing too, which one program may at a time.
 
-        An index of an older format is brought up to this one first, whole or not at all.
+        name: of an index in the home, or a path; as a Path it is always a path. An index of an
+        older format is brought up to this one first, whole or not at all. Raises NotFound, Damaged,
+        StorageFailed, Busy.
         """
         folder = _folder(name)
         if not (folder / "data.mdb").is_file():
             raise missing("indexes", folder)
+        if writable:
+            return cls(_current(folder, wait=False))
         store = Store(folder, writable=False)
         if store.version != FORMAT:
             store.close()
@@ -75,7 +86,7 @@ class Index:
         wait: until another program that changes it is done. Raises Busy otherwise, Mismatch where
         the index was made with another encoder, Damaged, StorageFailed.
         """
-        index = cls(_current(_folder(name), wait=wait))
+        index = cls(_current(_folder(name), wait=wait, encoder=encoder))
         try:
             index.store.write(lambda txn: _keep(txn, encoder))
         except BaseException:
@@ -89,19 +100,34 @@ class Index:
         return (_folder(name) / "data.mdb").is_file()
 
     @property
+    def _snapshot(self) -> "_Snapshot":
+        """This thread's; it ends with the thread."""
+        now: _Snapshot | None = getattr(self._local, "snapshot", None)
+        if now is None:
+            with self._lock:
+                now = self._local.snapshot = _Snapshot(self.store.begin_read())
+                self._snapshots.add(now)
+        return now
+
+    @property
     def txn(self) -> Txn:
-        """The snapshot that is read."""
-        if self._txn is None:
-            self._txn = self.store.begin_read()
-        return self._txn
+        """The snapshot that this thread reads."""
+        return self._snapshot.txn
 
     def refresh(self) -> None:
-        """Read what is committed now; results of earlier queries stay good."""
-        self._segments = []
-        self._roots = None
-        if self._txn is not None:
-            self._txn.raw.abort()
-            self._txn = None
+        """Read what is committed now, in this thread; results of earlier queries stay good.
+
+        Where another program has compacted the index, or given it another encoder, that is read
+        once every thread has come here.
+        """
+        now: _Snapshot | None = getattr(self._local, "snapshot", None)
+        with self._lock:
+            if now is not None:
+                self._local.snapshot = None
+                self._snapshots.discard(now)
+                now.end()
+            if not self._snapshots and self.store.follow():
+                self._encoder = None
 
     @property
     def encoder(self) -> Encoder:
@@ -114,28 +140,29 @@ class Index:
             self._encoder = Encoder(Card.from_json(card), graph, weights)
         return self._encoder
 
-    def prepare(self) -> None:
-        """Open the FAISS indexes now, which `query` otherwise does first."""
-        if not self._segments:
-            self._segments = segments.all_segments(self.txn)
+    def prepare(self) -> list[segments.Segment]:
+        """The FAISS indexes, good until `refresh`; opened now, which `query` otherwise does."""
+        now = self._snapshot
+        if now.segments is None:
+            now.segments = segments.all_segments(now.txn)
+        return now.segments
 
-    def query(self, keys: Keys, k: int = 10, where: Where | None = None) -> list[list[Match]]:
-        """The k nearest photos to each of n keys, float32 (n, d) of unit length, best first.
+    def query(self, asked: Asked, k: int = 10, where: Where | None = None) -> list[list[Match]]:
+        """The k nearest photos to each of n questions, best first; fewer where there are fewer.
 
-        where: asked among the photos that it admits; they are chosen before the search.
-        Fewer than k where there are fewer. Raises Mismatch for keys of another length.
+        asked: keys, float32 (n, d) of unit length; pixels, uint8 (n, side, side, 3) RGB; or n paths
+        of pictures. where: asked among the photos that it admits, which are chosen before the
+        search. Raises Mismatch for another shape, NotFound or Unreadable for a file that is no
+        picture, Damaged.
         """
-        keys = np.ascontiguousarray(keys, np.float32)
-        dimension = self.encoder.dimension
-        if keys.ndim != 2 or keys.shape[1] != dimension:
-            raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
-        self.prepare()
+        keys = keys_of(asked, self.encoder)
+        opened = self.prepare()
         deleted = merging.masked(self.txn)
         only = self.among(where) if where else None
         if only is not None and len(only) <= EXACT:
             found = [self._exact(keys, only)] if len(only) else []
         else:
-            found = [segment.search(keys, k, deleted, only) for segment in self._segments]
+            found = [segment.search(keys, k, deleted, only) for segment in opened]
         if not found:
             return [[] for _ in keys]
         scores = np.concatenate([s for s, _ in found], 1)
@@ -182,16 +209,19 @@ class Index:
     @property
     def roots(self) -> Roots:
         """The folders whose photos it holds, as they lie now."""
-        if self._roots is None:
-            self._roots = Roots.of(self.txn)
-        return self._roots
+        now = self._snapshot
+        if now.roots is None:
+            now.roots = Roots.of(now.txn)
+        return now.roots
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
-        if self.roots.number(path) is None:
-            return None
-        stored = self.txn.get("paths", path_key(self.roots.stored(path)))
-        return None if stored is None else PathEntry.from_bytes(stored)
+        for spelling in spellings(path):
+            if self.roots.number(spelling) is not None:
+                stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
+                if stored is not None:
+                    return PathEntry.from_bytes(stored)
+        return None
 
     def facts(self, path: str) -> dict[str, Any] | None:
         """What is known of one absolute path, as plain values: the record of its photo and
@@ -260,6 +290,14 @@ class Index:
             "bytes": len(segments.part(self.txn, number, b"faiss")),
         }
 
+    def sync(self, folders: Sequence[str | os.PathLike[str]], **options: Any) -> Counts:
+        """Make the index equal to the folders; options, counts and errors as of `sync`."""
+        return sync(self, folders, **options)
+
+    def add(self, files: Sequence[str | os.PathLike[str]], keys: Keys | None = None) -> list[int]:
+        """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
+        return add(self, files, keys)
+
     def move(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> None:
         """Say that the folders in `old` lie in `new` now, as after another mount; nothing is read.
 
@@ -282,20 +320,27 @@ class Index:
         self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
 
     def compact(self) -> int:
-        """Write the file anew without what is free in it, and close; bytes saved.
+        """Write the file anew without what is free in it; bytes saved.
 
-        Answers stay the same. Raises StorageFailed, and then the old file stays.
+        Answers stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
         data = self.store.folder / "data.mdb"
         before = data.stat().st_size
         merging.merge(self.store)
-        self.refresh()
-        self.store.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
+        self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
         return before - data.stat().st_size
 
-    def close(self) -> None:
-        """Ends the snapshot and the environment."""
+    def replace(self, make: Callable[[Path], None]) -> None:
+        """Go on with another environment in place of this one: see `Store.replace`."""
         self.refresh()
+        self._encoder = None
+        self.store.replace(make)
+
+    def close(self) -> None:
+        """Ends every snapshot and the environment."""
+        with self._lock:
+            for snapshot in list(self._snapshots):
+                snapshot.end()
         self.store.close()
 
     def __enter__(self) -> Self:
@@ -305,13 +350,27 @@ class Index:
         self.close()
 
 
+class _Snapshot:
+    """What one thread reads: a transaction, and what was opened in it."""
+
+    def __init__(self, txn: Txn) -> None:
+        self.txn = txn
+        self.segments: list[segments.Segment] | None = None
+        self.roots: Roots | None = None
+
+    def end(self) -> None:
+        """FAISS reads in place: no index outlives its transaction."""
+        self.segments = None
+        self.txn.raw.abort()
+
+
 def _folder(name: str | os.PathLike[str]) -> Path:
     return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
 
 
-def _current(folder: Path, *, wait: bool) -> Store:
+def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
     """A store for changing, of this format."""
-    store = Store(folder, writable=True, wait=wait)
+    store = Store(folder, writable=True, wait=wait, first=lambda txn: _keep(txn, encoder))
     if store.version != FORMAT:
         try:
             store.write(migrate)
@@ -335,5 +394,5 @@ def _keep(txn: Txn, encoder: Encoder | None) -> None:
     elif Card.from_json(bytes(kept)).fingerprint != encoder.fingerprint:
         raise Mismatch(
             "this index was made with another encoder",
-            "name another --index, or leave --encoder out to go on with the index's own",
+            "go on with the index's own, or give every photo a new key: mocosearch index --encoder",
         )

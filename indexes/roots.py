@@ -1,6 +1,7 @@
 """Where photos lie: each path is kept as a root's number and the way from there.
 
-`2/2019/crab.jpg` is a stored path. A root that has another mount point changes one line.
+`2/2019/crab.jpg` is a stored path, with `/` on every system, so that a disk answers on any. A
+root that has another mount point changes one line.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from indexes.records import PathEntry, Record, Refusal, id_key, path_key
 from indexes.store import Txn
 from mocosearch.errors import Damaged, NotFound
-from mocosearch.photos.scan import inside
+from mocosearch.photos.scan import inside, slashed
 
 ROOTS = b"roots"
 
@@ -40,9 +41,9 @@ class Roots:
         beside = set(told.get("beside", ()))
         return cls({n: _moved(p, before, folder) if n in beside else p for n, p in places.items()})
 
-    def keep(self, txn: Txn) -> None:
-        """Write them down."""
-        folder = os.fspath(txn.folder.absolute())
+    def keep(self, txn: Txn, at: Path | None = None) -> None:
+        """Write them down; `at` is the index's folder, where it is about to move there."""
+        folder = os.fspath((at or txn.folder).absolute())
         told = {
             "folder": folder,
             "beside": [n for n, path in self.places.items() if _one_disk(path, folder)],
@@ -59,7 +60,7 @@ class Roots:
         number = self.number(path)
         if number is None:
             raise NotFound(f"{path} lies in no folder of this index")
-        return f"{number}/{_below(path, self.places[number])}"
+        return f"{number}/{slashed(_below(path, self.places[number]))}"
 
     def path(self, stored: str) -> str:
         """The absolute path of one that is kept. Raises Damaged."""
@@ -67,7 +68,7 @@ class Roots:
         root = self.places.get(int(number) if number.isdecimal() else -1)
         if root is None:
             raise Damaged("the index holds a path without its root", "remove it and index again")
-        return os.path.join(root, below) if below else root
+        return os.path.join(root, *below.split("/")) if below else root
 
 
 def _below(path: str, root: str) -> str:

@@ -19,6 +19,8 @@ Halves = NDArray[np.float16]
 Ids = NDArray[np.uint64]
 
 PARTS = (b"about", b"faiss", b"ids")
+NONSENSE = (RuntimeError, MemoryError, UnicodeDecodeError)
+"""What FAISS raises of bytes that it did not write; it quotes them, whatever they are."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Segment:
             index = faiss.read_index(reader, faiss.IO_FLAG_MMAP_IFC)
             if about.settings:
                 faiss.ParameterSpace().set_index_parameters(index, about.settings)
-        except RuntimeError as error:
+        except NONSENSE as error:
             raise _damaged("FAISS cannot read it") from error
         rows = np.frombuffer(ids, np.uint64)
         if index.ntotal != len(rows):
@@ -82,16 +84,21 @@ class Segment:
         k = min(k, len(self.ids) - (0 if gone is None else int(gone.sum())))
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
-        if gone is None or not gone.any():
-            scores, rows = self.index.search(queries, k)
-        else:
-            faiss, bits = load_faiss(), np.packbits(~gone, bitorder="little")
-            chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-            scores, rows = self.index.search(queries, k, params=parameters(self.index, chosen))
+        try:
+            scores, rows = self._best(queries, k, gone)
+        except NONSENSE as error:
+            raise _damaged("FAISS cannot search it") from error
         if rows.max(initial=-1) >= len(self.ids):
             raise _damaged("it names rows that are not there")
         found = rows >= 0
         return np.where(found, scores, -np.inf), np.where(found, self.ids[rows], 0)
+
+    def _best(self, queries: Keys, k: int, gone: Any) -> tuple[Any, Any]:
+        if gone is None or not gone.any():
+            return tuple(self.index.search(queries, k))
+        faiss, bits = load_faiss(), np.packbits(~gone, bitorder="little")
+        chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        return tuple(self.index.search(queries, k, params=parameters(self.index, chosen)))
 
 
 def parameters(index: Any, chosen: Any) -> Any:
@@ -150,13 +157,22 @@ def part(txn: Txn, number: bytes, name: bytes) -> memoryview:
 
 
 def about(txn: Txn, number: bytes) -> About:
-    """How a segment was built."""
-    return About(**_told(txn, number)["about"])
+    """How a segment was built. Raises Damaged."""
+    told = _told(txn, number)
+    try:
+        found = About(**told["about"])
+        as_written = told["digests"].get("about", _digest(found)) == _digest(found)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _damaged("what is said of it cannot be read") from error
+    if not as_written:
+        raise _damaged("what is said of it is not as written")
+    return found
 
 
 def intact(txn: Txn, number: bytes) -> bool:
     """Whether a segment's ids and FAISS index are, byte for byte, what was written."""
     try:
+        about(txn, number)
         digests = _told(txn, number)["digests"]
         return all(digests[n.decode()] == digest(part(txn, number, n)) for n in PARTS[1:])
     except (Damaged, KeyError):
@@ -165,15 +181,18 @@ def intact(txn: Txn, number: bytes) -> bool:
 
 def _told(txn: Txn, number: bytes) -> dict[str, Any]:
     try:
-        told = json.loads(bytes(part(txn, number, b"about")))
-    except ValueError as error:
+        return dict(json.loads(bytes(part(txn, number, b"about"))))
+    except (ValueError, TypeError) as error:
         raise _damaged("what is said of it cannot be read") from error
-    return dict(told)
 
 
 def digest(data: bytes | memoryview) -> str:
     """BLAKE2b of a blob, hexadecimal."""
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _digest(told: About) -> str:
+    return digest(json.dumps(asdict(told), sort_keys=True).encode())
 
 
 def view(txn: Txn, number: bytes) -> Segment:
@@ -190,7 +209,7 @@ def put(
     txn: Txn, number: bytes, ids: bytes | memoryview, blob: bytes | memoryview, told: About
 ) -> None:
     """Write a segment with its digests."""
-    digests = {"ids": digest(ids), "faiss": digest(blob)}
+    digests = {"about": _digest(told), "ids": digest(ids), "faiss": digest(blob)}
     said = {"about": asdict(told), "digests": digests}
     txn.put("segments", number + b"about", json.dumps(said).encode())
     txn.put("segments", number + b"ids", ids)

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,7 +31,13 @@ DATABASES = (
 )
 UNSEALED = frozenset({"encoder", "segments"})
 """Databases whose large values carry digests of their own; all others end in a checksum."""
-FIRST_MAP = 1 << 30
+FIRST_MAP = 1 << 36
+"""Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
+grows, because it may not while anything of this process reads it."""
+
+READERS = 1024
+"""Snapshots at one time, of all programs and threads together."""
+TRIES = 50
 
 T = TypeVar("T")
 
@@ -54,7 +61,8 @@ class Txn:
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction. Raises Damaged."""
-        found: Any = self.raw.get(key, db=self.databases[database])
+        with self._walked():
+            found: Any = self.raw.get(key, db=self.databases[database])
         return None if found is None else self._opened(database, key, found)
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
@@ -69,11 +77,12 @@ class Txn:
 
     def count(self, database: str) -> int:
         """Number of entries."""
-        return int(self.raw.stat(self.databases[database])["entries"])
+        with self._walked():
+            return int(self.raw.stat(self.databases[database])["entries"])
 
     def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
         """All entries in the order of their keys. Raises Damaged."""
-        with self.raw.cursor(self.databases[database]) as cursor:
+        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
             entries: Any = cursor
             for key, value in entries:
                 yield key, self._opened(database, key, value)
@@ -87,11 +96,28 @@ class Txn:
             return stored
         value = stored[:-CHECKSUM]
         if stored[-CHECKSUM:] != _checksum(key, value):
-            raise Damaged(
-                f"the index at {self.folder} is damaged: an entry of {database} is not as written",
-                "mocosearch verify tells what is; index into a new --index to start over",
-            )
+            raise self._damaged(f"an entry of {database} is not as written")
         return value
+
+    @contextmanager
+    def _walked(self) -> Iterator[None]:
+        try:
+            yield
+        except lmdb.Error as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, what: str) -> Damaged:
+        return Damaged(
+            f"the index at {self.folder} is damaged: {what}",
+            "mocosearch verify tells what is; index into a new --index to start over",
+        )
+
+
+BROKEN = (
+    *(lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError),
+    *(lmdb.PageNotFoundError, lmdb.NotFoundError, lmdb.IncompatibleError, lmdb.PanicError),
+)
+"""What LMDB says of a file that is not as it was written."""
 
 
 CHECKSUM = 4
@@ -104,8 +130,15 @@ def _checksum(key: bytes | memoryview, value: bytes | memoryview) -> bytes:
 class Store:
     """The environment of one index. Open it once in a process, and close it."""
 
-    def __init__(self, folder: Path, *, writable: bool, wait: bool = False) -> None:
-        """Opens what is there; a writable store is made where nothing is.
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        writable: bool,
+        wait: bool = False,
+        first: Callable[[Txn], None] = lambda txn: None,
+    ) -> None:
+        """Opens what is there; a writable store is made where nothing is, with what `first` writes.
 
         `version` is the format found; only one of FORMAT may be read or written as such. wait:
         for another program that is changing it. Raises Busy, StorageFailed and Damaged.
@@ -117,13 +150,44 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._holding = Holding(folder, wait=wait)
             try:
-                self.env = self._open(lock=True)
-                self._whole()
-                self.databases = self._databases()
-                self.version = self._version()
+                if writable and not (folder / "data.mdb").exists():
+                    self._install(lambda to: self._blank(to, first))
+                self._start()
             except BaseException:
                 self.close()
                 raise
+
+    def _blank(self, to: Path, first: Callable[[Txn], None]) -> None:
+        env = lmdb.open(os.fspath(to), map_size=FIRST_MAP, max_dbs=len(DATABASES), mode=0o666)
+        try:
+            with env.begin(write=True, buffers=True) as txn:
+                databases = {name: env.open_db(name.encode(), txn=txn) for name in DATABASES}
+                txn.put(b"format", str(FORMAT).encode(), db=databases["meta"])
+                first(Txn(txn, databases, self.folder))
+        finally:
+            env.close()
+
+    def _start(self) -> None:
+        self._cut((self.folder / "data.mdb").stat().st_size == 0)
+        for _ in range(TRIES):
+            self.env = self._open(lock=True)
+            if self._lock_fits():
+                break
+            # Another program is between the two steps of `_install`, or was killed there.
+            self.env.close()
+            if self.writable:
+                (self.folder / "lock.mdb").unlink(missing_ok=True)
+            else:
+                time.sleep(0.02)
+        else:
+            raise StorageFailed(
+                f"the index at {self.folder} was replaced, and its old one is still in use",
+                "end the programs that read it, then run the same command again",
+            )
+        self._whole()
+        self._file = self._data()
+        self.databases = self._databases()
+        self.version = self._version()
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / "data.mdb"
@@ -133,6 +197,7 @@ class Store:
                 os.fspath(self.folder),
                 map_size=size,
                 max_dbs=len(DATABASES),
+                max_readers=READERS,
                 readonly=not self.writable,
                 create=self.writable,
                 mode=0o666,
@@ -150,22 +215,31 @@ class Store:
         """Reading beyond the end of a file that was cut would end the process."""
         pages = self.env.info()["last_pgno"] + 1
         needed = pages * self.env.stat()["psize"]
-        if (self.folder / "data.mdb").stat().st_size < needed:
+        self._cut((self.folder / "data.mdb").stat().st_size < needed)
+
+    def _cut(self, is_so: bool) -> None:
+        if is_so:
             raise Damaged(
                 f"the index at {self.folder} is damaged: its file is cut off",
                 "copy it again from where it is whole, or remove that folder and index again",
             )
 
+    def _lock_fits(self) -> bool:
+        """Whether the lock file counts this file's transactions, and not those of one before it,
+        by which LMDB would choose an older state of this one.
+        """
+        before = self.env.info()["last_txnid"]
+        with self._begin() as txn:
+            at = txn.id()
+        return bool(before <= at <= self.env.info()["last_txnid"])
+
     def _databases(self) -> dict[str, Any]:
-        return {name: self.env.open_db(name.encode(), create=self.writable) for name in DATABASES}
+        return {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
 
     def _version(self) -> int:
         meta = self.databases["meta"]
-        with self.env.begin(write=self.writable) as txn:
+        with self.env.begin() as txn:
             found = txn.get(b"format", db=meta)
-            if found is None and self.writable:
-                found = str(FORMAT).encode()
-                txn.put(b"format", found, db=meta)
         told = "none" if found is None else found.decode(errors="replace")
         if told not in map(str, (FORMAT, *OLDER)):
             raise Damaged(
@@ -188,12 +262,17 @@ class Store:
         return self._txn(self._begin())
 
     def _begin(self, write: bool = False) -> lmdb.Transaction:
-        try:
-            return self.env.begin(write=write, buffers=True)
-        except lmdb.MapResizedError:
-            # Another program made the file grow past the map of this one.
-            self.env.set_mapsize(0)
-            return self.env.begin(write=write, buffers=True)
+        with reported(self.folder):
+            try:
+                return self.env.begin(write=write, buffers=True)
+            except lmdb.ReadersFullError:
+                # LMDB counts readers that were killed, until somebody looks who is alive.
+                self.env.reader_check()
+                return self.env.begin(write=write, buffers=True)
+            except lmdb.MapResizedError:
+                # Another program made the file grow past the map of this one.
+                self._grow(0)
+                return self.env.begin(write=write, buffers=True)
 
     def write(self, change: Callable[[Txn], T]) -> T:
         """Run `change` in one transaction: all of it is visible afterwards, or nothing.
@@ -202,34 +281,69 @@ class Store:
         transaction alone. Raises StorageFailed.
         """
         with reported(self.folder):
+            # No page is used again that a reader may see, were it dead long since.
+            self.env.reader_check()
             while True:
                 try:
                     with self._begin(write=True) as txn:
                         return change(self._txn(txn))
                 except lmdb.MapFullError:
-                    self.env.set_mapsize(self.env.info()["map_size"] * 2)
+                    self._grow(self.env.info()["map_size"] * 2)
+
+    def _grow(self, size: int) -> None:
+        """Map the file anew; 0 is as large as it is now. Raises StorageFailed under a snapshot."""
+        held = (line.split() for line in self.env.readers().splitlines()[1:])
+        if any(pid == str(os.getpid()) and at.isdigit() for pid, _, at, *_ in held):
+            raise StorageFailed(
+                f"the index at {self.folder} has outgrown its map while this program reads it",
+                "open it again",
+            )
+        self.env.set_mapsize(size)
 
     def replace(self, make: Callable[[Path], None]) -> None:
-        """Put another environment in place of this one, whole or not at all, and close it.
+        """Put another environment in place of this one, whole or not at all, and go on with it.
 
-        make: writes a `data.mdb` into the folder that it is given. Who reads the old one goes on
-        with it. Raises StorageFailed.
+        make: writes a `data.mdb` into the folder that it is given. Other programs that read the
+        old one go on with it. Raises StorageFailed, and is closed then.
         """
-        fresh = self.folder / ".next"
         with reported(self.folder):
-            shutil.rmtree(fresh, ignore_errors=True)
-            fresh.mkdir()
             try:
-                make(fresh)
-                with open(fresh / "data.mdb", "rb") as file:
-                    os.fsync(file.fileno())
-                self.env.close()
-                os.replace(fresh / "data.mdb", self.folder / "data.mdb")
-                # The readers that it counts are those of the old file.
-                (self.folder / "lock.mdb").unlink(missing_ok=True)
-            finally:
-                shutil.rmtree(fresh, ignore_errors=True)
+                self._install(make)
+                self._start()
+            except BaseException:
                 self.close()
+                raise
+
+    def _install(self, make: Callable[[Path], None]) -> None:
+        fresh = self.folder / ".next"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir()
+        try:
+            make(fresh)
+            with open(fresh / "data.mdb", "rb") as file:
+                os.fsync(file.fileno())
+            if hasattr(self, "env"):
+                self.env.close()
+            os.replace(fresh / "data.mdb", self.folder / "data.mdb")
+            # The readers that it counts are those of the old file.
+            (self.folder / "lock.mdb").unlink(missing_ok=True)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+
+    def follow(self) -> bool:
+        """Open what another program has put in this one's place, if it has; whether it has.
+
+        No snapshot of this one may be in use. Raises Damaged, StorageFailed.
+        """
+        with reported(self.folder):
+            if self._data() == self._file:
+                return False
+            self.env.close()
+            self._start()
+            return True
+
+    def _data(self) -> int:
+        return (self.folder / "data.mdb").stat().st_ino
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""
@@ -246,7 +360,7 @@ def reported(folder: Path) -> Iterator[None]:
         yield
     except lmdb.DiskError as error:
         raise StorageFailed(f"cannot write the index at {folder}: {error}", _ROOM) from error
-    except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError) as error:
+    except BROKEN as error:
         raise Damaged(
             f"the index at {folder} is damaged: {error}", "remove that folder and index again"
         ) from error

@@ -1,23 +1,26 @@
 """Bring an index up to date with folders: what is new, changed, moved or gone."""
 
+import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from indexes import chance, merging, roots, segments
-from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, Found, LeftOut, Picture, outcomes, scan
 from mocosearch.photos.scan import inside, roots_of
+
+if TYPE_CHECKING:
+    from indexes.index import Index
 
 ENCODED_AT_ONCE = 32
 COMMITTED_AT_ONCE = 1024
@@ -57,7 +60,7 @@ class Progress:
 
 
 @dataclass
-class _Seen:
+class Seen:
     """What a walk through the folders met."""
 
     keys: set[bytes] = field(default_factory=set)
@@ -90,7 +93,7 @@ class _Batch:
 
 
 def sync(
-    index: Index,
+    index: "Index",
     folders: Sequence[str | os.PathLike[str]],
     *,
     exclude: Sequence[str] = (),
@@ -114,26 +117,28 @@ def sync(
     """
     begun = time.monotonic()
     counts = Counts()
-    present, counts.absent = _present_and_absent(folders, index.roots)
+    present, counts.absent = present_and_absent(folders, index.roots)
     encoder = index.encoder
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
     index.store.write(lambda txn: roots.add(txn, present))
-    seen, work = _compare(index.store, present, exclude, retry, counts)
+    seen = Seen(roots=list(present), unreadable=counts.left_out.unreadable)
+    files = scan(present, exclude, counts.left_out)
+    work = compare(index.store, files, seen, retry, counts)
     if prune:
         seen.roots += counts.absent
         counts.absent = []
-    _embed(index.store, encoder, work, workers, counts, report, stopped)
+    embed(index.store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen
-    counts.deleted = index.store.write(lambda txn: _tidy(txn, whole))
+    counts.deleted = index.store.write(lambda txn: tidy(txn, whole))
     merging.merge(index.store)
     index.refresh()
     counts.seconds = time.monotonic() - begun
     return counts
 
 
-def remove(index: Index, folder: str | os.PathLike[str]) -> int:
+def remove(index: "Index", folder: str | os.PathLike[str]) -> int:
     """Take a root, or a folder below one, out of the index; returns how many photos went.
 
     Raises NotFound where the index knows no such folder, and StorageFailed.
@@ -143,13 +148,70 @@ def remove(index: Index, folder: str | os.PathLike[str]) -> int:
     if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
         raise roots.unknown(path, known.places.values())
     index.refresh()
-    deleted = index.store.write(lambda txn: _tidy(txn, _Seen(roots=[path])))
+    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
     merging.merge(index.store)
     index.refresh()
     return deleted
 
 
-def _present_and_absent(
+def add(
+    index: "Index", files: Sequence[str | os.PathLike[str]], keys: Keys | None = None
+) -> list[int]:
+    """Give some files keys, all of them or none; returns their ids. They are searched at once.
+
+    keys: float32 (n, d), made unit length; then no file is read, and a name need not be one's. A
+    later `sync` of a folder above them follows the files that are there. Raises NotFound and
+    Unreadable for a file that is no picture, Mismatch and Unsuitable for other keys, StorageFailed.
+    """
+    paths = [roots.absolute(file) for file in files]
+    new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
+    index.refresh()
+
+    def change(txn: Txn) -> list[int]:
+        roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
+        _commit(txn, new)
+        tidy(txn, None)
+        return [id_of(_present(txn.get("digests", digest))) for _, digest, _ in new.new]
+
+    ids = index.store.write(change)
+    merging.merge(index.store)
+    index.refresh()
+    return ids
+
+
+def _read(paths: list[str], encoder: Encoder) -> _Batch:
+    batch = _Batch()
+    for found, outcome in outcomes([_found(path) for path in paths], encoder.side):
+        if not isinstance(outcome, Content):
+            raise Unreadable(f"{found.path}: {outcome or 'not a picture'}")
+        batch.keys.append(encoder.encode(outcome.picture.pixels[None]))
+        batch.new.append((found, outcome.digest, outcome.picture.facts))
+    return batch
+
+
+def _found(path: str) -> Found:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise NotFound(f"cannot read {path}: {error.strerror}", "check the spelling") from error
+    return Found(path, status.st_size, status.st_mtime_ns)
+
+
+def _given(paths: list[str], keys: Keys, encoder: Encoder) -> _Batch:
+    keys = np.asarray(keys, np.float32)
+    if keys.shape != (len(paths), encoder.dimension):
+        raise Mismatch(f"keys of shape {keys.shape} for {len(paths)} names of {encoder.dimension}")
+    lengths = np.linalg.norm(keys, axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise Unsuitable("a key without a direction", "each must be finite, and not zero")
+    batch = _Batch(keys=[keys / lengths] if len(keys) else [])
+    for path, key in zip(paths, keys, strict=True):
+        content = hashlib.blake2b(os.fsencode(path) + b"\0" + key.tobytes(), digest_size=16)
+        batch.new.append((Found(path, 0, 0), content.digest(), Facts(0, 0, "")))
+    return batch
+
+
+def present_and_absent(
     folders: Sequence[str | os.PathLike[str]], known: Roots
 ) -> tuple[list[str], list[str]]:
     """The folders with files in them, and those known ones that look as if not mounted."""
@@ -160,16 +222,15 @@ def _present_and_absent(
     return [path for path in there if path not in empty], missing + empty
 
 
-def _compare(
-    store: Store, present: list[str], exclude: Sequence[str], retry: bool, counts: Counts
-) -> tuple[_Seen, list[Found]]:
-    """What there is, and the files that are not as they were last read."""
-    seen = _Seen(roots=list(present), unreadable=counts.left_out.unreadable)
+def compare(
+    store: Store, files: Iterable[Found], seen: Seen, retry: bool, counts: Counts
+) -> list[Found]:
+    """The files that are not as they were last read; `seen` and `counts` take in all of them."""
     work: list[Found] = []
     own = roots.absolute(store.folder)
     with store.read() as txn:
         known = Roots.of(txn)
-        for found in scan(present, exclude, counts.left_out):
+        for found in files:
             if inside(found.path, own):
                 continue
             key = path_key(known.stored(found.path))
@@ -188,10 +249,10 @@ def _compare(
                     _count_refusal(counts, found, past.reason)
                     continue
             work.append(found)
-    return seen, work
+    return work
 
 
-def _embed(
+def embed(
     store: Store,
     encoder: Encoder,
     work: list[Found],
@@ -327,7 +388,7 @@ def _forget(txn: Txn, key: bytes) -> bool:
     return _detach(txn, entry)
 
 
-def _tidy(txn: Txn, seen: _Seen | None) -> int:
+def tidy(txn: Txn, seen: Seen | None) -> int:
     """End a run: take out the paths that are gone, where all was seen, then the photos without
     a path, and the roots without any. Returns how many photos went with their paths.
     """

@@ -70,14 +70,20 @@ def repair(index: Index) -> int:
 
 
 def look(index: Index) -> Iterator[str]:
-    """Every fault, in this process."""
+    """Every fault, in this process, up to one that nothing can be said beyond."""
     txn = index.txn
-    for database in DATABASES:
-        yield from _readable(txn, database)
-    yield from _encoder(txn)
-    yield from _photos(txn, index.encoder.dimension)
-    yield from _paths(txn)
-    yield from _segments(txn)
+    try:
+        for database in DATABASES:
+            yield from _readable(txn, database)
+        yield from _encoder(txn)
+        yield from _photos(txn, index.encoder.dimension)
+        yield from _paths(txn)
+        yield from _segments(txn)
+    except MocosearchError as error:
+        yield error.what
+    except Exception:
+        # An entry in another's place can be misread in any way.
+        yield "an entry makes no sense"
 
 
 def _readable(txn: Txn, database: str) -> Iterator[str]:
@@ -188,15 +194,11 @@ def main(folder: str) -> None:
     """Write each fault as one line of JSON; ends with 1 where it could not go on."""
     told = 0
     with Index.open(Path(folder)) as index:
-        try:
-            for fault in look(index):
-                if told < MOST:
-                    sys.stdout.write(json.dumps(fault) + "\n")
-                    sys.stdout.flush()
-                told += 1
-        except (MocosearchError, ValueError, TypeError, KeyError) as error:
-            words = error.what if isinstance(error, MocosearchError) else "an entry makes no sense"
-            sys.stdout.write(json.dumps(words) + "\n")
+        for fault in look(index):
+            if told < MOST:
+                sys.stdout.write(json.dumps(fault) + "\n")
+                sys.stdout.flush()
+            told += 1
     sys.stdout.flush()
     os._exit(0)
 

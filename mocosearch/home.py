@@ -8,6 +8,9 @@ from mocosearch.errors import NotFound
 
 Kind = Literal["encoders", "indexes"]
 
+STARTER = Path(__file__).parent / "starter"
+"""The encoder that comes with the program, under the name `starter`."""
+
 
 def home() -> Path:
     """`$MOCOSEARCH_HOME`, else the platform's folder for a user's application data."""
@@ -23,20 +26,27 @@ def place(kind: Kind, name: str) -> Path:
     """The folder of an encoder or index, from a name or a path.
 
     What holds a path separator or begins with a dot or tilde is a path; all else is a name
-    in the home. `./holiday` is a folder here, `holiday` is one of the home's.
+    in the home. `./holiday` is a folder here, `holiday` is one of the home's. The encoder
+    `starter` is the program's own.
     """
     looks_like_a_path = os.sep in name or (os.altsep or os.sep) in name or name[:1] in (".", "~")
     if looks_like_a_path or not name:
         return Path(name).expanduser().absolute()
+    if kind == "encoders" and name == STARTER.name:
+        return STARTER
     return home() / kind / name
 
 
 def names(kind: Kind) -> list[str]:
-    """The names that the home holds, sorted; what is half-written begins with a dot."""
+    """The names that the home holds, sorted; what is half-written begins with a dot. The
+    program's own `starter` is among the encoders.
+    """
     folder = home() / kind
+    own = [STARTER.name] if kind == "encoders" and STARTER.is_dir() else []
     if not folder.is_dir():
-        return []
-    return sorted(p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+        return own
+    kept = (p.name for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+    return sorted({*kept, *own})
 
 
 def missing(kind: Kind, folder: Path) -> NotFound:

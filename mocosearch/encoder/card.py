@@ -29,6 +29,9 @@ class Card:
     created: str
     quality: dict[str, float] = field(default_factory=dict)
     licence: str = "yours: learned from your own photos alone"
+    corpus: str = "your own photos"
+    command: str = ""
+    """How to train it again, where it is given to others."""
     format: int = FORMAT
 
     def to_json(self) -> str:

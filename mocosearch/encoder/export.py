@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mocosearch.encoder.card import Card, fingerprint
-from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
+from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, Encoder, openvino
+from mocosearch.photos.decode import Pixels
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 TRAINED = "weights.safetensors"
-"""The trained network, from which training can go on."""
+"""The trained network, from which training can go on; matrices in fp16."""
+COMPARED = 64
 REPORT = "report.html"
 
 
@@ -24,11 +26,14 @@ def export(
     card: Card,
     folder: Path,
     page: str | None = None,
+    photos: Pixels | None = None,
 ) -> Card:
     """Write the encoder's folder, in place of an older one; returns the card as written.
 
     descriptor: uint8 (n, side, side, 3) to unit vectors, in evaluation mode, float32.
     page: HTML about the training, for people.
+    photos: uint8 (n, side, side, 3); the card tells how far their keys move by all that is
+        rounded on the way, as `cosine_to_fp32`, the lowest over COMPARED of them.
     Everything is written into a hidden folder beside the place and renamed into it.
     """
     from safetensors.torch import save_file
@@ -41,9 +46,12 @@ def export(
     part.mkdir()
     try:
         ov.save_model(_graph(descriptor, card.side), part / GRAPH, compress_to_fp16=True)
-        save_file({k: v.contiguous() for k, v in backbone.state_dict().items()}, part / TRAINED)
+        save_file({k: _stored(v) for k, v in backbone.state_dict().items()}, part / TRAINED)
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
+        if photos is not None:
+            moved = _cosine_to_fp32(descriptor, Encoder(card, graph, weights), photos[:COMPARED])
+            card = replace(card, quality={**card.quality, "cosine_to_fp32": moved})
         (part / CARD).write_text(card.to_json())
         if page is not None:
             (part / REPORT).write_text(page, encoding="utf-8")
@@ -56,6 +64,19 @@ def export(
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     return Card.from_json(card.to_json())
+
+
+def _stored(weight: "Tensor") -> "Tensor":
+    """Matrices at half their size; the statistics of a batch norm may leave the range of fp16."""
+    return (weight.half() if weight.ndim > 1 else weight).contiguous()
+
+
+def _cosine_to_fp32(descriptor: "nn.Module", encoder: Encoder, photos: Pixels) -> float:
+    import torch
+
+    with torch.no_grad():
+        exact = descriptor(torch.from_numpy(photos)).numpy()
+    return round(float((exact * encoder.encode(photos)).sum(1).min()), 4)
 
 
 def _graph(descriptor: "nn.Module", side: int) -> object:

@@ -4,7 +4,7 @@ import os
 import sys
 from concurrent.futures import Future
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from typing import Any, Self
 
 import numpy as np
@@ -38,6 +38,7 @@ class Encoder:
         """From an encoder's three parts; use `open` for a folder."""
         self.card, self.graph, self.weights = card, graph, weights
         self._compiled: Future[Any] | None = None
+        self._one = Lock()
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
@@ -70,11 +71,16 @@ class Encoder:
         return self.card.dimension
 
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
-        """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension)."""
+        """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension).
+
+        Threads may share an encoder; they are served one after another.
+        """
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
         compiled = self.prepare().result()
-        keys: NDArray[np.float32] = compiled(np.ascontiguousarray(pixels))[0].copy()
+        # One request is made once and used again; it takes all cores, and one caller.
+        with self._one:
+            keys: NDArray[np.float32] = compiled(np.ascontiguousarray(pixels))[0].copy()
         return keys
 
     def prepare(self) -> "Future[Any]":

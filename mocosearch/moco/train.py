@@ -13,15 +13,15 @@ import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
-from mocosearch.encoder.export import export
-from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed
-from mocosearch.home import home
+from mocosearch.encoder.export import COMPARED, export
+from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed, Unsuitable
+from mocosearch.home import STARTER, home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import WHITENING, Descriptor, features
-from mocosearch.moco.importers import Start, start_from
 from mocosearch.moco.loop import Progress, Run, learn, warnings
-from mocosearch.moco.recipes import Recipe, choose, fitted
+from mocosearch.moco.plan import as_begun, planned
+from mocosearch.moco.recipes import Recipe, fitted
 from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.selection import PHOTOS, asked_of, judge
@@ -60,7 +60,7 @@ def train(
     bursts: str | None = None,
     epochs: int | None = None,
     seconds: float | None = None,
-    init: str = "none",
+    init: str | None = None,
     seed: int = 0,
     cache_bytes: int = LIMIT,
     resume: bool = False,
@@ -72,7 +72,8 @@ def train(
     epochs: passes over the photos; 0 exports the network as it starts, untrained.
     seconds: for the whole call, decoding and export included; wins over epochs.
     init: what to start from: an encoder's name or folder, a file of published weights, or
-        `none`. It brings its architecture, and its size where no other is given.
+        `none`. It brings its architecture, and its size where no other is given. Left away,
+        `small` starts from the starter and the papers' settings from nothing.
     cache_bytes: most that the decoded photos may take on the disk.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between photos and steps; once true, what is learned becomes the encoder.
@@ -87,77 +88,62 @@ def train(
     _writable(folder)
     states = checkpoint.folder_of(folder)
     past = _past(states, folder) if resume else None
-    start = None if init == "none" or past is not None else start_from(init)
     if past is not None:
-        chosen, reason = Recipe.from_plain(past["recipe"]), "as begun"
-        epochs, seconds, seed = past["epochs"], past["seconds"], past["seed"]
+        plan = as_begun(past)
     else:
-        chosen, reason = (
-            choose(recipe, len(found), seconds, _architecture(start, architecture))
-            if isinstance(recipe, str)
-            else (recipe, "given")
+        plan = planned(
+            recipe,
+            len(found),
+            init=init,
+            architecture=architecture,
+            epochs=epochs,
+            seconds=seconds,
+            seed=seed,
         )
-        if start is not None:
-            chosen = chosen.seen_at(start.side, start.backbone.architecture)
-        chosen = chosen.with_changes(architecture, size, batch, bursts)
-    torch.manual_seed(seed)
-    backbone = (
-        start.backbone
-        if start is not None
-        else Backbone(chosen.architecture, zero_init_residual=chosen.zero_init_residual)
-    )
+        plan = replace(plan, recipe=plan.recipe.with_changes(architecture, size, batch, bursts))
+    epochs, seconds = plan.epochs, plan.seconds
 
-    cache = _decoded(found, chosen.cache_side, cache_bytes, report, stopped)
+    cache = _decoded(found, plan.recipe.cache_side, cache_bytes, report, stopped)
     n = len(cache.pixels)
     if n < 2:
         raise NoPhotos(
             f"{n} readable photos found, training needs at least 2", "name a folder with more"
         )
-    sample = _sample(found, cache, chosen, seed)
-    chosen = fitted(chosen, n)
-
-    training = Training(backbone, cache.pixels, chosen, seed, cache.bursts)
+    plan = replace(plan, recipe=fitted(plan.recipe, n))
+    chosen = plan.recipe
+    sample = _sample(found, cache, chosen, plan.seed)
+    training = Training(plan.start, cache.pixels, chosen, plan.seed, cache.bursts)
     steps_per_epoch = max(1, n // chosen.batch)
-    settings: dict[str, Any] = {
-        "recipe": asdict(chosen),
-        "epochs": epochs,
-        "seconds": seconds,
-        "seed": seed,
-        "photos": cache.name,
-        "parent": start and start.origin,
-        "licence": start.licence if start else Card.licence,
-    }
     if past is not None:
         if past["photos"] != cache.name:
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
-        settings |= {"parent": past["parent"], "licence": past["licence"]}
         begun -= past["elapsed"]
     learned = training.backbone
     signs: list[str] = []
     quality: dict[str, float] = {}
     if epochs != 0:
         wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
-        reserve = _seconds_to_export(backbone, chosen, len(sample)) if seconds else 0.0
+        reserve = _seconds_to_export(plan.start, chosen, len(sample)) if seconds else 0.0
         asked = asked_of(sample)
-        before = judge(backbone, asked)
+        before = judge(plan.start, asked)
         budget = Budget(
             steps=None if seconds else wanted,
             seconds=None if seconds is None else max(0.0, seconds - reserve),
             begun=begun,
         )
         checkpoint.clear(states, keep=past is not None)
-        run = Run(states, settings, begun)
+        run = Run(states, {**plan.state(), "photos": cache.name}, begun)
         losses = learn(
             training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped
         )
         signs = warnings(training, losses)
-        if n < FEW and settings["parent"] is None:
+        if n < FEW and plan.parent is None:
             signs.append(f"{n} photos teach little: a network that saw more serves better, --init")
         after = judge(training.backbone, asked)
         quality = {"found_again": after.found, "found_again_before": before.found}
         if after.found < before.found:
-            learned = backbone
+            learned = plan.start
             signs.append(
                 f"what was learned finds {after.found:.0%} of hard views' photos, the start "
                 f"{before.found:.0%}: the start is kept; train for longer"
@@ -172,8 +158,8 @@ def train(
         photos=n,
         epochs=training.steps / steps_per_epoch,
         seconds=round(time.monotonic() - begun, 1),
-        parent=settings["parent"],
-        licence=settings["licence"],
+        parent=plan.parent,
+        licence=plan.licence,
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         quality=quality,
@@ -186,7 +172,7 @@ def train(
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
-    return Trained(card, folder, cache.refused, interrupted, reason, signs)
+    return Trained(card, folder, cache.refused, interrupted, plan.reason, signs)
 
 
 def write_encoder(
@@ -199,17 +185,7 @@ def write_encoder(
     white = whitening.fit(features(descriptor, sample), card.dimension, power=WHITENING)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder, page)
-
-
-def _architecture(start: Start | None, asked: str | None) -> str | None:
-    """The network to train: the start's, which the one asked for may not contradict."""
-    if start is None:
-        return asked
-    found = start.backbone.architecture
-    if asked not in (None, found):
-        raise Mismatch(f"{start.origin} is a {found}, --arch says {asked}", "leave --arch away")
-    return found
+    return export(descriptor, backbone, card, folder, page, np.array(sample[:COMPARED]))
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:
@@ -258,6 +234,8 @@ def _seconds_to_export(backbone: Backbone, recipe: Recipe, n: int) -> float:
 
 def _writable(folder: Path) -> None:
     """Find out now, and not after the training, that nothing can be written."""
+    if folder == STARTER:
+        raise Unsuitable("the starter comes with the program", "choose another --name")
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):
         raise StorageFailed(f"cannot write to {folder.parent}", "choose another --name or home")

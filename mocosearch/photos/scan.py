@@ -3,6 +3,7 @@
 import contextlib
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -45,8 +46,26 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def inside(path: str, root: str) -> bool:
-    """Whether `path` is `root` or lies below it; both absolute."""
+    r"""Whether `path` is `root` or lies below it; both absolute.
+
+    Where the system takes `C:\Photos` and `c:/photos` for one, so does this.
+    """
+    path, root = os.path.normcase(path), os.path.normcase(root)
     return path == root or path.startswith(os.path.join(root, ""))
+
+
+def spellings(path: str) -> list[str]:
+    """A path as it is, then with accents composed (NFC), then apart from their letters (NFD).
+
+    A Mac takes all of these for one name, and may list another than was typed.
+    """
+    forms = [path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)]
+    return list(dict.fromkeys(forms))
+
+
+def slashed(path: str) -> str:
+    """With `/` between its parts, whatever the system puts there."""
+    return path.replace(os.sep, "/")
 
 
 @dataclass
@@ -130,14 +149,14 @@ class _Walk:
     def _passed_over(self, name: str, path: str, root: str) -> bool:
         if _is_hidden(name):
             self.left_out.hidden.append(path)
-        elif self.exclude and self._matches(name, os.path.relpath(path, root)):
+        elif self.exclude and self._matches(name, slashed(os.path.relpath(path, root))):
             self.left_out.excluded.append(path)
         else:
             return False
         return True
 
     def _matches(self, *names: str) -> bool:
-        patterns = [pattern.rstrip("/") for pattern in self.exclude]
+        patterns = [slashed(pattern).rstrip("/") for pattern in self.exclude]
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
     def _reached_anyway(self, link: str, status: os.stat_result) -> bool:

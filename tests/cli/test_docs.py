@@ -12,6 +12,8 @@ from cli.main import app
 from mocosearch import __version__
 
 ROOT = Path(__file__).parents[2]
+COMMON = ("--quiet", "--verbose")
+"""Documented once for all commands."""
 
 
 def leaves(group: Any, above: str = "") -> list[tuple[str, Any]]:
@@ -37,7 +39,8 @@ def options() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("command", "option"), options())
 def test_every_option_stands_in_the_readme(command: str, option: str) -> None:
     readme = (ROOT / "README.md").read_text()
-    section = readme.split(f"### {command}\n")[1].split("\n### ")[0].split("\n## ")[0]
+    place = "## The commands\n" if option in COMMON else f"### {command}\n"
+    section = readme.split(place)[1].split("\n### ")[0].split("\n## ")[0]
     assert f"`{option}" in section or f", {option}" in section, f"{command} {option}"
 
 

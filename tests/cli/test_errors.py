@@ -49,8 +49,8 @@ def test_names_that_are_not_there_are_answered_with_those_that_are(run: Run, pho
     failed(run("info", "--index", "nix"), 1, "nix", "default")
 
 
-def test_no_encoder_at_all(run: Run, photos: Path, tmp_path: Path) -> None:
-    failed(run("index", photos, home=tmp_path), 1, "mocosearch train")
+def test_the_starter_is_not_overwritten(run: Run, photos: Path) -> None:
+    failed(run("train", photos, "--name", "starter"), 1, "comes with the program", "--name")
 
 
 def test_an_index_that_is_empty(run: Run, made: Path, tmp_path: Path) -> None:
@@ -73,13 +73,6 @@ def test_a_query_that_is_no_picture(run: Run, tmp_path: Path) -> None:
     failed(run("query", tmp_path / "absent.jpg"), 1, "absent.jpg")
     failed(run("query", tmp_path), 1, str(tmp_path))
     failed(run("query", "-", input=""), 1, "-")
-
-
-def test_an_index_made_with_another_encoder(run: Run, photos: Path, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    made = run("train", photos, "--name", other, "--epochs", 0, "--size", 32, "--seed", 5)
-    assert made.returncode == 0
-    failed(run("index", photos, "--encoder", other), 1, "another encoder", "--index")
 
 
 def test_a_home_that_cannot_be_written(run: Run, photos: Path, made: Path, tmp_path: Path) -> None:

@@ -1,12 +1,24 @@
 import json
 from pathlib import Path
 
+import pytest
+from PIL import Image
 from program import Run
 
+WAYS = {"the encoder", "an untrained network", "8x8 thumbnails"}
 
-def test_without_labels_altered_photos_find_themselves(run: Run) -> None:
-    told = run("evaluate", "--json")
-    figures = json.loads(told.stdout)
+
+def test_without_labels_altered_photos_find_themselves(run: Run, tmp_path: Path) -> None:
+    plot = tmp_path / "plot.png"
+    figures = json.loads(run("evaluate", "--json", "--plot", plot).stdout)
+    with Image.open(plot) as picture:
+        assert picture.format == "PNG"
+    beside = figures["beside"]
+    assert beside.pop("photos") == 30
+    assert beside.keys() == WAYS
+    for way in WAYS:
+        assert beside[way].keys() == {"a part", "other colours", "blurred", "mean"}
+        assert beside[way]["blurred"] > 0.9
     assert (figures["photos"], figures["asked"]) == (30, 30)
     assert figures["blurred"] > 0.9
     assert 1 < figures["effective rank"] <= 30
@@ -22,13 +34,20 @@ def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_pat
     for name in ("photos", "labels", "p@1", "p@10", "map", "recall@10"):
         assert by_file[name] == by_folder[name]
     assert (by_file["photos"], by_file["labels"]) == (30, 2)
+    beside = by_file["beside"]
+    assert beside.pop("photos") == 30
+    assert beside.keys() == WAYS
+    assert beside == {way: by_folder["beside"][way] for way in WAYS}
+    # The index keeps its keys in 16 bits, and decodes at its own side.
+    assert beside["the encoder"]["p@1"] == pytest.approx(by_file["p@1"], abs=0.2)
     assert run("evaluate", "--manifest", tmp_path / "none.tsv").returncode == 1
 
 
 def test_what_the_home_holds(run: Run, photos: Path, tmp_path: Path) -> None:
     told = json.loads(run("encoders", "list", "--json").stdout)["encoders"]
-    assert {name: card["photos"] for name, card in told.items()} == {"default": 30}
+    assert told.keys() == {"default", "starter"}
+    assert told["default"]["photos"] == 30
     (index,) = json.loads(run("indexes", "--json").stdout)["indexes"]
     assert (index["name"], index["images"], index["roots"]) == ("default", 30, [str(photos)])
     assert "default" in run("indexes").stdout
-    assert "mocosearch train" in run("encoders", "list", home=tmp_path).stderr
+    assert "starter" in run("encoders", "list", home=tmp_path).stdout

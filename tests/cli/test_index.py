@@ -1,7 +1,13 @@
 import json
+import shutil
+import signal
+import subprocess
+import time
 from pathlib import Path
 
-from program import Run, make_photos
+from program import PROGRAM, Run, environment, make_photos
+
+from mocosearch.encoder.card import fingerprint
 
 
 def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None:
@@ -95,6 +101,59 @@ def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "SQfp16"
 
 
+def another_encoder(home: Path, folder: Path) -> str:
+    """The home's encoder with another fingerprint, which is returned."""
+    shutil.copytree(home / "encoders" / "default", folder)
+    graph = (folder / "encoder.xml").read_bytes() + b"\n"
+    (folder / "encoder.xml").write_bytes(graph)
+    card = json.loads((folder / "card.json").read_text())
+    card["fingerprint"] = fingerprint(graph, (folder / "encoder.bin").read_bytes())
+    (folder / "card.json").write_text(json.dumps(card))
+    return str(card["fingerprint"])
+
+
+def test_another_encoder_killed_in_the_middle_and_gone_on_with(
+    run: Run, made: Path, tmp_path: Path
+) -> None:
+    photos = make_photos(tmp_path / "photos", 12)
+    index, encoder = tmp_path / "index", tmp_path / "other"
+    assert run("index", tmp_path / "photos", "--index", index).returncode == 0
+    before = json.loads(run("info", "--index", index, "--json").stdout)
+    new = another_encoder(made, encoder)
+    words = ["index", "--index", index, "--encoder", encoder]
+    process = subprocess.Popen([str(PROGRAM), *map(str, words)], env=environment(made))
+    deadline = time.monotonic() + 100
+    while not list(index.glob(".generation-*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    assert json.loads(run("info", "--index", index, "--json").stdout) == before
+    answered = run("query", photos[3], "--index", index, "--paths", "-k", 1)
+    assert answered.stdout.splitlines() == [str(photos[3])]
+    unchanged = run("index", tmp_path / "photos", "--index", index)
+    assert unchanged.returncode == 0
+    assert "unfinished" in unchanged.stderr
+    again = run(*words, "--json")
+    assert again.returncode == 0, again.stderr
+    after = json.loads(run("info", "--index", index, "--json").stdout)
+    assert (after["encoder"], after["images"]) == (new, 12)
+    assert run("verify", "--index", index).returncode == 0
+    assert not list(index.glob(".generation-*"))
+    followed = json.loads(run("index", tmp_path / "photos", "--index", index, "--json").stdout)
+    assert (followed["unchanged"], followed["embedded"]) == (12, 0)
+
+
 def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
     assert run("index").returncode == 2
     assert run("index", "--remove", tmp_path, "--index", "nix").returncode == 1
+
+
+def test_without_any_training_the_starter_serves(run: Run, photos: Path, tmp_path: Path) -> None:
+    indexed = run("index", photos, home=tmp_path)
+    assert indexed.returncode == 0, indexed.stderr
+    assert "using the starter" in indexed.stderr
+    photo = photos / "other" / "photo 05.jpg"
+    found = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
+    assert found["path"] == str(photo)
+    assert found["score"] >= 0.98
+    assert "starter" not in run("index", photos, home=tmp_path).stderr

@@ -84,6 +84,20 @@ def test_a_full_map_grows_and_the_change_runs_again(tmp_path, monkeypatch):
     store.close()
 
 
+def test_a_map_does_not_grow_under_a_snapshot_of_the_same_program(tmp_path, monkeypatch):
+    """It would be gone from under the snapshot, and reading it would end the process."""
+    monkeypatch.setattr(stores, "FIRST_MAP", 1 << 20)
+    store = Store(tmp_path / "index", writable=True)
+    store.write(lambda txn: txn.put("vectors", b"key", b"value"))
+    snapshot = store.begin_read()
+    with pytest.raises(StorageFailed, match="outgrown"):
+        store.write(lambda txn: txn.put("vectors", b"more", b"x" * (5 << 20)))
+    assert bytes(snapshot.get("vectors", b"key")) == b"value"
+    snapshot.raw.abort()
+    store.write(lambda txn: txn.put("vectors", b"more", b"x" * (5 << 20)))
+    store.close()
+
+
 def test_it_opens_again_for_reading(store, tmp_path):
     store.write(lambda txn: txn.put("meta", b"key", b"value"))
     store.close()
@@ -123,6 +137,67 @@ def test_a_place_that_cannot_be_made(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageFailed):
         Store(tmp_path / "file" / "index", writable=True)
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from indexes.store import Store
+store = Store(Path(sys.argv[1]), writable=False)
+with store.read():
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_lock_file_of_the_one_before_is_not_believed(tmp_path, writable):
+    """As a replacement leaves it that was killed half way, with a reader of the old one alive."""
+    folder = tmp_path / "index"
+    store = Store(folder, writable=True)
+    for number in range(20):
+        store.write(lambda txn, number=number: txn.put("meta", b"key", b"%d" % number))
+    store.close()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as holding:
+        holding.stdout.readline()
+        with lmdb.open(str(folder), max_dbs=len(DATABASES)) as env:
+            (tmp_path / "copy").mkdir()
+            env.copy(str(tmp_path / "copy"), compact=True)
+        os.replace(tmp_path / "copy" / "data.mdb", folder / "data.mdb")
+        if writable:
+            again = Store(folder, writable=True)
+            again.write(lambda txn: txn.put("meta", b"more", b"one"))
+            with again.read() as txn:
+                assert bytes(txn.get("meta", b"key")) == b"19"
+            again.close()
+        else:
+            with pytest.raises(StorageFailed, match="still in use"):
+                Store(folder, writable=False)
+        holding.communicate()
+    last = Store(folder, writable=False)
+    with last.read() as txn:
+        assert bytes(txn.get("meta", b"key")) == b"19"
+    last.close()
+
+
+def test_places_of_readers_that_were_killed_are_given_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(stores, "READERS", 2)
+    store = Store(tmp_path / "index", writable=True)
+    words = [sys.executable, "-c", HOLD, str(tmp_path / "index")]
+    for _ in range(2):
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
+        ) as holding:
+            holding.stdout.readline()
+            holding.kill()
+    with store.read() as txn:
+        assert txn.count("images") == 0
+    store.close()
 
 
 FILL = """

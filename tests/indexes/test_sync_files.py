@@ -110,6 +110,29 @@ def test_a_cut_photo_is_found_and_marked(index, photos, picture):
     assert [m.record.truncated for m in ask(index, photos / "a.jpg", 9)] == [False]
 
 
+def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture, monkeypatch):
+    photos.mkdir()
+    picture(3).resize((600, 600)).save(photos / "whole.jpg", quality=90)
+    content = (photos / "whole.jpg").read_bytes()
+    (photos / "whole.jpg").unlink()
+    growing = photos / "growing.jpg"
+    growing.write_bytes(content[: len(content) * 3 // 4])
+
+    def slow(files, side, workers=None):
+        for found in files:
+            read = outcome_of(found.path, side)
+            growing.write_bytes(content)
+            yield found, read
+
+    with monkeypatch.context() as patch:
+        patch.setattr(syncing, "outcomes", slow)
+        assert told(sync(index, [photos])) == {"embedded": 1}
+    assert index.facts(str(growing))["truncated"]
+    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert not index.facts(str(growing))["truncated"]
+    assert_found(index, growing)
+
+
 def test_a_refused_file_that_becomes_good(index, photos, picture):
     file = photos / "a.jpg"
     file.write_bytes(b"\xff\xd8\xff")

@@ -127,31 +127,3 @@ def test_a_file_that_was_cut_is_refused(copy):
     os.truncate(copy / "data.mdb", size // 2)
     with pytest.raises(Damaged, match="cut"):
         Index.open(copy)
-
-
-ASK = """
-import sys, numpy as np
-from pathlib import Path
-from indexes import Index
-from mocosearch.errors import MocosearchError
-for folder in sys.argv[1:]:
-    try:
-        with Index.open(Path(folder)) as index:
-            index.query(np.eye(1, index.encoder.dimension, dtype="f4"), 5)
-    except MocosearchError:
-        pass
-    print(folder, flush=True)
-"""
-
-
-def damaged(whole: Path, folder: Path, seed: int) -> Path:
-    """A copy with a few bits flipped, or cut off."""
-    rng = np.random.default_rng(seed)
-    shutil.copytree(whole, folder)
-    data = bytearray((folder / "data.mdb").read_bytes())
-    for at in rng.integers(0, len(data), int(rng.choice([1, 3, 40]))):
-        data[at] ^= 1 << int(rng.integers(8))
-    if rng.random() < 0.2:
-        del data[int(rng.integers(len(data))) :]
-    (folder / "data.mdb").write_bytes(data)
-    return folder

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from mocosearch.errors import NotFound
+from mocosearch.home import STARTER, missing, names, place
 from mocosearch.home import home as home_of
-from mocosearch.home import missing, names, place
 
 
 def test_home_is_where_the_variable_says(home):
@@ -49,12 +49,18 @@ def test_a_path_is_a_path(monkeypatch, tmp_path):
     assert place("encoders", "~/x") == tmp_path / "me" / "x"
 
 
+def test_the_starter_comes_with_the_program(home):
+    assert place("encoders", "starter") == STARTER
+    assert place("indexes", "starter") == home / "indexes" / "starter"
+    assert place("encoders", "./starter") == Path.cwd() / "starter"
+
+
 def test_names_are_sorted_and_whole(home):
-    assert names("encoders") == []
+    assert names("encoders") == ["starter"]
     for name in ("b", "a", ".b.12.part"):
         (home / "encoders" / name).mkdir(parents=True)
     (home / "encoders" / "file").touch()
-    assert names("encoders") == ["a", "b"]
+    assert names("encoders") == ["a", "b", "starter"]
     assert names("indexes") == []
 
 
@@ -64,5 +70,5 @@ def test_missing_lists_what_is_there(home):
     for name in ("winter", "summer"):
         (home / "encoders" / name).mkdir(parents=True)
     error = missing("encoders", Path("spring"))
-    assert error.hint == "there are: summer, winter"
+    assert error.hint == "there are: starter, summer, winter"
     assert "spring" in error.what

@@ -1,0 +1,159 @@
+"""A second generation: every photo's key made anew by another encoder.
+
+It grows as an index of its own in a hidden folder beside the first one, which goes on answering,
+and takes its place by one rename when it is whole. A run that was stopped or killed goes on where
+it was; both need room on the disk until then.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from indexes import kinds, merging
+from indexes.index import Index
+from indexes.records import PathEntry, Refusal
+from indexes.roots import Roots
+from indexes.store import Store, Txn
+from indexes.sync import Counts, Progress, Seen, compare, embed, present_and_absent, tidy
+from mocosearch.encoder import Encoder
+from mocosearch.errors import Damaged, NotFound
+from mocosearch.photos import Found
+
+BEGUN = ".generation-"
+CARRIED = (b"plan", b"not_copies")
+"""What was asked for and decided by people."""
+
+
+def renew(
+    index: Index,
+    encoder: Encoder,
+    *,
+    workers: int | None = None,
+    prune: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Counts:
+    """Give every photo of an index a new key, then let those answer; ids are new ones, too.
+
+    Until the end the index is as it was, and where `stopped` becomes true, it stays so: the same
+    call goes on with what is done. Files that went are left out, changed ones are as they are now.
+    Raises NotFound where a folder of the index is missing and not to be forgotten (`prune`),
+    Unsuitable where its kind does not go with the new keys, and StorageFailed.
+    """
+    begun = time.monotonic()
+    counts = Counts()
+    _all_there(index, prune)
+    for other in unfinished(index.store.folder):
+        if other != _place(index.store.folder, encoder):
+            shutil.rmtree(other, ignore_errors=True)
+    with _second(index, encoder) as fresh:
+        seen = Seen(roots=list(fresh.roots.places.values()))
+        fresh.refresh()
+        lost: set[int] = set()
+        work = compare(fresh.store, _files(index.store, lost), seen, False, counts)
+        embed(fresh.store, encoder, work, workers, counts, report, stopped)
+        counts.interrupted = stopped()
+        if not counts.interrupted:
+            # A disk that went away in the meantime has not taken its photos with it.
+            _all_there(index, prune)
+            fresh.store.write(lambda txn: tidy(txn, seen))
+            merging.merge(fresh.store)
+            fresh.store.write(lambda txn: Roots.of(txn).keep(txn, index.store.folder))
+    if not counts.interrupted:
+        done = _place(index.store.folder, encoder)
+        index.replace(lambda to: os.replace(done / "data.mdb", to / "data.mdb"))
+        shutil.rmtree(done, ignore_errors=True)
+        counts.deleted = len(lost)
+    counts.seconds = time.monotonic() - begun
+    return counts
+
+
+def unfinished(folder: Path) -> list[Path]:
+    """The folders of second generations that were begun in an index's folder."""
+    return sorted(folder.glob(BEGUN + "*"))
+
+
+def _place(folder: Path, encoder: Encoder) -> Path:
+    return folder / f"{BEGUN}{encoder.fingerprint}"
+
+
+def _all_there(index: Index, prune: bool) -> None:
+    index.refresh()
+    known = index.roots
+    _, absent = present_and_absent(list(known.places.values()), known)
+    index.refresh()
+    if absent and not prune:
+        raise NotFound(
+            f"{', '.join(absent)}: missing or empty, so its photos cannot be given new keys",
+            "mount the disk and run it again, or forget them with --prune",
+        )
+
+
+def _second(index: Index, encoder: Encoder) -> Index:
+    """The second generation, open; begun anew where what is there does not go with the first."""
+    folder = _place(index.store.folder, encoder)
+    with index.store.read() as txn:
+        kinds.check(merging.plan(txn), encoder.dimension)
+        first, next_id = Roots.of(txn), _next_id(txn)
+        carried = {name: bytes(txn.get("meta", name) or b"") for name in CARRIED}
+
+    def carry(txn: Txn) -> None:
+        first.keep(txn)
+        for name, value in carried.items():
+            if value:
+                txn.put("meta", name, value)
+        # No id of the first one may ever mean another photo.
+        txn.put("meta", b"next_id", max(next_id, _next_id(txn)).to_bytes(8, "big"))
+
+    try:
+        fresh = Index.create(folder, encoder)
+    except Damaged:
+        shutil.rmtree(folder)
+        fresh = Index.create(folder, encoder)
+    try:
+        if fresh.txn.get("meta", b"roots") is not None and fresh.roots != first:
+            fresh.close()
+            shutil.rmtree(folder)
+            fresh = Index.create(folder, encoder)
+        fresh.refresh()
+        fresh.store.write(carry)
+    except BaseException:
+        fresh.close()
+        raise
+    return fresh
+
+
+def _next_id(txn: Txn) -> int:
+    return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
+
+
+def _files(store: Store, lost: set[int]) -> Iterator[Found]:
+    """The files that an index knows, as they are now; `lost` gets the ids of photos without any."""
+    held: set[int] = set()
+    with store.read() as txn:
+        known = Roots.of(txn)
+        for _, value in txn.items("paths"):
+            entry = PathEntry.from_bytes(value)
+            found = _found(known.path(entry.path), entry)
+            (lost if found is None else held).add(entry.id)
+            if found is not None:
+                yield found
+        for _, value in txn.items("refused"):
+            refusal = Refusal.from_bytes(value)
+            found = _found(known.path(refusal.path), refusal)
+            if found is not None:
+                yield found
+    lost -= held
+
+
+def _found(path: str, before: PathEntry | Refusal) -> Found | None:
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError:
+        # One that may not be looked at is there, and is refused with that reason.
+        return Found(path, before.size, before.mtime)
+    return Found(path, status.st_size, status.st_mtime_ns)

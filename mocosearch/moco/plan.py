@@ -1,0 +1,101 @@
+"""What a run will do, decided before a photo is read or taken from where it stopped."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from mocosearch.encoder.card import Card
+from mocosearch.encoder.runtime import CARD
+from mocosearch.errors import Mismatch
+from mocosearch.home import STARTER
+from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.importers import Start, start_from
+from mocosearch.moco.recipes import SMALL, Recipe, choose
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The settings of a run, its end, and the network that it starts from."""
+
+    recipe: Recipe
+    reason: str
+    start: Backbone
+    parent: str | None
+    licence: str
+    epochs: int | None
+    seconds: float | None
+    seed: int
+
+    def state(self) -> dict[str, Any]:
+        """Tensors and plain values alone; `as_begun` reads them back."""
+        return {
+            **{key: getattr(self, key) for key in ("parent", "licence", "epochs", "seconds")},
+            "recipe": asdict(self.recipe),
+            "seed": self.seed,
+            "start": {name: value.clone() for name, value in self.start.state_dict().items()},
+        }
+
+
+def planned(
+    recipe: str | Recipe,
+    files: int,
+    *,
+    init: str | None,
+    architecture: str | None,
+    epochs: int | None,
+    seconds: float | None,
+    seed: int,
+) -> Plan:
+    """A new run's plan; the arguments are those of `train`.
+
+    Without `init` it starts from the starter where the recipe is `small` and the network is the
+    starter's, for the papers' settings are made for a start from nothing.
+    """
+    start = None if init in (None, "none") else start_from(str(init))
+    network = _network(start, architecture)
+    chosen, reason = (
+        choose(recipe, files, seconds, network) if isinstance(recipe, str) else (recipe, "given")
+    )
+    if init is None and chosen == SMALL and isinstance(recipe, str):
+        start = _starter(architecture)
+    torch.manual_seed(seed)
+    if start is None:
+        fresh = Backbone(
+            architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
+        )
+        return Plan(chosen, reason, fresh, None, Card.licence, epochs, seconds, seed)
+    chosen = chosen.seen_at(start.side, start.backbone.architecture)
+    parent, licence = start.origin, start.licence
+    return Plan(chosen, reason, start.backbone, parent, licence, epochs, seconds, seed)
+
+
+def as_begun(past: dict[str, Any]) -> Plan:
+    """The plan of a run that stopped, from its checkpoint. Raises Mismatch for one of an older
+    version, which did not keep its start.
+    """
+    if "start" not in past:
+        raise Mismatch("the run was begun by an older mocosearch", "train anew")
+    recipe = Recipe.from_plain(past["recipe"])
+    torch.manual_seed(past["seed"])
+    start = Backbone(recipe.architecture)
+    start.load_state_dict(past["start"])
+    told = {key: past[key] for key in ("parent", "licence", "epochs", "seconds", "seed")}
+    return Plan(recipe, "as begun", start, **told)
+
+
+def _starter(architecture: str | None) -> Start | None:
+    if not (STARTER / CARD).is_file():
+        return None
+    start = start_from("starter")
+    return start if architecture in (None, start.backbone.architecture) else None
+
+
+def _network(start: Start | None, asked: str | None) -> str | None:
+    """The network to train: the start's, which the one asked for may not contradict."""
+    if start is None:
+        return asked
+    found = start.backbone.architecture
+    if asked not in (None, found):
+        raise Mismatch(f"{start.origin} is a {found}, --arch says {asked}", "leave --arch away")
+    return found

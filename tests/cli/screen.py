@@ -1,0 +1,74 @@
+"""The program in a pseudo-terminal that answers, or not, as terminals do."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import termios
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from program import PROGRAM, environment
+
+LIMIT = 60.0
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What was written to the terminal, and what was left for the next program to read."""
+
+    text: str
+    left: bytes
+
+
+def on_a_terminal(
+    home: Path,
+    *words: object,
+    columns: int = 90,
+    pixels: tuple[int, int] = (0, 0),
+    answer: bytes = b"",
+    late: float = 0.0,
+    **changes: str,
+) -> Shown:
+    """Run the program there. answer: to a question for its attributes, `late` seconds after it.
+
+    pixels: of the whole screen. changes: of the environment; an empty value removes a name.
+    """
+    env = {**environment(home), "COLUMNS": str(columns), "TERM": "xterm-256color", **changes}
+    env = {
+        name: value for name, value in env.items() if value and name not in OUTSIDE - set(changes)
+    }
+    terminal, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, *pixels))
+    line = [str(PROGRAM), *map(str, words)]
+    shown, due = b"", None
+    with subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
+        stop = time.monotonic() + LIMIT
+        while process.poll() is None or select.select([terminal], [], [], 0)[0]:
+            assert time.monotonic() < stop, shown
+            if select.select([terminal], [], [], 0.02)[0]:
+                shown += os.read(terminal, 65536)
+            if answer and due is None and b"\x1b[c" in shown:
+                due = time.monotonic() + late
+            if due is not None and time.monotonic() >= due:
+                os.write(terminal, answer)
+                answer, due = b"", None
+    left = _left(inside)
+    os.close(inside)
+    os.close(terminal)
+    assert process.returncode == 0, shown
+    return Shown(shown.decode().replace("\r\n", "\n"), left)
+
+
+OUTSIDE = {"TMUX", "TERM_PROGRAM", "KITTY_WINDOW_ID", "LC_TERMINAL", "COLORTERM"}
+"""What the terminal that the tests run in says of itself."""
+
+
+def _left(inside: int) -> bytes:
+    mode = termios.tcgetattr(inside)
+    mode[3] &= ~termios.ICANON
+    termios.tcsetattr(inside, termios.TCSANOW, mode)
+    return os.read(inside, 4096) if select.select([inside], [], [], 0)[0] else b""

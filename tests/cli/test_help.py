@@ -1,0 +1,51 @@
+"""What helps somebody who types: nearest names, completion."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from program import PROGRAM, Run, environment
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["qeury", "x.jpg"], "query"),
+        (["encoders", "lst"], "list"),
+        (["query", "x.jpg", "--tpo", "3"], "--top"),
+        (["index", ".", "--exlude", "*.png"], "--exclude"),
+        (["index", "--retri", "."], "--retry"),
+    ],
+)
+def test_what_was_meant(run: Run, words: list[str], meant: str, tmp_path: Path) -> None:
+    ended = run(*words, cwd=tmp_path)
+    assert ended.returncode == 2
+    assert meant in ended.stderr
+
+
+@pytest.mark.parametrize("kind", ["encoders", "indexes"])
+def test_which_name_was_meant(run: Run, tmp_path: Path, kind: str, photos: Path) -> None:
+    for name in ("holiday", "family"):
+        (tmp_path / kind / name).mkdir(parents=True)
+    words = {"encoders": ["index", photos, "--encoder"], "indexes": ["query", "x.jpg", "--index"]}
+    ended = run(*words[kind], "holyday", home=tmp_path)
+    assert ended.returncode == 1
+    assert "did you mean holiday?" in ended.stderr
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("qu", "query"), ("query --prev", "--preview")])
+def test_a_shell_completes_commands_and_options(typed: str, offered: str, home: Path) -> None:
+    words = f"mocosearch {typed}"
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    env = {**environment(home), **asked, "_MOCOSEARCH_COMPLETE": "complete_bash"}
+    ended = subprocess.run([PROGRAM], env=env, capture_output=True, text=True)
+    assert offered in ended.stdout.split()
+
+
+def test_completion_is_installed_by_one_command(home: Path, tmp_path: Path) -> None:
+    env = {**environment(home), "HOME": str(tmp_path)}
+    line = [os.fspath(PROGRAM), "--install-completion", "bash"]
+    ended = subprocess.run(line, env=env, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
+    assert "mocosearch" in (tmp_path / ".bashrc").read_text()

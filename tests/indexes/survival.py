@@ -1,0 +1,452 @@
+"""What may befall an index, done to many of them: kills, damages, readers beside a writer.
+
+    python survival.py kills OPERATION COUNT SEED FOLDER
+    python survival.py damages KIND COUNT SEED FOLDER
+    python survival.py readers COUNT SECONDS FOLDER
+
+Each happens in a forked process, so that a crash is seen and ends nothing else; this program has
+no threads, and imports everything once. It prints one JSON document.
+"""
+
+import gzip
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from light import DIMENSION, draw, encode, here, light
+
+from indexes import Index, merging, roots, segments, sync
+from indexes.generation import renew
+from indexes.records import PathEntry, Record, id_key
+from indexes.store import Store
+from indexes.verify import look
+from mocosearch.encoder import Encoder
+from mocosearch.errors import MocosearchError
+
+FORMAT_1 = Path(__file__).parents[1] / "data" / "format1.mdb.gz"
+PHOTOS = 24
+MIDST = 0.003
+"""Seconds in which an operation does several things."""
+syncing = importlib.import_module("indexes.sync")
+
+
+def forked(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], int]:
+    """Run `work` in a process of its own: what it told, and the signal that ended it, or 0.
+
+    Raises RuntimeError where it failed in another way.
+    """
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(ours)
+        try:
+            work(lambda told: os.write(theirs, json.dumps(told).encode() + b"\n") and None)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(theirs)
+    with os.fdopen(ours) as pipe:
+        told = [json.loads(line) for line in pipe if line.endswith("\n")]
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status > 0:
+        raise RuntimeError("it failed with the words above")
+    return told, -status
+
+
+# Kills
+
+
+def _index(folder: Path) -> None:
+    with Index.create(folder, light(1)) as index:
+        sync(index, [folder.parent / "photos"])
+
+
+def _merge(folder: Path) -> None:
+    with Index.create(folder, None) as index:
+        merging.merge(index.store, everything=True)
+
+
+def _compact(folder: Path) -> None:
+    with Index.create(folder, None) as index:
+        index.compact()
+
+
+def _migrate(folder: Path) -> None:
+    Index.open(folder).close()
+
+
+def _renew(folder: Path) -> None:
+    with Index.create(folder, None) as index:
+        if index.encoder.fingerprint != light(2).fingerprint:
+            renew(index, light(2))
+
+
+OPERATIONS = {
+    "index": _index,
+    "merge": _merge,
+    "compact": _compact,
+    "migrate": _migrate,
+    "renew": _renew,
+}
+
+
+def prepared(operation: str, base: Path) -> Path | None:
+    """The index that an operation begins with."""
+    folder = base / "before"
+    if operation == "index":
+        return None
+    if operation == "migrate":
+        folder.mkdir()
+        (folder / "data.mdb").write_bytes(gzip.decompress(FORMAT_1.read_bytes()))
+    else:
+        forked(lambda tell: _index(folder))
+    return folder
+
+
+def state(folder: Path) -> dict[str, Any]:
+    """All that an index holds, what is wrong with it, and whether each key finds itself."""
+
+    def work(tell: Callable[[Any], None]) -> None:
+        with Index.open(folder) as index:
+            keys, found = {}, 0
+            for _, value in index.txn.items("paths"):
+                entry = PathEntry.from_bytes(value)
+                key = index.keys(np.array([entry.id], np.uint64))
+                keys[entry.path] = hashlib.sha1(key.tobytes()).hexdigest()
+                found += index.query(key, 1)[0][0].id == entry.id
+            told = {"keys": keys, "found": found, "encoder": index.encoder.fingerprint}
+            tell({**told, "format": index.store.version, "faults": list(look(index))})
+
+    (told,), ended = forked(work)
+    if ended:
+        raise RuntimeError(f"looking at it ended with signal {ended}")
+    return dict(told)
+
+
+def acknowledging(
+    run: Callable[[Path], None], folder: Path, calls: int = 0, later: float = 0.0
+) -> tuple[list[Any], int]:
+    """An operation that tells the number of photos after each commit, and of calls at its end;
+    killed after so many calls of functions, which a busy machine does not change, and then so many
+    seconds `later`, in the midst of one.
+    """
+    write = Store.write
+
+    def work(tell: Callable[[Any], None]) -> None:
+        count = 0
+
+        def watch(frame: Any, event: str, argument: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == calls:
+                # An alarm that nobody waits for ends a process as SIGKILL does.
+                signal.setitimer(signal.ITIMER_REAL, later)
+                if not later:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        def told(self: Store, change: Any) -> Any:
+            result = write(self, change)
+            with self.read() as txn:
+                tell([os.fspath(self.folder.name), txn.count("paths")])
+            return result
+
+        Store.write = told  # type: ignore[method-assign]
+        sys.setprofile(watch)
+        run(folder)
+        sys.setprofile(None)
+        tell(["calls", count])
+
+    return forked(work)
+
+
+def kills(operation: str, count: int, seed: int, base: Path) -> dict[str, Any]:
+    """Kill an operation at random moments; raises RuntimeError where an index did not survive."""
+    run, chance = OPERATIONS[operation], np.random.default_rng(seed)
+    before = prepared(operation, base)
+
+    def begun(folder: Path) -> Path:
+        shutil.rmtree(folder, ignore_errors=True)
+        if before is not None:
+            shutil.copytree(before, folder)
+        return folder
+
+    old = state(begun(base / "index")) if operation not in ("index", "migrate") else None
+    (*_, (_, calls)), _ = acknowledging(run, begun(base / "index"))
+    end = state(base / "index")
+    # The kept index of format 1 has a graph that is none.
+    known = 1 if operation == "migrate" else 0
+    if len(end["faults"]) > known or end["found"] != len(end["keys"]):
+        raise RuntimeError(f"an undisturbed run leaves {end}")
+    killed = continued = 0
+    for _ in range(count):
+        folder = begun(base / "index")
+        later = float(chance.choice([0, chance.uniform(0, MIDST)]))
+        told, ended = acknowledging(run, folder, int(chance.integers(1, calls)), later)
+        killed += ended in (signal.SIGKILL, signal.SIGALRM)
+        committed = max((n for name, n in told if name == "index"), default=0)
+        if (folder / "data.mdb").exists():
+            after = state(folder)
+            fits = after in (old, end) if old else after["keys"].items() <= end["keys"].items()
+            if after["faults"] != end["faults"] or not fits or len(after["keys"]) < committed:
+                raise RuntimeError(f"killed after {told[-1:]}, it holds {after}")
+            continued += 0 < len(after["keys"]) < len(end["keys"])
+        elif committed:
+            raise RuntimeError("what was committed is gone")
+        acknowledging(run, folder)
+        if state(folder) != end:
+            raise RuntimeError("another run does not end where an undisturbed one ends")
+        if left := {path.name for path in folder.iterdir()} - LEFT:
+            raise RuntimeError(f"it leaves {left}")
+    return {"killed": killed, "with a part committed": continued}
+
+
+LEFT = {"data.mdb", "lock.mdb", "writer.lock"}
+
+
+# Damages
+
+
+def whole_index(folder: Path, kind: str) -> Path:
+    """A search index of a kind beside an exact one, and several pages in each larger database."""
+    rng = np.random.default_rng(0)
+    with Index.create(folder, light(1)) as index:
+        sync(index, [folder.parent / "photos"])
+        keys = rng.standard_normal((400, DIMENSION))
+        keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float16)
+        index.refresh()
+        index.store.write(lambda txn: _put(txn, 1000, keys))
+        index.reshape(kind)
+        merging.merge(index.store, everything=True)
+        index.store.write(lambda txn: _put(txn, 2000, keys[::-1]))
+    return folder
+
+
+def _put(txn: Any, first: int, keys: np.ndarray) -> None:
+    for id, key in enumerate(keys, first):
+        path, digest = f"1/{id}.jpg", id.to_bytes(16, "big")
+        txn.put("images", id_key(id), Record(1, 1, "PNG", None, 1, digest.hex(), [path]).to_bytes())
+        txn.put("vectors", id_key(id), key.tobytes())
+        txn.put("digests", digest, id_key(id))
+        txn.put("paths", syncing.path_key(path), PathEntry(id, 1, 1, path).to_bytes())
+    txn.put("meta", b"next_id", (first + len(keys)).to_bytes(8, "big"))
+    segments.append(txn, range(first, first + len(keys)), keys)
+
+
+def damage(whole: Path, folder: Path, seed: int) -> None:
+    """A copy with bits flipped, a page overwritten by another or by zeros, or its end cut off."""
+    rng = np.random.default_rng(seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    data = bytearray((whole / "data.mdb").read_bytes())
+    way = rng.choice(["flip", "flip", "flip", "zero", "swap", "cut"])
+    if way == "flip":
+        for at in rng.integers(0, len(data), int(rng.choice([1, 3, 40]))):
+            data[at] ^= 1 << int(rng.integers(8))
+    elif way == "cut":
+        del data[int(rng.integers(len(data))) :]
+    else:
+        to, of = (4096 * int(page) for page in rng.integers(0, len(data) // 4096, 2))
+        data[to : to + 4096] = bytes(4096) if way == "zero" else data[of : of + 4096]
+    (folder / "data.mdb").write_bytes(data)
+
+
+def answers(folder: Path) -> tuple[Any, int]:
+    """What some questions are answered with, or the error; and the signal of a crash."""
+
+    def work(tell: Callable[[Any], None]) -> None:
+        questions = np.random.default_rng(1).standard_normal((6, DIMENSION)).astype(np.float32)
+        questions /= np.linalg.norm(questions, axis=1, keepdims=True)
+        try:
+            with Index.open(folder) as index:
+                found = index.query(questions, 5)
+                tell([[[m.id, round(m.score, 3), m.record.paths] for m in row] for row in found])
+        except MocosearchError as error:
+            tell(error.what)
+        except Exception as error:
+            traceback.print_exc()
+            tell({"defect": repr(error)})
+
+    told, ended = forked(work)
+    return (told[0] if told else None), ended
+
+
+def verified(folder: Path) -> tuple[list[str], int]:
+    """What `verify` would say, and the signal of a crash, which it reports as well."""
+
+    def work(tell: Callable[[Any], None]) -> None:
+        try:
+            with Index.open(folder) as index:
+                for fault in look(index):
+                    tell(fault)
+        except MocosearchError as error:
+            tell(error.what)
+
+    return forked(work)
+
+
+def damages(kind: str, count: int, seed: int, base: Path) -> dict[str, Any]:
+    """How many damages were told by the open or a query, by `verify`, or had no effect."""
+    whole = whole_index(base / "whole", kind)
+    right, _ = answers(whole)
+    if verified(whole) != ([], 0):
+        raise RuntimeError(f"before any damage: {verified(whole)}")
+    outcomes: Counter[str] = Counter()
+    worst: list[str] = []
+    for number in range(seed, seed + count):
+        damage(whole, base / "damaged", number)
+        given, crashed = answers(base / "damaged")
+        faults, broke = verified(base / "damaged")
+        if crashed:
+            outcome = "crashed"
+        elif isinstance(given, dict):
+            outcome = "a defect"
+        elif isinstance(given, str):
+            outcome = "told by the open or the query"
+        elif faults or broke:
+            outcome = "told by verify" + (", answers differ" if given != right else "")
+        else:
+            outcome = "no effect" if given == right else "wrong and untold"
+        outcomes[outcome] += 1
+        if outcome in ("crashed", "a defect", "wrong and untold"):
+            worst.append(f"{number}: signal {crashed}, {given}, verify: {faults[:1] or broke}")
+    return {"outcomes": outcomes, "worst": worst}
+
+
+# Readers
+
+FEWEST = 12
+"""Commits, where the machine is busy."""
+DOOMED = 3
+"""Readers that are killed while they hold a snapshot."""
+
+
+def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
+    """So many readers beside one writer; each answer must be of one snapshot."""
+    folder, most = base / "index", 40
+    with Index.create(folder, light(1)) as index:
+        index.store.write(lambda txn: roots.add(txn, [os.fspath(base / "photos")]))
+        index.store.write(lambda txn: _fill(txn, 1, most))
+    until = time.monotonic() + seconds
+
+    def reading(tell: Callable[[Any], None]) -> None:
+        asked = 0
+        with Index.open(folder) as index:
+            while not (base / "done").exists():
+                index.refresh()
+                ids = sorted(int.from_bytes(key, "big") for key, _ in index.txn.items("images"))
+                (found,) = index.query(np.eye(1, DIMENSION, dtype=np.float32), 2 * most)
+                if sorted(match.id for match in found) != ids or len(ids) != most:
+                    raise RuntimeError(f"{len(found)} answers, {len(ids)} photos")
+                asked += 1
+        tell(asked)
+
+    def dying(tell: Callable[[Any], None]) -> None:
+        index = Index.open(folder)
+        index.prepare()
+        time.sleep(seconds / 4)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    # All begin before the writer opens: no process may inherit an open environment.
+    doomed = [_started(dying) for _ in range(DOOMED)]
+    pipes = [_started(reading) for _ in range(count)]
+    sizes, commits, first = [], 0, 1
+    with Index.create(folder, None) as index:
+        while time.monotonic() < until or commits < FEWEST:
+            index.store.write(lambda txn, at=first: _roll(txn, at, most))  # type: ignore[misc]
+            merging.merge(index.store)
+            commits, first = commits + 1, first + 2
+            sizes.append((folder / "data.mdb").stat().st_size)
+        (base / "done").touch()
+        alive = {int(line.split()[0]) for line in index.store.env.readers().splitlines()[1:]}
+        dead = [pid for pid in alive if not os.path.exists(f"/proc/{pid}")]
+    told = [_ended(*pipe) for pipe in pipes]
+    for child, pipe in doomed:
+        os.close(pipe)
+        os.waitpid(child, 0)
+    quarter = max(1, len(sizes) // 4)
+    return {
+        "commits": commits,
+        "questions": sum(told),
+        "fewest": min(told),
+        "dead": len(dead),
+        "grown": max(sizes) / max(sizes[:quarter]),
+    }
+
+
+def _fill(txn: Any, first: int, count: int) -> None:
+    keys = np.random.default_rng(first).standard_normal((count, DIMENSION)).astype(np.float16)
+    _put(txn, first, keys)
+
+
+def _roll(txn: Any, first: int, most: int) -> None:
+    """Two photos more, and the two oldest gone."""
+    _fill(txn, first + most, 2)
+    for id in (first, first + 1):
+        for name in ("images", "vectors"):
+            txn.delete(name, id_key(id))
+        txn.delete("digests", id.to_bytes(16, "big"))
+        txn.delete("paths", syncing.path_key(f"1/{id}.jpg"))
+        txn.put("deleted", id_key(id), b"")
+
+
+def _started(work: Any) -> tuple[int, int]:
+    ours, theirs = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            work(lambda told: os.write(theirs, json.dumps(told).encode()) and None)
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(theirs)
+    return child, ours
+
+
+def _ended(child: int, ours: int) -> int:
+    with os.fdopen(ours) as pipe:
+        told = pipe.read()
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError("a reader failed with the words above")
+    return int(told)
+
+
+def warm(base: Path) -> None:
+    """Import what is imported late, so that each fork need not."""
+    draw(base / "photos", PHOTOS)
+    _index(base / "warm")
+    with Index.open(base / "warm") as index:
+        index.query(np.eye(1, DIMENSION, dtype=np.float32))
+        list(look(index))
+
+
+def main() -> None:
+    Encoder.encode = encode  # type: ignore[method-assign, assignment]
+    syncing.outcomes = here
+    syncing.ENCODED_AT_ONCE = syncing.COMMITTED_AT_ONCE = 2
+    what, *words = sys.argv[1:]
+    base = Path(words.pop())
+    warm(base)
+    if what == "kills":
+        told = kills(words[0], int(words[1]), int(words[2]), base)
+    elif what == "damages":
+        told = damages(words[0], int(words[1]), int(words[2]), base)
+    else:
+        told = readers(int(words[0]), float(words[1]), base)
+    sys.stdout.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    main()

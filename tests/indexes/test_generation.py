@@ -1,0 +1,194 @@
+"""Another encoder: a second generation of keys, beside the first until it is whole."""
+
+import errno
+import importlib
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from answers import assert_found, told
+from light import encode, here, light
+
+from indexes import Index, merging, sync
+from indexes.generation import renew, unfinished
+from indexes.verify import look
+from mocosearch.encoder import Encoder
+from mocosearch.errors import NotFound, StorageFailed, Unsuitable
+
+syncing = importlib.import_module("indexes.sync")
+OLD, NEW, NEWER = light(1), light(2), light(3)
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    monkeypatch.setattr(Encoder, "encode", encode)
+    monkeypatch.setattr(syncing, "outcomes", here)
+    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 2)
+
+
+@pytest.fixture
+def files(photos, fill):
+    return fill(photos, range(8))
+
+
+@pytest.fixture
+def index(tmp_path, photos, files):
+    shutil.copy(files[0], photos / "copy.jpg")
+    (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    with Index.create(tmp_path / "index", OLD) as opened:
+        sync(opened, [photos])
+        yield opened
+
+
+def stops_after(calls: int):
+    """As `stopped`: true from the call after so many."""
+    asked = iter([False] * calls)
+    return lambda: next(asked, True)
+
+
+def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
+    before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
+    counts = renew(index, NEW)
+    assert told(counts) == {"embedded": 8, "moved": 1, "refused": 1}
+    assert index.encoder.fingerprint == NEW.fingerprint
+    assert_found(index, *files, photos / "copy.jpg")
+    after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
+    assert len(after) == 8
+    assert min(after) > max(before)
+    assert list(look(index)) == []
+    assert unfinished(index.store.folder) == []
+    assert told(sync(index, [photos])) == {"unchanged": 9, "refused": 1}
+
+
+def test_what_was_asked_for_is_carried_over(index):
+    index.reshape("HNSW8", 0.9)
+    index.store.write(lambda txn: txn.put("meta", b"not_copies", b'[["00", "01"]]'))
+    roots = index.roots
+    renew(index, NEW)
+    with index.store.read() as txn:
+        assert (merging.plan(txn).kind, merging.plan(txn).recall) == ("HNSW8", 0.9)
+        assert bytes(txn.get("meta", b"not_copies")) == b'[["00", "01"]]'
+    assert index.roots == roots
+    assert index.info()["kind"] == "HNSW8"
+
+
+def test_the_old_one_answers_until_then(index, files):
+    seen = []
+
+    def report(progress):
+        assert index.encoder.fingerprint == OLD.fingerprint
+        assert_found(index, *files)
+        seen.append(progress.done)
+
+    renew(index, NEW, report=report)
+    assert seen[-1] == 10
+
+
+def test_a_stopped_run_goes_on(index, files):
+    first = renew(index, NEW, stopped=stops_after(3))
+    assert first.interrupted
+    assert 0 < first.embedded < 8
+    assert index.encoder.fingerprint == OLD.fingerprint
+    assert_found(index, *files)
+    assert len(unfinished(index.store.folder)) == 1
+    second = renew(index, NEW)
+    assert first.embedded + second.embedded == 8
+    assert second.unchanged == first.embedded + first.moved
+    assert_found(index, *files)
+
+
+def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, picture):
+    renew(index, NEW, stopped=stops_after(5))
+    (photos / "copy.jpg").unlink()
+    files[1].unlink()
+    picture(77).save(files[2])
+    more = fill(photos, range(20, 22))
+    sync(index, [photos])
+    assert index.encoder.fingerprint == OLD.fingerprint
+    counts = renew(index, NEW)
+    assert counts.embedded + counts.unchanged == 9
+    assert_found(index, files[0], *files[2:], *more)
+    assert list(look(index)) == []
+    assert index.count == 9
+
+
+def test_files_that_went_are_left_out_and_counted(index, files):
+    files[0].unlink()
+    files[3].unlink()
+    assert renew(index, NEW).deleted == 1
+    assert index.count == 7
+
+
+def test_a_third_encoder_begins_anew(index):
+    renew(index, NEW, stopped=stops_after(3))
+    assert renew(index, NEWER).embedded == 8
+    assert index.encoder.fingerprint == NEWER.fingerprint
+    assert unfinished(index.store.folder) == []
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"rubbish" * 9999])
+def test_a_spoilt_second_generation_begins_anew(index, files, spoilt):
+    renew(index, NEW, stopped=stops_after(3))
+    (begun,) = unfinished(index.store.folder)
+    (begun / "data.mdb").write_bytes(spoilt)
+    assert renew(index, NEW).embedded == 8
+    assert_found(index, *files)
+
+
+def test_folders_that_moved_in_between_begin_anew(index, photos, tmp_path):
+    renew(index, NEW, stopped=stops_after(3))
+    photos.rename(tmp_path / "elsewhere")
+    index.move(photos, tmp_path / "elsewhere")
+    assert renew(index, NEW).embedded == 8
+    assert index.roots.places == {1: str(tmp_path / "elsewhere")}
+    assert list(look(index)) == []
+
+
+def test_a_missing_folder_keeps_the_old_keys(index, photos, tmp_path):
+    photos.rename(tmp_path / "unplugged")
+    with pytest.raises(NotFound, match="new keys") as caught:
+        renew(index, NEW)
+    assert "--prune" in caught.value.hint
+    assert (index.count, index.encoder.fingerprint) == (9, OLD.fingerprint)
+    assert renew(index, NEW, prune=True).deleted == 8
+    assert index.count == 0
+
+
+def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_path):
+    def unplug(progress):
+        if photos.exists():
+            photos.rename(tmp_path / "unplugged")
+
+    with pytest.raises(NotFound, match="new keys"):
+        renew(index, NEW, report=unplug)
+    assert (index.count, index.encoder.fingerprint) == (9, OLD.fingerprint)
+    (tmp_path / "unplugged").rename(photos)
+    renew(index, NEW)
+    assert index.encoder.fingerprint == NEW.fingerprint
+
+
+def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
+    index.reshape("PQ12")
+    odd = Encoder(NEW.card.__class__(**{**vars(NEW.card), "dimension": 23}), b"graph", b"2")
+    with pytest.raises(Unsuitable):
+        renew(index, odd)
+    assert index.encoder.fingerprint == OLD.fingerprint
+
+
+def test_a_failing_switch_keeps_the_old_one(index, files, monkeypatch):
+    data, replace = index.store.folder / "data.mdb", os.replace
+
+    def full(old, new):
+        if Path(new) == data:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(StorageFailed, match="no room"):
+        renew(index, NEW)
+    with Index.open(index.store.folder) as again:
+        assert again.encoder.fingerprint == OLD.fingerprint
+        assert_found(again, *files)

@@ -1,0 +1,109 @@
+"""Paths as Windows and macOS have them, as far as another system can tell."""
+
+import importlib
+import ntpath
+import os
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PureWindowsPath
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from indexes import Where, roots, sync
+from indexes.roots import Roots
+from mocosearch import home as home_module
+
+# The package gives the function the module's name.
+scan = importlib.import_module("mocosearch.photos.scan")
+WINDOWS = SimpleNamespace(path=ntpath, sep="\\", altsep="/", fspath=os.fspath, environ=os.environ)
+NAMES = st.lists(
+    st.text(
+        st.characters(exclude_characters='/\\:*?"<>|\0', exclude_categories=["Cs"]), min_size=1
+    ).filter(lambda name: name.strip(". ")),
+    min_size=1,
+    max_size=4,
+)
+COMPOSED, APART = "d\u00fcne.jpg", "du\u0308ne.jpg"
+
+
+@contextmanager
+def windows() -> Iterator[None]:
+    """The modules that take paths apart, as on Windows."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (roots, scan, home_module):
+            patch.setattr(module, "os", WINDOWS)
+        yield
+
+
+@given(NAMES)
+def test_what_windows_stores_has_slashes_alone_and_leads_back(names: list[str]) -> None:
+    with windows():
+        known = Roots({3: "D:\\Photos", 4: "C:\\"})
+        for root in known.places.values():
+            path = ntpath.join(root, *names)
+            stored = known.stored(path)
+            assert "\\" not in stored
+            assert stored.partition("/")[2] == "/".join(names)
+            assert known.path(stored) == path == str(PureWindowsPath(root, *names))
+
+
+@given(NAMES)
+def test_a_disk_of_windows_answers_elsewhere(names: list[str]) -> None:
+    stored = "3/" + "/".join(names)
+    there = Roots({3: "/media/disk"})
+    assert there.path(stored) == "/media/disk/" + "/".join(names)
+    assert there.stored(there.path(stored)) == stored
+
+
+def test_case_and_slashes_are_one_on_windows() -> None:
+    with windows():
+        assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
+        assert scan.inside("C:/PHOTOS", "C:\\photos")
+        assert scan.inside("C:\\a.jpg", "C:\\")
+        assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
+        assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
+        assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
+
+
+def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
+    assert not scan.inside("/Photos/a.jpg", "/photos")
+    assert Roots({1: "/photos"}).stored("/photos/a\\b.jpg") == "1/a\\b.jpg"
+    assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
+
+
+@pytest.mark.parametrize("path", ["C:\\encoders\\mine", "encoders\\mine", "a/b", ".\\mine"])
+def test_a_path_of_windows_is_no_name(path: str) -> None:
+    with windows():
+        assert home_module.place("encoders", path) == Path(path).absolute()
+
+
+@pytest.mark.parametrize(("there", "asked"), [(APART, COMPOSED), (COMPOSED, APART)])
+def test_a_mac_spells_a_name_in_two_ways(
+    index, photos: Path, picture, read, there: str, asked: str
+) -> None:
+    picture(1).save(photos / there)
+    sync(index, [str(photos)])
+    assert index.entry(str(photos / asked)) is not None
+    assert index.entry(str(photos / "dune.jpg")) is None
+
+
+def test_a_folder_of_a_filter_may_be_spelled_either_way() -> None:
+    folder = {form: unicodedata.normalize(form, "/Fotos/M\u00fcnchen") for form in ("NFC", "NFD")}
+    for kept, asked in (("NFC", "NFD"), ("NFD", "NFC")):
+        facts = {"width": 1, "height": 1, "paths": [f"{folder[kept]}/a.jpg"]}
+        assert Where(under=(folder[asked],)).admits(facts)
+        assert not Where(not_under=(folder[asked],)).admits(facts)
+
+
+@given(st.text(max_size=20))
+def test_the_first_spelling_is_as_it_was_written(path: str) -> None:
+    forms = scan.spellings(path)
+    assert forms[0] == path
+    assert len(forms) == len(set(forms))
+    assert {unicodedata.normalize("NFC", form) for form in forms} == {
+        unicodedata.normalize("NFC", path)
+    }

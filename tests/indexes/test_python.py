@@ -1,0 +1,197 @@
+"""The Python interface: asking and adding in several forms, and from many threads."""
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from light import DIMENSION, compiled, encode, here, light
+
+from indexes import Index, Where
+from indexes import sync as syncing
+from indexes.verify import look
+from mocosearch.encoder import Encoder
+from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
+from mocosearch.photos import decode
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+@pytest.fixture
+def light_encoder(monkeypatch):
+    """Its keys cost nothing, and are read in this process."""
+    monkeypatch.setattr(Encoder, "encode", encode)
+    monkeypatch.setitem(syncing.__globals__, "outcomes", here)
+    return light(1)
+
+
+@pytest.fixture
+def index(light_encoder, tmp_path):
+    with Index.create(tmp_path / "index", light_encoder) as opened:
+        yield opened
+
+
+def units(n: int, seed: int = 0) -> np.ndarray:
+    keys = np.random.default_rng(seed).standard_normal((n, DIMENSION)).astype(np.float32)
+    return keys / np.linalg.norm(keys, axis=1, keepdims=True)
+
+
+def test_files_pixels_and_keys_ask_the_same(index, photos, fill):
+    files = fill(photos, range(6))
+    assert index.sync([photos], workers=1).embedded == 6
+    pixels = np.stack([decode(file.read_bytes(), index.encoder.side).pixels for file in files])
+    by_file = index.query(files, 3)
+    assert by_file == index.query(list(map(str, files)), 3)
+    assert by_file == index.query(pixels, 3)
+    assert by_file == index.query(index.encoder.encode(pixels), 3)
+    assert [found[0].record.paths for found in by_file] == [[str(file)] for file in files]
+    elsewhere = Where(not_under=(str(photos),))
+    assert index.query(files[:1], 3, where=elsewhere) == [[]]
+
+
+def test_what_cannot_be_asked(index, tmp_path):
+    (tmp_path / "notes.txt").write_text("words")
+    with pytest.raises(NotFound, match=r"absent\.jpg"):
+        index.query([tmp_path / "absent.jpg"])
+    with pytest.raises(Unreadable, match=r"notes\.txt"):
+        index.query([tmp_path / "notes.txt"])
+    for wrong in (np.zeros((2, 8, 8, 3), np.uint8), units(1)[0], np.zeros((2, DIMENSION + 1))):
+        with pytest.raises(Mismatch):
+            index.query(wrong)
+
+
+def test_added_files_are_found_and_then_followed(index, photos, fill):
+    files = fill(photos, range(4))
+    ids = index.add(files[:2])
+    assert [found[0].id for found in index.query(files[:2], 1)] == ids
+    assert index.add(files[:2]) == ids
+    counts = index.sync([photos])
+    assert (counts.embedded, counts.unchanged) == (2, 2)
+    assert list(look(index)) == []
+
+
+def test_given_keys_are_found_by_their_names(index, tmp_path):
+    names = [tmp_path / f"{number}.jpg" for number in range(5)]
+    ids = index.add(names, 3 * units(5))
+    found = index.query(units(5), 1)
+    assert [row[0].id for row in found] == ids
+    assert [row[0].score for row in found] == pytest.approx([1] * 5, abs=2e-3)
+    assert [row[0].record.paths for row in found] == [[str(name)] for name in names]
+    (other,) = index.add(names[:1], units(1, 9))
+    assert other not in ids
+    assert {match.id for match in index.query(units(1), 9)[0]} == {*ids[1:], other}
+    assert list(look(index)) == []
+
+
+def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
+    files = fill(photos, range(2))
+    (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    for wrong, error in (
+        (([*files, photos / "bad.jpg"],), Unreadable),
+        (([*files, photos / "absent.jpg"],), NotFound),
+        ((files, units(3)), Mismatch),
+        ((files, np.zeros((2, DIMENSION))), Unsuitable),
+        ((files, np.full((2, DIMENSION), np.nan)), Unsuitable),
+    ):
+        with pytest.raises(error):
+            index.add(*wrong)
+    assert index.count == 0
+
+
+def test_an_index_is_opened_for_changing(index, tmp_path):
+    index.close()
+    with Index.open(tmp_path / "index", writable=True) as again:
+        again.add([tmp_path / "a.jpg"], units(1))
+    with Index.open(tmp_path / "index") as reader:
+        assert reader.count == 1
+    with pytest.raises(NotFound):
+        Index.open(tmp_path / "absent", writable=True)
+
+
+def test_many_threads_ask_while_one_adds(index, tmp_path):
+    """Each answer is of one snapshot: the photos that it names are those it counts."""
+    index.add([tmp_path / f"{n}.jpg" for n in range(20)], units(20))
+    done = threading.Event()
+
+    def ask(seed: int) -> int:
+        asked = 0
+        while not done.is_set() or not asked:
+            index.refresh()
+            count = index.count
+            found = index.query(units(3, seed), 1000)
+            assert [len(row) for row in found] == [count] * 3
+            asked += 1
+        return asked
+
+    with ThreadPoolExecutor(8) as threads:
+        asking = [threads.submit(ask, seed) for seed in range(8)]
+        try:
+            for batch in range(12):
+                names = [tmp_path / f"{batch}-{n}.jpg" for n in range(5)]
+                index.add(names, units(5, 100 + batch))
+        finally:
+            done.set()
+        assert all(future.result() for future in asking)
+    index.refresh()
+    assert index.count == 80
+
+
+REPLACE = """
+import sys, numpy as np
+from pathlib import Path
+from indexes import Index
+with Index.open(Path(sys.argv[1]), writable=True) as index:
+    index.compact()
+    index.add(["/more.jpg"], np.eye(1, index.encoder.dimension, dtype="f4"))
+"""
+
+
+def test_a_reader_moves_on_to_what_took_the_place(index, tmp_path):
+    index.add([tmp_path / "a.jpg"], units(1))
+    index.close()
+    with Index.open(tmp_path / "index") as reader:
+        assert reader.count == 1
+        words = [sys.executable, "-c", REPLACE, str(tmp_path / "index")]
+        subprocess.run(words, check=True, cwd=README.parent)
+        assert len(reader.query(units(1), 9)[0]) == 1
+        reader.refresh()
+        assert len(reader.query(units(1), 9)[0]) == 2
+
+
+def test_a_thread_that_ends_lets_go_of_its_snapshot(index, tmp_path):
+    index.add([tmp_path / "a.jpg"], units(1))
+    index.refresh()
+    thread = threading.Thread(target=lambda: index.query(units(1), 1))
+    thread.start()
+    thread.join()
+    readers = [line.split() for line in index.store.env.readers().splitlines()[1:]]
+    assert not any(reader[2].isdigit() for reader in readers)
+
+
+def test_threads_share_an_encoder(tmp_path):
+    encoder = compiled(tmp_path / "encoder")
+    pixels = np.random.default_rng(0).integers(
+        0, 256, (4, encoder.side, encoder.side, 3), dtype=np.uint8
+    )
+    alone = [encoder.encode(one[None]) for one in pixels]
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(lambda one: encoder.encode(one[None]), pixels))
+    np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+def test_the_lines_in_the_readme(fill, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files = fill(tmp_path / "holiday", range(6))
+    shutil.copy(files[3], tmp_path / "photo.jpg")
+    compiled(tmp_path / "my-encoder")
+    section = README.read_text().split("## From Python")[1].split("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    (lines,) = [block for block in blocks if "Index" in block]
+    exec(compile(lines, "README.md", "exec"), {})
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.endswith(f"['{files[3]}']")

@@ -1,0 +1,96 @@
+"""What a run starts from, and that a run taken up again still knows it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mocosearch.encoder.card import Card
+from mocosearch.errors import Mismatch, Unsuitable
+from mocosearch.home import STARTER
+from mocosearch.moco import train as training
+from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.importers import start_from
+from mocosearch.moco.plan import Plan, as_begun, planned
+from mocosearch.moco.recipes import SMALL, V2, Recipe
+from mocosearch.moco.selection import Judged
+from mocosearch.moco.train import train
+
+
+def plan(recipe: str | Recipe = "auto", **changed: object) -> Plan:
+    usual = {"init": None, "architecture": None, "epochs": 1, "seconds": None, "seed": 3}
+    return planned(recipe, 100, **{**usual, **changed})  # type: ignore[arg-type]
+
+
+def same(one: Backbone, other: Backbone) -> bool:
+    a, b = one.state_dict(), other.state_dict()
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_small_starts_from_the_starter() -> None:
+    card = Card.from_json((STARTER / "card.json").read_bytes())
+    for made in (plan(), plan("small"), plan(architecture="resnet10"), plan(init="starter")):
+        assert made.parent == card.fingerprint
+        assert made.recipe.encode_side == card.side
+        assert same(made.start, start_from("starter").backbone)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"init": "none"}, {"recipe": "v2", "architecture": "resnet18"}, {"architecture": "resnet18"}],
+)
+def test_everything_else_starts_from_nothing(other: dict[str, str]) -> None:
+    made, again = plan(**other), plan(**other)
+    assert made.parent is None
+    assert same(made.start, again.start)
+    assert not same(made.start, plan(**other, seed=4).start)
+
+
+def test_a_recipe_of_ones_own_starts_from_nothing() -> None:
+    assert plan(SMALL).parent is None
+    assert plan(V2, architecture="resnet18").start.architecture == "resnet18"
+
+
+def test_another_network_than_the_starts_is_refused() -> None:
+    with pytest.raises(Mismatch, match="resnet10"):
+        plan(init="starter", architecture="resnet18")
+
+
+def test_a_plan_survives_its_checkpoint() -> None:
+    made = plan(seconds=9.5)
+    again = as_begun(made.state())
+    assert same(again.start, made.start)
+    for name in ("recipe", "parent", "licence", "epochs", "seconds", "seed"):
+        assert getattr(again, name) == getattr(made, name)
+    old = made.state()
+    del old["start"]
+    with pytest.raises(Mismatch, match="older"):
+        as_begun(old)
+
+
+def test_the_starter_is_no_place_to_train_into(tmp_path: Path) -> None:
+    with pytest.raises(Unsuitable, match="comes with the program"):
+        train([tmp_path], STARTER)
+
+
+def test_a_resumed_run_that_teaches_nothing_keeps_its_first_start(fill, tmp_path, monkeypatch):
+    handed: list[Backbone] = []
+    scores = iter([0.9, 0.8, 0.9, 0.8])
+
+    def judge(backbone, photos):
+        return Judged(next(scores), np.eye(len(photos), 8, dtype=np.float32))
+
+    def write(backbone, sample, card, folder, page=None):
+        handed.append(backbone)
+        return card
+
+    monkeypatch.setattr(training, "judge", judge)
+    monkeypatch.setattr(training, "write_encoder", write)
+    folder = fill(tmp_path / "photos", range(12))[0].parent
+    calls = iter(range(10**6))
+    usual = {"size": 32, "batch": 4, "epochs": 3}
+    train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 13)
+    resumed = train([folder], tmp_path / "e", resume=True)
+    assert any("the start is kept" in sign for sign in resumed.warnings)
+    assert same(handed[-1], start_from("starter").backbone)
