@@ -111,7 +111,6 @@ def test_a_cut_photo_is_found_and_marked(index, photos, picture):
 
 
 def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture, monkeypatch):
-    photos.mkdir()
     picture(3).resize((600, 600)).save(photos / "whole.jpg", quality=90)
     content = (photos / "whole.jpg").read_bytes()
     (photos / "whole.jpg").unlink()
