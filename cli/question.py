@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from indexes.segments import Keys
     from mocosearch.encoder import Encoder
     from mocosearch.photos.decode import Pixels
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 MINUS = 0.5
 """Share of what is not wanted that is taken away; Rocchio's method gives it less than what is."""
 AT_ONCE = 32
+NEARER = 4
+"""Times as large a picture is looked at for the end of its borders."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,9 @@ class Crop:
 
 @dataclass(frozen=True)
 class Question:
-    """The keys to ask with, float32 (n, d): one, or one for each orientation."""
+    """The keys to ask with, float32 (n, d): one, or one for each orientation; where a picture
+    has borders, as many more without them.
+    """
 
     keys: "Keys"
     image: bytes
@@ -98,7 +104,9 @@ def ask(
     """The mean of the pictures by weight, less a share of those not wanted (Rocchio 1971).
 
     crop: the region of every wanted picture that counts. turned: a key for each of the 8
-    orientations. Raises Unreadable for a picture, NoPhotos for a folder without one.
+    orientations. What has borders of one colour, as a screenshot, is asked for whole and
+    without them, unless a region is given. Raises Unreadable for a picture, NoPhotos for a
+    folder without one.
     """
     import numpy as np
 
@@ -106,30 +114,35 @@ def ask(
     first = b""
 
     def mean(words: Sequence[str], crop: Crop | None) -> "Keys":
+        """Whole, and without borders: (2, ways, d), or (1, ways, d) where none has any."""
         nonlocal first
-        total: Keys = np.zeros((8 if turned else 1, encoder.dimension), np.float32)
+        total: Keys = np.zeros((2, 8 if turned else 1, encoder.dimension), np.float32)
+        looks = 1
         parts = [Part.of(word) for word in words]
         for part in parts:
             if part.name != "-" and os.path.isdir(part.name):
-                key = _folder_key(encoder, part.name, turned, refused)
+                keys = _folder_key(encoder, part.name, turned, refused)[None]
             else:
                 data, pixels = read_image(part.name, encoder.side, crop)
                 first = first or data
-                key = encoder.encode(_views(pixels, turned))
-            total += part.weight * key
-        return unit(total)
+                both = [pixels] if crop else [pixels, *_without_borders(data, pixels)]
+                views = np.concatenate([_views(look, turned) for look in both])
+                keys = encoder.encode(views).reshape(len(both), *total.shape[1:])
+            looks = max(looks, len(keys))
+            total += part.weight * keys
+        return unit(total[:looks])
 
     keys = mean(words, crop)
     if minus:
-        keys = unit(keys - MINUS * mean(minus, None))
-    return Question(keys, first, refused)
+        keys = unit(keys - MINUS * mean(minus, None)[:1])
+    return Question(keys.reshape(-1, encoder.dimension), first, refused)
 
 
 def unit(keys: "Keys") -> "Keys":
-    """Keys (n, d), each brought to length 1; a key of nothing stays one."""
+    """Keys (..., d), each brought to length 1; a key of nothing stays one."""
     import numpy as np
 
-    made: Keys = keys / np.linalg.norm(keys, axis=1, keepdims=True).clip(1e-12)
+    made: Keys = keys / np.linalg.norm(keys, axis=-1, keepdims=True).clip(1e-12)
     return made
 
 
@@ -149,15 +162,33 @@ def read_image(image: str, side: int, crop: Crop | None = None) -> "tuple[bytes,
 
 
 def _region(data: bytes, side: int, crop: Crop) -> "Pixels":
+    from mocosearch.photos.decode import MAX_PIXELS, upright
+
+    return _squashed(upright(data, MAX_PIXELS), crop, side)
+
+
+def _squashed(picture: "Image.Image", crop: Crop, side: int) -> "Pixels":
     """A region of a picture, squashed to a square as whole pictures are."""
     import numpy as np
     from PIL import Image
 
-    from mocosearch.photos.decode import MAX_PIXELS, upright
-
-    picture = upright(data, MAX_PIXELS)
     region = picture.crop(crop.box(picture.width, picture.height))
     return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
+
+
+def _without_borders(data: bytes, pixels: "Pixels") -> "list[Pixels]":
+    """The picture within its borders, squashed to as large a square; none without borders."""
+    import numpy as np
+
+    from mocosearch.photos.borders import inside_borders
+    from mocosearch.photos.decode import upright
+
+    if inside_borders(pixels) is None:
+        return []
+    # Seen from nearer, where it ends is known to the pixel.
+    picture = upright(data, NEARER * len(pixels))
+    box = inside_borders(np.asarray(picture))
+    return [] if box is None else [_squashed(picture, Crop(*box, shares=True), len(pixels))]
 
 
 def _views(pixels: "Pixels", turned: bool) -> "Pixels":

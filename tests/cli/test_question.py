@@ -88,6 +88,26 @@ def test_all_orientations_are_asked(encoder: Encoder, picture, tmp_path: Path) -
         assert (keys @ key).max() > 0.99, way
 
 
+def test_a_screenshot_asks_for_the_picture_in_it_too(encoder, picture, tmp_path: Path) -> None:
+    photo, other = picture(8, 120, 90), picture(9, 120, 90)
+    screen = Image.new("RGB", (120, 240), "white")
+    screen.paste(photo, (0, 75))
+    photo.save(tmp_path / "photo.png")
+    other.save(tmp_path / "other.png")
+    screen.save(tmp_path / "screen.png")
+    words = [str(tmp_path / name) for name in ("photo.png", "screen.png", "other.png")]
+    plain, both = (ask(encoder, [word]).keys for word in words[:2])
+    assert (len(plain), len(both)) == (1, 2)
+    assert both[0] @ plain[0] < 0.9
+    assert both[1] @ plain[0] > 0.99
+    assert len(ask(encoder, words[1:2], crop=Crop.of("0,75,120,90")).keys) == 1
+    assert len(ask(encoder, words[1:2], turned=True).keys) == 16
+    together = ask(encoder, words[1:], minus=words[:1]).keys
+    assert together.shape == both.shape
+    assert np.linalg.norm(together, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert len(ask(encoder, words[:1], minus=words[1:2]).keys) == 1
+
+
 def test_times() -> None:
     assert span("2019") == ("2019", "2019")
     assert span("2019..2021-06") == ("2019", "2021-06")
