@@ -260,11 +260,11 @@ def cost(count: int, encoder: Encoder, questions: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
         index = filled(Path(folder) / "index", count, 256)
         built(index)
-        index.prepare()
+        (segment,) = index.prepare()
         none = np.empty(0, np.uint64)
 
         def search(keys: Keys, k: int = FIRST) -> Any:
-            return index._segments[0].search(keys, k, none)[1]
+            return segment.search(keys, k, none)[1]
 
         found = search(some[:1])[0]
         neighbours = index.keys(found)
