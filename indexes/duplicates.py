@@ -5,6 +5,7 @@ import importlib
 import itertools
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,7 +88,7 @@ def groups(
     several = [rows for rows in joined.sets() if len(rows) > 1 or len(records[rows[0]].paths) > 1]
     made = [_group(rows, records, keys, where) for rows in several]
     return sorted(
-        (group for group in made if len(group.members) > 1),
+        (group for group in made if len(group.members) > 1 and not _one_content(ignored, group)),
         key=lambda g: (-len(g.members), g.members[0].path),
     )
 
@@ -220,16 +221,20 @@ def against(
     """The new photos, by path, size, digest and picture, of which the index holds copies.
 
     A group begins with the new file; the new files are not compared with each other, nor with
-    themselves where they are in the index.
+    themselves where they are in the index. What was told to `ignore` is left out.
     """
+    ignored = _ignored(index.txn)
     for path, size, digest, picture in photos:
         key = index.encoder.encode(picture.pixels[None])
         new = Record.of(picture.facts, size, digest)
         held = [
             (match, [other for other in match.record.paths if other != path])
             for match in index.query(key, NEAREST)[0]
-            if match.record.digest == new.digest
-            or are_copies(new, match.record, match.score, least)
+            if not _known(ignored, new, match.record)
+            and (
+                match.record.digest == new.digest
+                or are_copies(new, match.record, match.score, least)
+            )
         ]
         members = [Member(other, match.record) for match, paths in held for other in paths]
         if members:
@@ -243,23 +248,32 @@ def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:
 
     Raises NotFound for a name that no group has.
     """
-    by_name = {group.name: sorted({m.record.digest for m in group.members}) for group in found}
+    by_name = {group.name: sorted(m.record.digest for m in group.members) for group in found}
     unknown = [name for name in names if name not in by_name]
     if unknown:
         raise NotFound(f"no group {unknown[0]}", "mocosearch duplicates lists the groups")
 
     def change(txn: Txn) -> None:
-        sets = [*_ignored(txn), *(by_name[name] for name in names)]
-        txn.put("meta", b"not_copies", json.dumps([sorted(one) for one in sets]).encode())
+        before = [sorted(known.elements()) for known in _ignored(txn)]
+        made = [*before, *(by_name[name] for name in names)]
+        txn.put("meta", b"not_copies", json.dumps(made).encode())
 
     index.store.write(change)
     index.refresh()
 
 
-def _ignored(txn: Txn) -> list[set[str]]:
+def _ignored(txn: Txn) -> list[Counter[str]]:
+    """Of each group that was ignored, how many files had each content."""
     stored = txn.get("meta", b"not_copies")
-    return [set(digests) for digests in json.loads(bytes(stored))] if stored else []
+    return [Counter(digests) for digests in json.loads(bytes(stored))] if stored else []
 
 
-def _known(ignored: list[set[str]], a: Record, b: Record) -> bool:
-    return any(a.digest in digests and b.digest in digests for digests in ignored)
+def _known(ignored: list[Counter[str]], a: Record, b: Record) -> bool:
+    two = Counter((a.digest, b.digest))
+    return any(two <= known for known in ignored)
+
+
+def _one_content(ignored: list[Counter[str]], group: Group) -> bool:
+    """Whether a group is files of one content, no more of them than were ignored together."""
+    files = Counter(member.record.digest for member in group.members)
+    return len(files) == 1 and any(files <= known for known in ignored)

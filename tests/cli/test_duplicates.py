@@ -75,6 +75,21 @@ def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Pa
     assert run("duplicates", "--against", "--index", doubled / "index").returncode == 2
 
 
+def test_new_photos_are_ignored_from_then_on(run: Run, doubled: Path, tmp_path: Path) -> None:
+    shutil.copytree(doubled / "index", tmp_path / "index")
+    new = tmp_path / "new"
+    new.mkdir()
+    shutil.copy(doubled / "photos" / "photo 03.jpg", new / "same.jpg")
+    with Image.open(doubled / "photos" / "photo 04.jpg") as image:
+        image.save(new / "again.jpg", quality=70)
+    words = ["duplicates", new, "--against", "--index", tmp_path / "index", "--json"]
+    told = json.loads(run(*words).stdout)["groups"]
+    assert len(told) == 2
+    ignored = [word for group in told for word in ("--ignore", group["name"])]
+    assert json.loads(run(*words, *ignored).stdout)["groups"] == []
+    assert json.loads(run(*words).stdout)["groups"] == []
+
+
 def test_a_group_is_ignored_from_then_on(run: Run, doubled: Path, tmp_path: Path) -> None:
     shutil.copytree(doubled / "index", tmp_path / "index")
     words = ["duplicates", "--index", tmp_path / "index", "--json"]

@@ -136,9 +136,24 @@ def test_what_is_ignored_stays_ignored(collection, tmp_path):
         with pytest.raises(NotFound, match="nothing"):
             ignore(index, ["nothing"], found)
         ignore(index, [found[0].name], found)
-        assert names(groups(index)) == [{"0001.jpg", "same.jpg"}]
+        rest = groups(index)
+        assert names(rest) == [{"0001.jpg", "same.jpg"}]
+        ignore(index, [rest[0].name], rest)
     with Index.open(tmp_path / "index") as index:
-        assert len(groups(index)) == 1
+        assert groups(index) == []
+
+
+def test_one_more_file_of_an_ignored_content_is_told(encoder, fill, tmp_path):
+    (first,) = fill(tmp_path / "photos", [1])
+    (first.parent / "same.jpg").write_bytes(first.read_bytes())
+    with Index.create(tmp_path / "index", encoder) as index:
+        sync(index, [first.parent])
+        found = groups(index)
+        ignore(index, [found[0].name], found)
+        assert groups(index) == []
+        (first.parent / "again.jpg").write_bytes(first.read_bytes())
+        sync(index, [first.parent])
+        assert names(groups(index)) == [{"0001.jpg", "same.jpg", "again.jpg"}]
 
 
 def test_the_pictures_for_copies(data, encoder_folder, tmp_path):
