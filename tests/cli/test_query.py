@@ -85,7 +85,7 @@ USED = {
     *("indexes.sync", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
-    *(f"mocosearch.photos.{name}" for name in ("decode", "colour", "facts", "formats")),
+    *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "facts", "formats")),
     *(f"mocosearch.photos.{name}" for name in ("perceptual", "worker")),
 }
 OTHERS = {
