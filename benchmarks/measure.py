@@ -116,7 +116,8 @@ def untrained(home: Path, photos: Sequence[Path], *options: str) -> Path:
     """An encoder as training starts from: as fast as a trained one, and made in seconds."""
     linked(photos, home / "for-the-encoder")
     folder = home / "encoder"
-    mocosearch("train", home / "for-the-encoder", "--name", folder, "--epochs", 0, *options)
+    start = ["--init", "none", "--epochs", "0"]
+    mocosearch("train", home / "for-the-encoder", "--name", folder, *start, *options)
     return folder
 
 

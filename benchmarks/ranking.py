@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 
 from benchmarks.keys import built, clustered, filled
 from benchmarks.measure import arguments, middle, needed, say, spread, table, title
+from benchmarks.retrieval import SETS, unit
 from indexes.segments import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.photos.decode import Pixels, decode, read
 
-SETS = ("caltech101_max40", "groceries")
 EXACT, MILLISECONDS = 0.98, 2.0
 FIRST = 100
 """Results that are ranked again."""
@@ -328,11 +328,6 @@ def report(
     print(
         f"\nmore in all four, exact finds and copies unhurt, in time: {', '.join(kept) or 'none'}"
     )
-
-
-def unit(rows: Keys) -> Keys:
-    made: Keys = rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)
-    return made
 
 
 if __name__ == "__main__":

@@ -70,10 +70,7 @@ def main() -> None:
     for name in SETS:
         with temporary_home() as home:
             photos = labelled(args.photos, name, home, args.limit)
-            scores = {
-                **baselines(photos),
-                "untrained": learned(home, photos, ["--init", "none", *args.train], "--epochs", 0),
-            }
+            scores = baselines(home, photos, args.train)
             base = max(score[10] for score in scores.values())
             scores["starter"] = scored(home, photos, "starter")
             scores[trained_name(args)] = best = trained(home, photos, args)
@@ -114,16 +111,19 @@ def thumbnails(photos: Photos) -> Keys:
     return np.stack([thumbnail(path) for path in photos.links]).astype(np.float32)
 
 
-def baselines(photos: Photos) -> dict[str, Score]:
+def baselines(home: Path, photos: Photos, options: list[str]) -> dict[str, Score]:
     """Thumbnails less their own mean, better on centred objects, and less the set's mean,
-    better where colours tell.
+    better where colours tell; and the untrained network.
     """
     rows = thumbnails(photos)
     ways = {
         "8x8 thumbnails, each less its mean": rows - rows.mean(1, keepdims=True),
         "8x8 thumbnails, less the mean of all": rows - rows.mean(0),
     }
-    return {name: precision_at(unit(keys), photos.labels) for name, keys in ways.items()}
+    scores = {name: precision_at(unit(keys), photos.labels) for name, keys in ways.items()}
+    return scores | {
+        "untrained": learned(home, photos, ["--init", "none", *options], "--epochs", 0)
+    }
 
 
 def unit(rows: Keys) -> Keys:

@@ -18,6 +18,7 @@ SIDE = 256
 """Longest side of the pictures that are compared, in pixels."""
 THUMBNAIL = 8
 AT_ONCE = 32
+ENCODER = "the encoder"
 
 Way = Callable[[Sequence["Image"]], "Keys"]
 Figures = dict[str, dict[str, float]]
@@ -41,7 +42,7 @@ def ways(index: "Index", pictures: "Sequence[Image]") -> dict[str, Way]:
         )
 
     return {
-        "the encoder": learned,
+        ENCODER: learned,
         "an untrained network": lambda some: plain(_squares(some, encoder.side)),
         f"{THUMBNAIL}x{THUMBNAIL} thumbnails": thumbnails,
     }
@@ -55,16 +56,23 @@ def thumbnails(pictures: "Sequence[Image]") -> "Keys":
     return made
 
 
+def asked(
+    ways: Mapping[str, Way], views: "Mapping[str, Sequence[Image]]"
+) -> "dict[str, dict[str, Keys]]":
+    """The keys that each way makes of the views of each kind."""
+    return {name: {kind: way(some) for kind, some in views.items()} for name, way in ways.items()}
+
+
 def by_views(
     ways: Mapping[str, Way],
     pictures: "Sequence[Image]",
-    views: "Mapping[str, Sequence[Image]]",
+    asked: "Mapping[str, Mapping[str, Keys]]",
 ) -> Figures:
     """How often a view of each kind finds its picture first among all of `pictures`."""
     figures: Figures = {}
     for name, way in ways.items():
         keys, rows = way(pictures), range(len(pictures))
-        figures[name] = {kind: found_first(keys, way(some), rows) for kind, some in views.items()}
+        figures[name] = {kind: found_first(keys, a, rows) for kind, a in asked[name].items()}
     return figures
 
 

@@ -179,13 +179,12 @@ def without_labels(index: "Index") -> Verdict:
     keys = unit(index.keys(ids))
     order = np.random.default_rng(0).permutation(len(ids)).tolist()
     rows, pictures = _pictures(index, ids, order, SAMPLE)
-    views = _alterations(pictures)
     ways = beside.ways(index, pictures)
-    learned = ways["the encoder"]
-    found = {name: found_first(keys, learned(some), rows) for name, some in views.items()}
+    asked = beside.asked(ways, _alterations(pictures))
+    found = {kind: found_first(keys, a, rows) for kind, a in asked[beside.ENCODER].items()}
     told: dict[str, Any] = {"photos": len(ids), "asked": len(rows), **found}
     told["effective rank"] = effective_rank(keys)
-    figures = beside.by_views(ways, pictures, views)
+    figures = beside.by_views(ways, pictures, asked)
     for told_of in figures.values():
         told_of["mean"] = sum(told_of.values()) / len(told_of)
     mean = sum(found.values()) / len(found)

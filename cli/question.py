@@ -113,8 +113,8 @@ def ask(
     refused: dict[str, str] = {}
     first = b""
 
-    def mean(words: Sequence[str], crop: Crop | None) -> "Keys":
-        """Whole, and without borders: (2, ways, d), or (1, ways, d) where none has any."""
+    def mean(words: Sequence[str], crop: Crop | None, *, inside: bool) -> "Keys":
+        """Whole, and `inside` borders: (2, ways, d), or (1, ways, d) where none has any."""
         nonlocal first
         total: Keys = np.zeros((2, 8 if turned else 1, encoder.dimension), np.float32)
         looks = 1
@@ -125,16 +125,16 @@ def ask(
             else:
                 data, pixels = read_image(part.name, encoder.side, crop)
                 first = first or data
-                both = [pixels] if crop else [pixels, *_without_borders(data, pixels)]
+                both = [pixels, *(_without_borders(data, pixels) if inside else ())]
                 views = np.concatenate([_views(look, turned) for look in both])
                 keys = encoder.encode(views).reshape(len(both), *total.shape[1:])
             looks = max(looks, len(keys))
             total += part.weight * keys
         return unit(total[:looks])
 
-    keys = mean(words, crop)
+    keys = mean(words, crop, inside=crop is None)
     if minus:
-        keys = unit(keys - MINUS * mean(minus, None)[:1])
+        keys = unit(keys - MINUS * mean(minus, None, inside=False))
     return Question(keys.reshape(-1, encoder.dimension), first, refused)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from indexes import kinds, merging
 from indexes.index import Index
-from indexes.records import PathEntry, Refusal
+from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
 from indexes.store import Store, Txn
 from indexes.sync import Counts, Progress, Seen, compare, embed, present_and_absent, tidy
@@ -96,7 +96,7 @@ def _second(index: Index, encoder: Encoder) -> Index:
     folder = _place(index.store.folder, encoder)
     with index.store.read() as txn:
         kinds.check(merging.plan(txn), encoder.dimension)
-        first, next_id = Roots.of(txn), _next_id(txn)
+        first, next_one = Roots.of(txn), next_id(txn)
         carried = {name: bytes(txn.get("meta", name) or b"") for name in CARRIED}
 
     def carry(txn: Txn) -> None:
@@ -105,7 +105,7 @@ def _second(index: Index, encoder: Encoder) -> Index:
             if value:
                 txn.put("meta", name, value)
         # No id of the first one may ever mean another photo.
-        txn.put("meta", b"next_id", max(next_id, _next_id(txn)).to_bytes(8, "big"))
+        keep_next_id(txn, max(next_one, next_id(txn)))
 
     try:
         fresh = Index.create(folder, encoder)
@@ -123,10 +123,6 @@ def _second(index: Index, encoder: Encoder) -> Index:
         fresh.close()
         raise
     return fresh
-
-
-def _next_id(txn: Txn) -> int:
-    return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
 
 
 def _files(store: Store, lost: set[int]) -> Iterator[Found]:

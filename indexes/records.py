@@ -6,6 +6,7 @@ import os
 import struct
 from dataclasses import asdict, dataclass, field
 
+from indexes.store import Txn
 from mocosearch.photos import Facts
 
 _PATH = struct.Struct("<QQq")
@@ -20,6 +21,16 @@ def id_key(id: int) -> bytes:
 def id_of(key: bytes | memoryview) -> int:
     """The id of a key made by `id_key`."""
     return int(struct.unpack(">Q", key)[0])
+
+
+def next_id(txn: Txn) -> int:
+    """The id of the next photo; ids below it are never given again."""
+    return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
+
+
+def keep_next_id(txn: Txn, id: int) -> None:
+    """Say that ids below this one are given."""
+    txn.put("meta", b"next_id", id_key(id))
 
 
 def path_key(path: str) -> bytes:

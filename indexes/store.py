@@ -168,7 +168,8 @@ class Store:
             env.close()
 
     def _start(self) -> None:
-        self._cut((self.folder / "data.mdb").stat().st_size == 0)
+        if (self.folder / "data.mdb").stat().st_size == 0:
+            raise self._cut()
         for _ in range(TRIES):
             self.env = self._open(lock=True)
             if self._lock_fits():
@@ -215,14 +216,14 @@ class Store:
         """Reading beyond the end of a file that was cut would end the process."""
         pages = self.env.info()["last_pgno"] + 1
         needed = pages * self.env.stat()["psize"]
-        self._cut((self.folder / "data.mdb").stat().st_size < needed)
+        if (self.folder / "data.mdb").stat().st_size < needed:
+            raise self._cut()
 
-    def _cut(self, is_so: bool) -> None:
-        if is_so:
-            raise Damaged(
-                f"the index at {self.folder} is damaged: its file is cut off",
-                "copy it again from where it is whole, or remove that folder and index again",
-            )
+    def _cut(self) -> Damaged:
+        return Damaged(
+            f"the index at {self.folder} is damaged: its file is cut off",
+            "copy it again from where it is whole, or remove that folder and index again",
+        )
 
     def _lock_fits(self) -> bool:
         """Whether the lock file counts this file's transactions, and not those of one before it,

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes import chance, merging, roots, segments
-from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.records import (
+    PathEntry,
+    Record,
+    Refusal,
+    id_key,
+    id_of,
+    keep_next_id,
+    next_id,
+    path_key,
+)
 from indexes.roots import Roots
 from indexes.segments import Keys
 from indexes.store import Store, Txn
@@ -318,21 +327,21 @@ def _commit(txn: Txn, batch: _Batch) -> None:
 
     Every path gets its new photo before any loses its old one: names may have changed hands.
     """
-    next_id = int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
+    id = next_id(txn)
     ids: list[int] = []
     rows: list[Any] = []
     keys: Any = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
     for (found, digest, facts), key in zip(batch.new, keys, strict=True):
         if txn.get("digests", digest) is None:
-            txn.put("digests", digest, id_key(next_id))
-            txn.put("images", id_key(next_id), Record.of(facts, found.size, digest).to_bytes())
-            txn.put("vectors", id_key(next_id), key.tobytes())
-            ids.append(next_id)
+            txn.put("digests", digest, id_key(id))
+            txn.put("images", id_key(id), Record.of(facts, found.size, digest).to_bytes())
+            txn.put("vectors", id_key(id), key.tobytes())
+            ids.append(id)
             rows.append(key)
-            next_id += 1
+            id += 1
     if ids:
         segments.append(txn, ids, np.stack(rows))
-    txn.put("meta", b"next_id", next_id.to_bytes(8, "big"))
+    keep_next_id(txn, id)
 
     known = Roots.of(txn)
     before = [_attach(txn, found, known, digest) for found, digest, _ in batch.new]

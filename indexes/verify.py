@@ -16,7 +16,7 @@ import numpy as np
 
 from indexes import merging, segments
 from indexes.index import Index
-from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Segment
 from indexes.store import DATABASES, Txn
@@ -111,10 +111,10 @@ def _encoder(txn: Txn) -> Iterator[str]:
 
 
 def _photos(txn: Txn, dimension: int) -> Iterator[str]:
-    next_id = int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
+    given = next_id(txn)
     for key, value in txn.items("images"):
         id, record = id_of(key), Record.from_bytes(value)
-        if id >= next_id:
+        if id >= given:
             yield f"photo {id} has an id that will be given again"
         digest = txn.get("digests", bytes.fromhex(record.digest))
         if digest is None or digest != key:

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, Encoder, openvino
 from mocosearch.photos.decode import Pixels
@@ -50,7 +52,8 @@ def export(
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
         if photos is not None:
-            moved = _cosine_to_fp32(descriptor, Encoder(card, graph, weights), photos[:COMPARED])
+            some = np.array(photos[:COMPARED])
+            moved = _cosine_to_fp32(descriptor, Encoder(card, graph, weights), some)
             card = replace(card, quality={**card.quality, "cosine_to_fp32": moved})
         (part / CARD).write_text(card.to_json())
         if page is not None:

@@ -15,6 +15,12 @@ class Whitening:
     centre: Array
     projection: Array
 
+    def keys(self, features: Array) -> Array:
+        """Of features (n, D): float32 (n, d) of unit length."""
+        keys = (features - self.centre) @ self.projection
+        keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
+        return np.asarray(keys, np.float32)
+
 
 def fit(
     features: Array, dimension: int, *, shrinkage: float | None = None, power: float = 0.5

@@ -52,8 +52,8 @@ def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
     descriptor = Descriptor(deepcopy(backbone)).float().eval()
     plain = features(descriptor, photos)
     white = whitening.fit(plain, 256, power=WHITENING)
-    keys = _keys(plain, white)
-    asked = _keys(features(descriptor, np.concatenate(views)), white)
+    keys = white.keys(plain)
+    asked = white.keys(features(descriptor, np.concatenate(views)))
     return Judged(found_first(keys, asked, range(n)), keys)
 
 
@@ -62,9 +62,3 @@ def _view(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels
     scaled = render(photos, drawn, side).mul_(255).round_().byte()
     pixels: Pixels = scaled.permute(0, 2, 3, 1).contiguous().numpy()
     return pixels
-
-
-def _keys(rows: Array, white: whitening.Whitening) -> Array:
-    keys = (rows - white.centre) @ white.projection
-    keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
-    return np.asarray(keys, np.float32)

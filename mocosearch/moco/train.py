@@ -13,7 +13,7 @@ import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
-from mocosearch.encoder.export import COMPARED, export
+from mocosearch.encoder.export import export
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed, Unsuitable
 from mocosearch.home import STARTER, home
 from mocosearch.moco import checkpoint
@@ -185,7 +185,7 @@ def write_encoder(
     white = whitening.fit(features(descriptor, sample), card.dimension, power=WHITENING)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder, page, np.array(sample[:COMPARED]))
+    return export(descriptor, backbone, card, folder, page, sample)
 
 
 def _past(states: Path, folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 
 from mocosearch.encoder import whitening
@@ -24,10 +23,4 @@ def untrained(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pixels], A
     backbone = Backbone(card.architecture, zero_init_residual=zero)
     descriptor = Descriptor(backbone).eval()
     white = whitening.fit(features(descriptor, photos), card.dimension, power=WHITENING)
-
-    def encode(pixels: Pixels) -> Array:
-        keys = (features(descriptor, pixels) - white.centre) @ white.projection
-        keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
-        return np.asarray(keys, np.float32)
-
-    return encode
+    return lambda pixels: white.keys(features(descriptor, pixels))

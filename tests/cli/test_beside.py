@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.beside import by_views, more_than, thumbnails
+from cli.beside import asked, by_views, more_than, thumbnails
 
 
 def test_thumbnails_know_neither_brightness_nor_contrast(picture) -> None:
@@ -18,7 +18,9 @@ def test_thumbnails_know_neither_brightness_nor_contrast(picture) -> None:
 def test_views_that_are_the_pictures_find_them_all(picture) -> None:
     pictures = [picture(seed) for seed in range(6)]
     views = {"same": pictures, "others": pictures[1:] + pictures[:1]}
-    assert by_views({"8x8": thumbnails}, pictures, views) == {"8x8": {"same": 1.0, "others": 0.0}}
+    ways = {"8x8": thumbnails}
+    found = by_views(ways, pictures, asked(ways, views))
+    assert found == {"8x8": {"same": 1.0, "others": 0.0}}
 
 
 def test_more_is_more_than_chance_explains() -> None:
