@@ -17,6 +17,7 @@ from pathlib import Path
 from benchmarks.measure import arguments, conclude, needed, table, temporary_home, title
 from benchmarks.retrieval import SETS, baselines, labelled, learned, row, scored
 from mocosearch.encoder import Encoder
+from mocosearch.encoder.card import OTHERS
 from mocosearch.encoder.export import TRAINED
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS
 from mocosearch.home import STARTER
@@ -65,6 +66,7 @@ def write(args: argparse.Namespace, files: list[Path], figures: dict[str, float]
         corpus=args.corpus,
         licence=args.licence,
         command=args.command,
+        whitening=OTHERS,
         quality={**card.quality, **figures},
     )
     shutil.rmtree(STARTER, ignore_errors=True)

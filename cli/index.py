@@ -11,7 +11,9 @@ from cli.display import ended, interruptible, progress, say, say_refused, show_j
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from indexes import Index
     from indexes.sync import Counts, Progress
+    from mocosearch.encoder import Card, Encoder
     from mocosearch.photos import LeftOut
 
 SHOWN = 5
@@ -67,7 +69,9 @@ def index(
     """Give every photo below the folders a key, and forget those that are gone.
 
     Run it again at any time: only what is new or changed is encoded. Ctrl-C keeps every
-    finished batch. --move, --remove, --kind, --recall and --encoder also work without PHOTOS.
+    finished batch. An encoder that was not trained on these photos, as the starter, has its
+    whitening fitted on the first 2,048 that come, from everywhere among them. --move,
+    --remove, --kind, --recall and --encoder also work without PHOTOS.
 
     With another --encoder the old keys go on answering until all new ones are there, and the
     disk needs room for both; a run that was stopped or killed goes on when run again.
@@ -111,8 +115,8 @@ def index(
             opened.reshape(kind, recall)
         removed = take_out(opened, remove) if remove else 0
         counts = renewed = Counts()
-        if chosen is not None and chosen.fingerprint != opened.encoder.fingerprint:
-            say("another encoder: every photo gets a new key; the old ones answer until then")
+        if chosen is not None and (why := _renewed(chosen, opened)):
+            say(f"{why}: every photo gets a new key; the old ones answer until then")
             counts = renewed = renew(
                 opened, chosen, workers=workers, prune=prune, report=report, stopped=stopped
             )
@@ -131,18 +135,24 @@ def index(
         elif not photos:
             merging.merge(opened.store)
         counts.deleted += removed
-        empty = opened.count == 0
+        opened.refresh()
+        card, count = opened.encoder.card, opened.count
         begun = unfinished(opened.store.folder)
     say_refused(counts.reasons)
     _say_left_out(counts.left_out)
     for folder in counts.absent:
         warn(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
+    if _outgrown(card, count):
+        say(
+            f"the whitening is fitted on {card.whitened} of {count} photos: with --encoder NAME, "
+            "that which the index began with, it is fitted anew"
+        )
     if begun:
         warn(
             "a change to another encoder is unfinished, and the keys before it answer: "
             f"go on with --encoder, or remove {begun[0]}"
         )
-    if fresh and empty:
+    if fresh and count == 0:
         shutil.rmtree(place("indexes", index))
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
     if photos and not (done or counts.interrupted):
@@ -167,8 +177,27 @@ def _usual_encoder() -> str:
 
     if "default" in names("encoders"):
         return "default"
-    say("no encoder trained yet: using the starter; mocosearch train PHOTOS makes one of yours")
+    say(
+        "no encoder trained yet: using the starter, its whitening fitted on these photos; "
+        "mocosearch train PHOTOS makes one of yours"
+    )
     return "starter"
+
+
+def _renewed(chosen: "Encoder", opened: "Index") -> str | None:
+    """Why a second generation is due."""
+    card = opened.encoder.card
+    if not card.comes_from(chosen.fingerprint):
+        return "another encoder"
+    if card.fitted_from == chosen.fingerprint and _outgrown(card, opened.count):
+        return f"the whitening was fitted on {card.whitened} photos alone"
+    return None
+
+
+def _outgrown(card: "Card", count: int) -> bool:
+    from indexes.sync import FITTED_ON
+
+    return 0 < 2 * card.whitened <= min(count, FITTED_ON)
 
 
 def _add(counts: "Counts", renewed: "Counts") -> None:

@@ -53,7 +53,7 @@ def renew(
         fresh.refresh()
         lost: set[int] = set()
         work = compare(fresh.store, _files(index.store, lost), seen, False, counts)
-        embed(fresh.store, encoder, work, workers, counts, report, stopped)
+        embed(fresh.store, fresh.encoder, work, workers, counts, report, stopped)
         counts.interrupted = stopped()
         if not counts.interrupted:
             # A disk that went away in the meantime has not taken its photos with it.

@@ -15,6 +15,7 @@ import numpy as np
 from indexes import chance, kinds, merging, roots, segments
 from indexes.asked import Asked, keys_of
 from indexes.chance import Chance
+from indexes.encoder import keep, kept, version
 from indexes.filters import Where
 from indexes.kinds import Plan
 from indexes.migrate import migrate
@@ -23,8 +24,8 @@ from indexes.roots import Roots
 from indexes.segments import Ids, Keys
 from indexes.store import FORMAT, Store, Txn
 from indexes.sync import Counts, add, sync
-from mocosearch.encoder import Card, Encoder
-from mocosearch.errors import Damaged, Mismatch
+from mocosearch.encoder import Encoder
+from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
 from mocosearch.photos.scan import spellings
 
@@ -53,6 +54,7 @@ class Index:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._encoder: Encoder | None = None
+        self._version = b""
         self._local = threading.local()
         self._snapshots: WeakSet[_Snapshot] = WeakSet()
         self._lock = threading.Lock()
@@ -88,7 +90,8 @@ class Index:
         """
         index = cls(_current(_folder(name), wait=wait, encoder=encoder))
         try:
-            index.store.write(lambda txn: _keep(txn, encoder))
+            if encoder is not None:
+                index.store.write(lambda txn: keep(txn, encoder))
         except BaseException:
             index.close()
             raise
@@ -132,12 +135,9 @@ class Index:
     @property
     def encoder(self) -> Encoder:
         """The encoder that made the keys, from the index itself."""
-        if self._encoder is None:
-            parts = [self.txn.get("encoder", name) for name in (b"card", b"graph", b"weights")]
-            if any(part is None for part in parts):
-                raise Damaged("the index holds no encoder", "remove it and index again")
-            card, graph, weights = (bytes(part) for part in parts if part is not None)
-            self._encoder = Encoder(Card.from_json(card), graph, weights)
+        now = version(self.txn)
+        if self._encoder is None or self._version != now:
+            self._encoder, self._version = kept(self.txn), now
         return self._encoder
 
     def prepare(self) -> list[segments.Segment]:
@@ -370,7 +370,12 @@ def _folder(name: str | os.PathLike[str]) -> Path:
 
 def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
     """A store for changing, of this format."""
-    store = Store(folder, writable=True, wait=wait, first=lambda txn: _keep(txn, encoder))
+
+    def first(txn: Txn) -> None:
+        if encoder is not None:
+            keep(txn, encoder)
+
+    store = Store(folder, writable=True, wait=wait, first=first)
     if store.version != FORMAT:
         try:
             store.write(migrate)
@@ -379,20 +384,3 @@ def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Sto
             store.close()
             raise
     return store
-
-
-def _keep(txn: Txn, encoder: Encoder | None) -> None:
-    kept = txn.get("encoder", b"card")
-    if encoder is None:
-        return
-    if kept is None:
-        card = encoder.card.to_json().encode()
-        txn.put("encoder", b"card", card)
-        txn.put("meta", b"card", segments.digest(card).encode())
-        txn.put("encoder", b"graph", encoder.graph)
-        txn.put("encoder", b"weights", encoder.weights)
-    elif Card.from_json(bytes(kept)).fingerprint != encoder.fingerprint:
-        raise Mismatch(
-            "this index was made with another encoder",
-            "go on with the index's own, or give every photo a new key: mocosearch index --encoder",
-        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from indexes import chance, merging, roots, segments
+from indexes.encoder import settle
 from indexes.records import (
     PathEntry,
     Record,
@@ -24,6 +25,8 @@ from indexes.roots import Roots
 from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
+from mocosearch.encoder.card import OWN
+from mocosearch.encoder.refit import Refit
 from mocosearch.errors import Damaged, Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, Found, LeftOut, Picture, outcomes, scan
 from mocosearch.photos.scan import inside, roots_of
@@ -35,6 +38,8 @@ ENCODED_AT_ONCE = 32
 COMMITTED_AT_ONCE = 1024
 COMMIT_SECONDS = 10.0
 """Photos become visible, and safe from a crash, after so many or so long."""
+FITTED_ON = 2048
+"""Photos that a whitening is fitted on; all of a collection move no figure further."""
 
 
 @dataclass
@@ -270,10 +275,17 @@ def embed(
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Read, encode and commit; reading goes on in other processes while keys are computed."""
+    """Read, encode and commit; reading goes on in other processes while keys are computed.
+
+    The first photos of an index, where its encoder's whitening was fitted on others, have it
+    fitted on a sample of them, which is read first and becomes visible together with it.
+    """
     batch = _Batch()
     pictures: list[tuple[Found, bytes, Picture]] = []
     begun = committed_at = time.monotonic()
+    refit = _refit(store, encoder)
+    if refit is not None:
+        work = _sample_first(work, FITTED_ON)
 
     def progress() -> Progress:
         rate = done / max(time.monotonic() - begun, 1e-9)
@@ -286,14 +298,30 @@ def embed(
     def encode() -> None:
         if pictures:
             pixels = np.stack([picture.pixels for _, _, picture in pictures])
-            batch.keys.append(encoder.encode(pixels))
+            batch.keys.append(refit.features(pixels) if refit else encoder.encode(pixels))
             batch.new.extend((found, digest, p.facts) for found, digest, p in pictures)
             pictures.clear()
 
+    def full() -> bool:
+        if refit is not None:
+            return len(batch.new) >= FITTED_ON
+        late = time.monotonic() - committed_at > COMMIT_SECONDS
+        return len(batch) >= COMMITTED_AT_ONCE or (late and len(batch) > 0)
+
     def commit() -> None:
-        nonlocal batch, committed_at
+        nonlocal batch, committed_at, encoder, refit
         encode()
-        store.write(lambda txn: _commit(txn, batch))
+        fitted = None
+        if refit is not None and batch.keys:
+            fitted, keys = refit.fit(np.concatenate(batch.keys))
+            batch.keys, encoder, refit = [keys], fitted, None
+
+        def change(txn: Txn) -> None:
+            if fitted is not None:
+                settle(txn, fitted)
+            _commit(txn, batch)
+
+        store.write(change)
         merging.merge(store)
         batch, committed_at = _Batch(), time.monotonic()
 
@@ -311,14 +339,26 @@ def embed(
         if len(pictures) == ENCODED_AT_ONCE:
             encode()
             report(progress())
-        late = time.monotonic() - committed_at > COMMIT_SECONDS
-        if len(batch) >= COMMITTED_AT_ONCE or (late and len(batch)):
+        if full():
             commit()
         if stopped():
             break
     if pictures or len(batch):
         commit()
     report(progress())
+
+
+def _refit(store: Store, encoder: Encoder) -> Refit | None:
+    with store.read() as txn:
+        first = txn.count("vectors") == 0
+    return Refit(encoder) if first and encoder.card.whitening != OWN else None
+
+
+def _sample_first(work: list[Found], n: int) -> list[Found]:
+    """The same files, n of them from everywhere before the others."""
+    chosen = {round(at) for at in np.linspace(0, len(work) - 1, min(n, len(work)))}
+    rest = (found for at, found in enumerate(work) if at not in chosen)
+    return [*(work[at] for at in sorted(chosen)), *rest]
 
 
 def _commit(txn: Txn, batch: _Batch) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 from mocosearch.errors import Damaged
 
 FORMAT = 1
+OWN, OTHERS, NOTHING = "own photos", "other photos", "nothing"
+"""What a whitening is fitted on."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,17 @@ class Card:
     corpus: str = "your own photos"
     command: str = ""
     """How to train it again, where it is given to others."""
+    whitening: str = OWN
+    """What it is fitted on; an index fits it anew on its photos unless on those already."""
+    whitened: int = 0
+    """Photos of an index that it was fitted on there."""
+    fitted_from: str | None = None
+    """Fingerprint of the encoder before that."""
     format: int = FORMAT
+
+    def comes_from(self, fingerprint: str) -> bool:
+        """Whether it is that encoder, or that one with its whitening fitted by an index."""
+        return fingerprint in (self.fingerprint, self.fitted_from)
 
     def to_json(self) -> str:
         """One JSON object, indented for people."""

@@ -5,7 +5,7 @@ import shutil
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -103,10 +103,14 @@ def _graph(descriptor: "nn.Module", side: int) -> object:
     frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, side, side, 3])
-    # Names come from counters of the process; without them the same network is the same file.
+    named(model)
+    return model
+
+
+def named(model: Any) -> None:
+    """Names come from counters of the process; with these the same network is the same file."""
     model.set_friendly_name("encoder")
     for number, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{number}")
         for output in node.outputs():
             output.get_tensor().set_names(set())
-    return model

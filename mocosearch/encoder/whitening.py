@@ -7,6 +7,14 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float32]
 
+POWER = 0.35
+"""Of the whitening: between none and full, which blows up noise where photos are few and costs
+most where things stand anywhere (benchmarks/recipes.md)."""
+
+PRIOR = 500
+"""Photos that an earlier whitening counts for: with so many, a fit on 30 photos finds as much as
+the earlier one, and a fit on 2,000 as much as one on those alone (benchmarks/recipes.md)."""
+
 
 @dataclass(frozen=True)
 class Whitening:
@@ -23,12 +31,20 @@ class Whitening:
 
 
 def fit(
-    features: Array, dimension: int, *, shrinkage: float | None = None, power: float = 0.5
+    features: Array,
+    dimension: int,
+    *,
+    shrinkage: float | None = None,
+    power: float = POWER,
+    prior: Whitening | None = None,
 ) -> Whitening:
     """Fit on features (n, D); the result has min(dimension, D) columns whatever n is.
 
     Directions are divided by their variance to the `power`: 0.5 makes all equal, 0 leaves them
     as they are.
+
+    prior: an earlier whitening of the same features and power, whose photos count as PRIOR more:
+    mean and covariance are those of both, as far as its columns tell them.
 
     The covariance is shrunk towards a multiple of the identity, as by Ledoit and Wolf (2004),
     by `shrinkage` in 0..1, or by 1 / (1 + n / 100) where none is given: directions that n
@@ -38,13 +54,19 @@ def fit(
     """
     n, D = features.shape
     dimension = min(dimension, D)
-    amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
     centre = features.mean(0)
-    x = (features - centre) / max(n - 1, 1) ** 0.5
+    x = features - centre
+    if prior is not None:
+        apart = (prior.centre - centre) * (n * PRIOR / (n + PRIOR)) ** 0.5
+        x = np.concatenate([x, _deviations(prior, power) * (PRIOR - 1) ** 0.5, apart[None]])
+        centre = (n * centre + PRIOR * prior.centre) / (n + PRIOR)
+        n += PRIOR
+    amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
+    x = x / max(n - 1, 1) ** 0.5
     spread = float(np.square(x, dtype=np.float64).sum()) / D
     basis = np.random.default_rng(0).standard_normal((D, min(D, dimension + 64)))
     basis = np.linalg.qr(basis.astype(np.float32))[0]
-    for _ in range(8 if basis.shape[1] < D else 0):
+    for _ in range(4 if basis.shape[1] < D else 0):
         basis = np.linalg.qr(x.T @ (x @ basis))[0]
     small = (x @ basis).astype(np.float64)
     variances, turn = np.linalg.eigh(small.T @ small)
@@ -55,3 +77,9 @@ def fit(
     shrunk = shrunk.clip(min=max(1e-6 * spread, 1e-12))
     projection = (basis @ turn[:, leading]) / shrunk**power
     return Whitening(centre.astype(np.float32), projection.astype(np.float32))
+
+
+def _deviations(white: Whitening, power: float) -> Array:
+    """The directions of a whitening, each as long as its standard deviation: (d, D)."""
+    lengths = np.linalg.norm(white.projection, axis=0).clip(min=1e-12)
+    return np.asarray((white.projection / lengths ** (1 + 0.5 / power)).T, np.float32)

@@ -6,16 +6,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mocosearch.encoder.card import Card
+from mocosearch.encoder.card import NOTHING, Card
 from mocosearch.encoder.export import export
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.importers import read
 
 DIMENSION = 256
-NOT_WHITENED = (
-    "not whitened: no photos were given; `mocosearch train PHOTOS --init NAME --epochs 0` "
-    "fits the whitening on yours and finds better"
-)
+NOT_WHITENED = "not whitened yet: the first `mocosearch index` with it does that, on your photos"
 
 
 def adopt(file: Path, folder: Path) -> Card:
@@ -46,5 +43,6 @@ def adopt(file: Path, folder: Path) -> Card:
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         licence=start.licence,
+        whitening=NOTHING,
     )
     return export(descriptor, start.backbone, card, folder)

@@ -16,10 +16,6 @@ GRIDS = (3, 3, 2)
 the whole picture finds what stands anywhere; both together beat either on both benchmarks
 (benchmarks/recipes.md)."""
 
-WHITENING = 0.35
-"""Power of the whitening: between none and full, which blows up noise where photos are few
-and costs most where things stand anywhere (benchmarks/recipes.md)."""
-
 
 class Levels(nn.Module):
     """What `small` trains: every stage of the descriptor over the whole picture, (n, width).

@@ -10,7 +10,7 @@ from mocosearch.encoder import whitening
 from mocosearch.encoder.whitening import Array
 from mocosearch.evaluation import found_first
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import WHITENING, Descriptor, features
+from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.photos.decode import Pixels
 
@@ -51,7 +51,7 @@ def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
     ]
     descriptor = Descriptor(deepcopy(backbone)).float().eval()
     plain = features(descriptor, photos)
-    white = whitening.fit(plain, 256, power=WHITENING)
+    white = whitening.fit(plain, 256)
     keys = white.keys(plain)
     asked = white.keys(features(descriptor, np.concatenate(views)))
     return Judged(found_first(keys, asked, range(n)), keys)

@@ -18,7 +18,7 @@ from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed, Unsui
 from mocosearch.home import STARTER, home
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import WHITENING, Descriptor, features
+from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.plan import as_begun, planned
 from mocosearch.moco.recipes import Recipe, fitted
@@ -182,7 +182,7 @@ def write_encoder(
     page about its training where there is one.
     """
     descriptor = Descriptor(backbone).float().eval()
-    white = whitening.fit(features(descriptor, sample), card.dimension, power=WHITENING)
+    white = whitening.fit(features(descriptor, sample), card.dimension)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, page, sample)

@@ -8,7 +8,7 @@ from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.whitening import Array
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import WHITENING, Descriptor, features
+from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.photos.decode import Pixels
 
 
@@ -22,5 +22,5 @@ def untrained(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pixels], A
     zero = bool(card.recipe.get("zero_init_residual", False))
     backbone = Backbone(card.architecture, zero_init_residual=zero)
     descriptor = Descriptor(backbone).eval()
-    white = whitening.fit(features(descriptor, photos), card.dimension, power=WHITENING)
+    white = whitening.fit(features(descriptor, photos), card.dimension)
     return lambda pixels: white.keys(features(descriptor, pixels))

@@ -156,4 +156,22 @@ def test_without_any_training_the_starter_serves(run: Run, photos: Path, tmp_pat
     found = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
     assert found["path"] == str(photo)
     assert found["score"] >= 0.98
-    assert "starter" not in run("index", photos, home=tmp_path).stderr
+    again = run("index", photos, home=tmp_path).stderr
+    assert "starter" not in again
+    assert "whitening" not in again
+
+
+def test_a_whitening_that_was_outgrown_is_fitted_anew(run: Run, tmp_path: Path) -> None:
+    make_photos(tmp_path / "photos", 8)
+    photos = tmp_path / "photos"
+    run("index", photos, home=tmp_path)
+    before = json.loads(run("info", "--json", home=tmp_path).stdout)
+    make_photos(photos / "more", before["images"], seed=77)
+    grown = run("index", photos, home=tmp_path)
+    assert f"fitted on {before['keys']} of" in grown.stderr
+    anew = run("index", "--encoder", "starter", home=tmp_path)
+    assert f"fitted on {before['keys']} photos alone" in anew.stderr
+    after = json.loads(run("info", "--json", home=tmp_path).stdout)
+    assert after["images"] == 2 * before["images"]
+    assert after["encoder"] != before["encoder"]
+    assert "photos alone" not in run("index", "--encoder", "starter", home=tmp_path).stderr

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mocosearch.encoder import whitening
 from mocosearch.encoder.whitening import fit
 
 
@@ -37,14 +38,14 @@ def reference(features: np.ndarray, dimension: int, amount: float) -> np.ndarray
 
 def test_whitened_data_has_the_identity_as_covariance():
     features = correlated(4000, 24)
-    keys = apply(fit(features, 24, shrinkage=0.0), features)
+    keys = apply(fit(features, 24, shrinkage=0.0, power=0.5), features)
     np.testing.assert_allclose(np.cov(keys.T), np.eye(24), atol=2e-3)
     np.testing.assert_allclose(keys.mean(0), 0, atol=1e-3)
 
 
 def test_leading_directions_have_the_identity_as_covariance():
     features = correlated(3000, 200)
-    keys = apply(fit(features, 16, shrinkage=0.0), features)
+    keys = apply(fit(features, 16, shrinkage=0.0, power=0.5), features)
     np.testing.assert_allclose(np.cov(keys.T), np.eye(16), atol=2e-2)
 
 
@@ -52,7 +53,7 @@ def test_leading_directions_have_the_identity_as_covariance():
 @given(st.integers(150, 400), st.integers(4, 40), st.integers(1, 50), st.floats(0.01, 1))
 def test_cosines_are_those_of_a_plain_eigh(n, D, dimension, amount):
     features = correlated(n, D, seed=D)
-    keys = apply(fit(features, dimension, shrinkage=amount), features)
+    keys = apply(fit(features, dimension, shrinkage=amount, power=0.5), features)
     wanted = reference(features, min(dimension, D), amount)
     assert keys.shape == wanted.shape
     if dimension > 1:
@@ -62,13 +63,13 @@ def test_cosines_are_those_of_a_plain_eigh(n, D, dimension, amount):
 
 def test_default_shrinkage_falls_with_the_number_of_photos():
     features = correlated(300, 12)
-    given = apply(fit(features, 12, shrinkage=1 / (1 + 300 / 100)), features)
-    np.testing.assert_allclose(apply(fit(features, 12), features), given)
+    given = apply(fit(features, 12, shrinkage=1 / (1 + 300 / 100), power=0.5), features)
+    np.testing.assert_allclose(apply(fit(features, 12, power=0.5), features), given)
 
 
 def test_range_finder_agrees_with_eigh_in_many_dimensions():
     features = correlated(500, 300, seed=4)
-    keys = apply(fit(features, 32), features)
+    keys = apply(fit(features, 32, power=0.5), features)
     wanted = reference(features, 32, 1 / 6)
     np.testing.assert_allclose(cosines(keys), cosines(wanted), atol=2e-2)
 
@@ -103,3 +104,25 @@ def test_same_features_same_whitening():
     one, same = fit(features, 16), fit(features, 16)
     assert np.array_equal(one.projection, same.projection)
     assert np.array_equal(one.centre, same.centre)
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(2, 300), st.integers(3, 20), st.floats(0.2, 0.5))
+def test_a_prior_counts_as_its_photos(n, D, power):
+    past, own = correlated(whitening.PRIOR, D, seed=1), correlated(n, D, seed=2) + 0.5
+    prior = fit(past, D, shrinkage=0.0, power=power)
+    with_prior = fit(own, D, shrinkage=0.0, power=power, prior=prior)
+    of_both = fit(np.concatenate([past, own]), D, shrinkage=0.0, power=power)
+    np.testing.assert_allclose(with_prior.centre, of_both.centre, rtol=1e-3)
+    asked = correlated(30, D, seed=3)
+    wanted = cosines(apply(of_both, asked))
+    np.testing.assert_allclose(cosines(apply(with_prior, asked)), wanted, atol=5e-3)
+
+
+def test_one_photo_moves_a_prior_a_little():
+    features = correlated(400, 30)
+    prior = fit(features, 12)
+    asked = correlated(50, 30, seed=8)
+    one = fit(features[:1], 12, prior=prior)
+    before, after = cosines(prior.keys(asked)), cosines(one.keys(asked))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.99
