@@ -98,7 +98,8 @@ class _Batch:
     """What one transaction makes visible."""
 
     new: list[tuple[Found, bytes, Facts]] = field(default_factory=list)
-    keys: list[Keys] = field(default_factory=list)
+    keys: list[Any] = field(default_factory=list)
+    """Of the new photos, (n, d); features, (n, D), until the whitening is fitted."""
     known: list[tuple[Found, bytes]] = field(default_factory=list)
     refused: list[tuple[Found, str | None]] = field(default_factory=list)
 
