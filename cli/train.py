@@ -41,6 +41,9 @@ def train(
             "[default: starter; none for the papers' recipes and other networks]."
         ),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="Where to learn: auto, cpu, cuda or mps; auto takes what is there.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
     cache_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")
@@ -89,6 +92,7 @@ def train(
             seconds=seconds,
             init=init,
             seed=seed,
+            device=device,
             cache_bytes=cache_bytes,
             resume=resume,
             report=report,

@@ -115,7 +115,7 @@ def warnings(training: Training, losses: list[float]) -> list[str]:
     """Signs, each with its number, that a run has taught the network little or nothing."""
     said = []
     keys = training.model.recent_keys()
-    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys.numpy())) < COLLAPSED_RANK:
+    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys.cpu().numpy())) < COLLAPSED_RANK:
         said.append(f"the keys have collapsed: they use {rank:.1f} directions")
     chance, last = training.model.loss_of_chance, losses[-max(1, len(losses) // 10) :]
     if last and (mean := sum(last) / len(last)) > chance - LEARNED:

@@ -82,7 +82,7 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def keys(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, from shuffled sub-batches, without gradient."""
-        order = torch.randperm(views.shape[0], device=views.device)
+        order = torch.randperm(views.shape[0]).to(views.device)
         weights = self._key_weights(views.device.type)
         parts = [
             functional_call(self.encoder_k, weights, (views[part],))

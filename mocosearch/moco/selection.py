@@ -49,7 +49,7 @@ def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
         _view(torch.from_numpy(photos[start : start + 50]), side, generator)
         for start in range(0, n, 50)
     ]
-    descriptor = Descriptor(deepcopy(backbone)).float().eval()
+    descriptor = Descriptor(deepcopy(backbone).cpu()).float().eval()
     plain = features(descriptor, photos)
     white = whitening.fit(plain, 256)
     keys = white.keys(plain)

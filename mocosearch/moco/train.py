@@ -21,6 +21,7 @@ from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.plan import as_begun, planned
+from mocosearch.moco.precision import device_of
 from mocosearch.moco.recipes import Recipe, fitted
 from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
@@ -62,6 +63,7 @@ def train(
     seconds: float | None = None,
     init: str | None = None,
     seed: int = 0,
+    device: str = "auto",
     cache_bytes: int = LIMIT,
     resume: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
@@ -74,18 +76,20 @@ def train(
     init: what to start from: an encoder's name or folder, a file of published weights, or
         `none`. It brings its architecture, and its size where no other is given. Left away,
         `small` starts from the starter and the papers' settings from nothing.
+    device: where to learn: `auto` (an accelerator where torch finds one), `cpu`, `cuda`, `mps`.
     cache_bytes: most that the decoded photos may take on the disk.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
     stopped: asked between photos and steps; once true, what is learned becomes the encoder.
 
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
     readable photos, Mismatch for other photos than the resumed run's or an architecture that
-    `init` does not have, Unsuitable for an unknown recipe or architecture, Diverged for a
+    `init` does not have, Unsuitable for an unknown recipe, architecture or device, Diverged for a
     loss that is no number, and what `importers.start_from` raises.
     """
     begun = time.monotonic()
     found = list(scan(roots_of(photos)))
     _writable(folder)
+    device_of(device)
     states = checkpoint.folder_of(folder)
     past = _past(states, folder) if resume else None
     if past is not None:
@@ -112,7 +116,7 @@ def train(
     plan = replace(plan, recipe=fitted(plan.recipe, n))
     chosen = plan.recipe
     sample = _sample(found, cache, chosen, plan.seed)
-    training = Training(plan.start, cache.pixels, chosen, plan.seed, cache.bursts)
+    training = Training(plan.start, cache.pixels, chosen, plan.seed, cache.bursts, device)
     steps_per_epoch = max(1, n // chosen.batch)
     if past is not None:
         if past["photos"] != cache.name:
@@ -168,7 +172,7 @@ def train(
     if epochs != 0:
         chance = training.model.loss_of_chance
         page = page_of(card, losses, chance, asked, before, after)
-    card = write_encoder(learned, sample, card, folder, page)
+    card = write_encoder(learned.cpu(), sample, card, folder, page)
     interrupted = epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))

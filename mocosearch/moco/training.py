@@ -13,7 +13,7 @@ from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
-from mocosearch.moco.precision import autocast
+from mocosearch.moco.precision import autocast, device_of
 from mocosearch.moco.recipes import Recipe
 from mocosearch.moco.schedule import learning_rate, momentum
 from mocosearch.moco.v3 import MoCoV3
@@ -28,6 +28,8 @@ class Training:
     pixels: uint8 (n, side, side, 3), larger than memory if it is memory-mapped.
     bursts: int64 (n,), one number for photos of one burst. Their keys are no negatives of each
         other; with the recipe's `bursts` positive, the key's view is of any photo of the burst.
+    device: as of `device_of`. What is random is drawn by the processor, so that a run goes on
+        anywhere from where it stopped.
     """
 
     def __init__(
@@ -37,14 +39,17 @@ class Training:
         recipe: Recipe,
         seed: int,
         bursts: NDArray[np.int64] | None = None,
+        device: str = "cpu",
     ) -> None:
         self.pixels, self.recipe = pixels, recipe
+        self.device = device_of(device)
         numbers = np.arange(len(pixels)) if bursts is None else bursts
         self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
         self.by_burst = self.bursts.argsort()
         self.burst_sizes = self.bursts.bincount()
         self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
-        self.model = model_of(backbone, recipe).to(memory_format=torch.channels_last)
+        self.model = model_of(backbone, recipe).to(self.device)
+        self.model.to(memory_format=torch.channels_last)
         self.model.train()
         self.optimizer = optimizer_of(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
@@ -73,8 +78,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
         self.model.m = momentum(recipe, progress)
-        with autocast(enabled=not self.fp32):
-            loss: Tensor = self.model(view_a, view_b, self.bursts[ids])
+        with autocast(self.device.type, enabled=not self.fp32):
+            loss: Tensor = self.model(view_a, view_b, self.bursts[ids].to(self.device))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -116,7 +121,8 @@ class Training:
     def _view(self, ids: Tensor, settings: ViewSettings) -> Tensor:
         photos = torch.from_numpy(self.pixels[ids.numpy()])
         size, n, side = self.recipe.size, photos.shape[0], photos.shape[1]
-        return render(photos, draw(n, side, size, settings, self.generator), size)
+        drawn = draw(n, side, size, settings, self.generator)
+        return render(photos.to(self.device), drawn.to(self.device), size)
 
 
 def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:

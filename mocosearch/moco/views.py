@@ -7,7 +7,7 @@ The choices and their ranges are MoCo v1's (appendix A of arXiv:1911.05722) and 
 MoCo v3's solarization (arXiv:2104.02057, as in BYOL, arXiv:2006.07733, appendix B).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -60,6 +60,10 @@ class Views:
     sigma: Tensor
     """Blur in pixels of the view; 0 is none."""
     solarized: Tensor
+
+    def to(self, device: torch.device) -> "Views":
+        """The same numbers on another device."""
+        return Views(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.Generator) -> Views:
@@ -185,6 +189,6 @@ def _turn(hue: Tensor) -> Tensor:
     angle = hue * (2 * torch.pi)
     c, s = angle.cos(), angle.sin()
     zero, one = torch.zeros_like(hue), torch.ones_like(hue)
-    turn = torch.stack([one, zero, zero, zero, c, -s, zero, s, c], 1).reshape(-1, 3, 3)
+    turn = torch.stack([one, zero, zero, zero, c, s, zero, -s, c], 1).reshape(-1, 3, 3)
     turned: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
     return turned

@@ -231,7 +231,7 @@ def test_colours_turn_as_far_as_torchvisions(turn):
     """
     photos = photos_of(4, 24, 90, 150)
     wanted = chroma(tv.adjust_hue(floats(photos), turn))
-    turned = chroma(render(photos, plain(4, 24, hue=-turn), 24))
+    turned = chroma(render(photos, plain(4, 24, hue=turn), 24))
     likeness = torch.cosine_similarity(turned, wanted, 0)
     assert likeness > 0.95
     assert likeness > torch.cosine_similarity(chroma(floats(photos)), wanted, 0)

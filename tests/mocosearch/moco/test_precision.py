@@ -1,0 +1,26 @@
+import pytest
+import torch
+
+from mocosearch import train
+from mocosearch.errors import Unsuitable
+from mocosearch.moco.precision import autocast, device_of
+
+
+def test_auto_is_the_accelerator_or_the_processor():
+    assert (device_of("auto").type == "cpu") is not torch.accelerator.is_available()
+    assert device_of("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", ""])
+def test_a_device_that_is_not_there_is_refused_before_any_work(name, fill, tmp_path):
+    fill(tmp_path / "photos", range(3))
+    with pytest.raises(Unsuitable, match="no device"):
+        train([tmp_path / "photos"], tmp_path / "enc", device=name)
+    assert not (tmp_path / "enc").exists()
+
+
+def test_bf16_only_where_it_is_computed_in():
+    with autocast("cpu", enabled=False):
+        assert not torch.is_autocast_enabled("cpu")
+    with autocast("mps"):
+        assert not torch.is_autocast_enabled("mps")
