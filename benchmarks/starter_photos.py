@@ -2,14 +2,15 @@
 
 Tiny-ImageNet's pictures, enlarged from 64 pixels, have no fine structure, and a whitening fitted on
 them takes it for rare. Free photos at full size stand in Debian's packages of wallpapers (CC BY,
-CC BY-SA, GPL, CC0) and Tux Paint's stamps (GPL and public domain). Each wallpaper gives 24 crops,
-each stamp one picture on white, and 1,200 pictures of Tiny-ImageNet stand beside them; nothing
-but the mean and the directions of these 2,713 pictures' features enters the starter.
+CC BY-SA, GPL, CC0) and Tux Paint's stamps (GPL and public domain); 1,000 of ImageNet's own, one a
+class, in github.com/EliSchwartz/imagenet-sample-images. Each wallpaper gives 24 crops, each stamp
+one picture on white, and 1,200 pictures of Tiny-ImageNet stand beside them; nothing but the mean
+and the directions of these 3,713 pictures' features enters the starter.
 
     apt-get download tuxpaint-stamps-default ukui-wallpapers mate-backgrounds \\
         gnome-backgrounds lomiri-wallpapers-16.04 lomiri-wallpapers-20.04
     for package in *.deb; do dpkg-deb -x $package unpacked; done
-    python -m benchmarks.starter_photos unpacked tiny-imagenet-200/train photos
+    python -m benchmarks.starter_photos unpacked tiny-imagenet-200/train imagenet-sample-images photos
 """
 
 import argparse
@@ -31,6 +32,7 @@ def main() -> None:
     )
     parser.add_argument("unpacked", type=Path)
     parser.add_argument("tiny", type=Path)
+    parser.add_argument("samples", type=Path)
     parser.add_argument("photos", type=Path)
     args = parser.parse_args()
     args.photos.mkdir(parents=True)
@@ -43,6 +45,8 @@ def main() -> None:
             part.save(args.photos / f"{wall.stem}-{number:02}.jpg", quality=90)
     for small in chance.sample(sorted(args.tiny.rglob("*.JPEG")), SMALL):
         shutil.copyfile(small, args.photos / small.name)
+    for sample in sorted(args.samples.glob("*.JPEG")):
+        shutil.copyfile(sample, args.photos / sample.name)
     stamps = [p for p in found if p.suffix == ".png" and "stamps" in p.parts]
     for number, stamp in enumerate(stamps):
         picture = on_white(stamp)

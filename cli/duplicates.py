@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from indexes.duplicates import Group, Member
     from mocosearch.photos import Picture
 
-BEST_FORMATS = ("TIFF", "PNG", "HEIF", "AVIF", "WEBP", "JPEG", "MPO")
+BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG", "MPO", "GIF")
 """From the least lossy on; others come last."""
+COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
 
 def duplicates(
@@ -60,6 +62,8 @@ def duplicates(
     begun = time.perf_counter()
     if keep not in ("largest", "oldest", "best-format"):
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
+    if sum([json, as_csv, print0, script]) > 1:
+        raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
     from cli.search import check_filled
@@ -76,7 +80,7 @@ def duplicates(
         check_filled(opened)
         if against:
             photos = new_photos(roots, opened.encoder.side, refused)
-            found = list(compare(opened, photos, threshold))
+            found = list(compare(opened, photos, threshold, roots))
         else:
             where = Where(under=tuple(roots)) if roots else None
             found = groups(opened, threshold, where, turned)
@@ -92,9 +96,11 @@ def duplicates(
         show_json({"groups": document, "seconds": seconds})
         ended(False, len(refused))
         return
+    if as_csv:
+        show(COLUMNS)
     for number, (group, keeper) in enumerate(zip(found, chosen, strict=True)):
         if as_csv:
-            show(table(group, keeper.path, head=number == 0))
+            show_raw(table(group, keeper.path), b"\n")
         elif print0:
             for member in others(group, keeper, against):
                 show_raw(member.path, b"\0")
@@ -121,7 +127,7 @@ def new_photos(
 
 
 def kept(group: "Group", how: str) -> "Member":
-    """The member to keep; on a tie the first by path."""
+    """The member to keep, of those that are still there; on a tie the first by path."""
 
     def pixels(member: "Member") -> tuple[int, int]:
         return -member.record.width * member.record.height, -member.record.size
@@ -136,7 +142,8 @@ def kept(group: "Group", how: str) -> "Member":
             return place, pixels(member), member.path
         return pixels(member), member.path
 
-    return min(group.members, key=worth)
+    there = [member for member in group.members if os.path.exists(member.path)]
+    return min(there or group.members, key=worth)
 
 
 def others(group: "Group", keeper: "Member", against: bool) -> "Sequence[Member]":
@@ -150,12 +157,10 @@ def plain(group: "Group", keep: str) -> dict[str, Any]:
     return {"name": group.name, "score": group.score, "keep": keep, "paths": paths}
 
 
-def table(group: "Group", keep: str, head: bool) -> str:
+def table(group: "Group", keep: str) -> str:
     """A group as lines of comma-separated values, without the last line's end."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    if head:
-        lines.writerow(["group", "score", "keep", "width", "height", "format", "bytes", "path"])
     for member in group.members:
         r = member.record
         facts = [r.width, r.height, r.format, r.size]
@@ -181,4 +186,6 @@ def _show_script(group: "Group", keeper: "Member", against: bool, head: bool) ->
     # A name with a line break must not leave its comment.
     show(f"# {group.name} {group.score:.3f}: keeps {one_line(keeper.path)}")
     for member in others(group, keeper, against):
-        show_raw(f"rm -- {shlex.quote(member.path)}", b"\n")
+        # What is kept may have gone since it was indexed.
+        keep, spare = shlex.quote(keeper.path), shlex.quote(member.path)
+        show_raw(f"if [ -e {keep} ]; then rm -- {spare}; fi", b"\n")

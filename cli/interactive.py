@@ -1,9 +1,12 @@
 """Asking on: each answer is the ground of the next question."""
 
 import os
+import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
+
+import typer
 
 from cli.display import warn
 from cli.question import MINUS, ask, unit
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from indexes import Index, Where
     from indexes.segments import Keys
 
+_NUMBER = re.compile(r"[-+]?\d+")
 HELP = """\
 PATH            ask with a picture or a folder of pictures
 3               ask with result 3
@@ -63,6 +67,8 @@ class _Talk:
                 self.ask([os.path.expanduser(_unquoted(line))])
         except MocosearchError as error:
             warn(f"{error.what}\n{error.hint}")
+        except typer.BadParameter as error:
+            warn(error.message)
 
     def ask(self, images: list[str]) -> None:
         """A new question."""
@@ -95,7 +101,7 @@ class _Talk:
 def _numbers(line: str) -> list[int]:
     """`3` or `+3 -5` as numbers; anything else is none."""
     words = line.split()
-    return [int(word) for word in words] if all(w.lstrip("+-").isdecimal() for w in words) else []
+    return [int(word) for word in words] if all(map(_NUMBER.fullmatch, words)) else []
 
 
 def _unquoted(line: str) -> str:
@@ -106,9 +112,8 @@ def _unquoted(line: str) -> str:
 
 
 def _line() -> str:
-    if sys.stdin.isatty():
-        # Python's input, with line editing, writes its prompt to stdout where both are
-        # terminals; there nothing else reads it.
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        # Python's input, with line editing, writes its prompt to stdout; nothing else reads it.
         return input("query> ").strip()
     line = sys.stdin.readline()
     if not line:

@@ -22,6 +22,8 @@ def check(page: Path) -> None:
     """Raises typer.BadParameter for a name that no picture can be written to."""
     if page.suffix.lower() not in FORMATS:
         raise typer.BadParameter(f"--plot {page}: name a file that ends in {', '.join(FORMATS)}")
+    if not page.absolute().parent.is_dir():
+        raise typer.BadParameter(f"--plot {page}: there is no folder {page.parent}")
 
 
 def draw(page: Path, title: str, words: str, figures: Mapping[str, Mapping[str, float]]) -> None:

@@ -78,6 +78,9 @@ def query(
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     begun = time.perf_counter()
+    once = (minus, crop, turned, min_score, all, json, paths, print0, preview, gallery, open)
+    if interactive and any(once):
+        raise typer.BadParameter("--interactive goes with -k, the filters and --no-color alone")
     if not images and not interactive:
         raise typer.BadParameter("name at least one image, or use --interactive")
     from cli.conditions import where_of

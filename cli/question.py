@@ -1,5 +1,6 @@
 """What is asked: from the words on the command line to one key."""
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -63,21 +64,23 @@ class Crop:
             left, top, width, height = (float(part.rstrip("%")) for part in parts)
         except ValueError:
             left = top = width = height = -1.0
-        if any(percent) != all(percent) or min(left, top) < 0 or not min(width, height) > 0:
+        finite = all(map(math.isfinite, (left, top, width, height)))
+        mixed = any(percent) != all(percent)
+        if mixed or not finite or min(left, top) < 0 or not min(width, height) > 0:
             raise typer.BadParameter(f"{text!r}: write x,y,w,h in pixels, or 10%,0%,50%,50%")
         scale = 0.01 if all(percent) else 1.0
         return cls(left * scale, top * scale, width * scale, height * scale, all(percent))
 
     def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right, bottom in a picture of this size. Raises Unreadable outside it."""
-        from mocosearch.errors import Unreadable
-
+        """Left, top, right, bottom in a picture of this size. Raises typer.BadParameter
+        outside it.
+        """
         x, y = (width, height) if self.shares else (1, 1)
         left, top = round(self.left * x), round(self.top * y)
         right = min(width, round((self.left + self.width) * x))
         bottom = min(height, round((self.top + self.height) * y))
         if right <= left or bottom <= top:
-            raise Unreadable(f"the region lies outside its {width} x {height} pixels")
+            raise typer.BadParameter(f"--crop lies outside the {width} x {height} pixels")
         return left, top, right, bottom
 
 
@@ -113,28 +116,29 @@ def ask(
     refused: dict[str, str] = {}
     first = b""
 
-    def mean(words: Sequence[str], crop: Crop | None, *, inside: bool) -> "Keys":
+    def total(words: Sequence[str], crop: Crop | None, *, inside: bool) -> "Keys":
         """Whole, and `inside` borders: (2, ways, d), or (1, ways, d) where none has any."""
         nonlocal first
-        total: Keys = np.zeros((2, 8 if turned else 1, encoder.dimension), np.float32)
+        summed: Keys = np.zeros((2, 8 if turned else 1, encoder.dimension), np.float32)
         looks = 1
-        parts = [Part.of(word) for word in words]
-        for part in parts:
+        for part in map(Part.of, words):
             if part.name != "-" and os.path.isdir(part.name):
+                if crop is not None:
+                    raise typer.BadParameter(f"--crop is for pictures, {part.name} is a folder")
                 keys = _folder_key(encoder, part.name, turned, refused)[None]
             else:
                 data, pixels = read_image(part.name, encoder.side, crop)
                 first = first or data
                 both = [pixels, *(_without_borders(data, pixels) if inside else ())]
                 views = np.concatenate([_views(look, turned) for look in both])
-                keys = encoder.encode(views).reshape(len(both), *total.shape[1:])
+                keys = encoder.encode(views).reshape(len(both), *summed.shape[1:])
             looks = max(looks, len(keys))
-            total += part.weight * keys
-        return unit(total[:looks])
+            summed += part.weight * keys
+        return summed[:looks]
 
-    keys = mean(words, crop, inside=crop is None)
+    keys = unit(total(words, crop, inside=crop is None))
     if minus:
-        keys = unit(keys - MINUS * mean(minus, None, inside=False))
+        keys = unit(keys - MINUS / len(minus) * total(minus, None, inside=False))
     return Question(keys.reshape(-1, encoder.dimension), first, refused)
 
 

@@ -1,6 +1,6 @@
 """One search: from a question's keys to the lines that are shown."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from cli.results import Line
@@ -40,16 +40,18 @@ def search(
 ) -> Found:
     """The best of all keys' answers: `top` matches, and `top` lines.
 
-    least: the lowest score that counts. only_better: leave out what may be chance.
+    least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
+    share a line; otherwise every file has one of its own.
     """
     from indexes.copies import folded
 
-    chance, count, tries = index.chance, index.count, len(keys)
+    chance, tries = index.chance, len(keys)
+    count = len(index.among(where)) if where else index.count
     # Copies take places, so more is asked for than is shown; seldom more than once.
     wanted = top * 2 if fold else top
     while True:
         best = merged(index.query(keys, wanted, where), wanted)
-        groups = folded(index, best) if fold else [[match] for match in best]
+        groups = folded(index, best) if fold else [[one] for m in best for one in _files(m)]
         if len(groups) >= top or len(best) < wanted:
             break
         wanted *= 4
@@ -67,6 +69,12 @@ def search(
     ]
     matches = best[:top]
     return Found(matches, lines, better, [chance.one_in(m.score, tries) for m in matches])
+
+
+def _files(match: "Match") -> "list[Match]":
+    """A photo once for each of its paths."""
+    record = match.record
+    return [replace(match, record=replace(record, paths=[path])) for path in record.paths]
 
 
 def merged(answers: "list[list[Match]]", top: int) -> "list[Match]":

@@ -25,6 +25,7 @@ from mocosearch.errors import NotFound, Unreadable
 from mocosearch.photos import Picture
 from mocosearch.photos.decode import upright
 from mocosearch.photos.perceptual import orientations, turned
+from mocosearch.photos.scan import inside
 
 TURNED_BITS = 8
 """Most bits in which a turned copy's hash differs from what is expected of it: the median
@@ -66,7 +67,7 @@ def groups(
     least: the lowest cosine of two copies; their perceptual hashes must agree too. all_ways:
     also find turned and mirrored copies, by the hash in 8 orientations, confirmed by the
     pictures themselves, which are read for that. Files of one content, other than links to one
-    file, are copies; a raw file and the JPEG beside it are not. What was told to `ignore` is
+    file, are copies; a raw file and a picture made from it are not. What was told to `ignore` is
     left out.
     """
     ids = index.among(where or Where())
@@ -83,7 +84,9 @@ def groups(
         found = itertools.chain(found, [turned_copies(records, hashes)])
     for left, right in found:
         for a, b in zip(left.tolist(), right.tolist(), strict=True):
-            if not (_raw_pair(records[a], records[b]) or _known(ignored, records[a], records[b])):
+            # Never by way of a third: of a raw file and what was made from it both stay.
+            raw_and_made = _is_raw(records[a].paths) != _is_raw(records[b].paths)
+            if not (raw_and_made or _known(ignored, records[a], records[b])):
                 joined.join(a, b)
     several = [rows for rows in joined.sets() if len(rows) > 1 or len(records[rows[0]].paths) > 1]
     made = [_group(rows, records, keys, where) for rows in several]
@@ -205,32 +208,32 @@ def _name(records: Sequence[Record]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _raw_pair(a: Record, b: Record) -> bool:
-    """Whether one is the raw file of the other: one name, side by side."""
-    ends = [[os.path.splitext(path) for path in record.paths] for record in (a, b)]
-    return any(
-        stem == other and (end.lower() in RAW) != (end2.lower() in RAW)
-        for stem, end in ends[0]
-        for other, end2 in ends[1]
-    )
+def _is_raw(paths: Sequence[str]) -> bool:
+    return any(os.path.splitext(path)[1].lower() in RAW for path in paths)
 
 
 def against(
-    index: Index, photos: Iterator[tuple[str, int, bytes, Picture]], least: float = COSINE
+    index: Index,
+    photos: Iterator[tuple[str, int, bytes, Picture]],
+    least: float = COSINE,
+    folders: Sequence[str] = (),
 ) -> Iterator[Group]:
     """The new photos, by path, size, digest and picture, of which the index holds copies.
 
-    A group begins with the new file; the new files are not compared with each other, nor with
-    themselves where they are in the index. What was told to `ignore` is left out.
+    folders: where the new photos lie. A group begins with the new file; files below these folders
+    are not compared with each other, though the index may hold them, and neither are two names of
+    one file. What is gone from the disk, or was told to `ignore`, is left out.
     """
     ignored = _ignored(index.txn)
+    real = [os.path.realpath(folder) for folder in folders]
     for path, size, digest, picture in photos:
         key = index.encoder.encode(picture.pixels[None])
         new = Record.of(picture.facts, size, digest)
         held = [
-            (match, [other for other in match.record.paths if other != path])
+            (match, [p for p in match.record.paths if _stands_elsewhere(p, path, real)])
             for match in index.query(key, NEAREST)[0]
             if not _known(ignored, new, match.record)
+            and _is_raw([path]) == _is_raw(match.record.paths)
             and (
                 match.record.digest == new.digest
                 or are_copies(new, match.record, match.score, least)
@@ -241,6 +244,15 @@ def against(
             score = min(match.score for match, _ in held)
             name = _name([new, *(match.record for match, _ in held)])
             yield Group(name, score, [Member(path, new), *members])
+
+
+def _stands_elsewhere(held: str, new: str, folders: Sequence[str]) -> bool:
+    """Whether the collection's file is there, is another one, and lies in none of the folders."""
+    try:
+        same = os.path.samefile(held, new)
+    except OSError:
+        return False
+    return not same and not any(inside(os.path.realpath(held), folder) for folder in folders)
 
 
 def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:

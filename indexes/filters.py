@@ -42,11 +42,15 @@ class Where:
         """Whether anything is asked."""
         return self != Where()
 
+    def lies_in(self, path: str) -> bool:
+        """Whether a path lies in one of the folders that are asked for."""
+        return not self.under or _any_in([path], self.under)
+
     def admits(self, facts: Mapping[str, Any]) -> bool:
         """Whether a photo meets all conditions; `facts` are a record's fields by name."""
         return (
             min(facts["width"], facts["height"]) >= self.min_side
-            and (self.format is None or _format(facts["format"]) == _format(self.format))
+            and (self.format is None or _format(self.format) in _formats(facts))
             and (self.camera is None or _part(self.camera, facts.get("camera")))
             and (self.taken is None or _within(facts["taken"], *self.taken))
             and (self.near is None or _around(facts, *self.near))
@@ -58,6 +62,12 @@ class Where:
 def _format(name: str) -> str:
     plain = name.lower().lstrip(".")
     return _SAME.get(plain, plain)
+
+
+def _formats(facts: Mapping[str, Any]) -> set[str]:
+    """What a photo is, and what its names say: a raw file is read by its JPEG preview."""
+    ends = (os.path.splitext(path)[1] for path in facts["paths"])
+    return {_format(facts["format"]), *map(_format, ends)}
 
 
 def _part(wanted: str, camera: str | None) -> bool:

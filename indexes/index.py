@@ -170,15 +170,28 @@ class Index:
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         return [
             [
-                Match(int(ids[row, at]), float(scores[row, at]), self.record(ids[row, at]))
+                Match(int(ids[row, at]), float(scores[row, at]), self._told(ids[row, at], where))
                 for at in best
                 if ids[row, at]
             ]
             for row, best in enumerate(order)
         ]
 
+    def _told(self, id: int, where: Where | None) -> Record:
+        """A photo's record; of its paths, those that are asked for come first."""
+        record = self.record(id)
+        if where is None or len(record.paths) == 1:
+            return record
+        return replace(record, paths=sorted(record.paths, key=lambda p: not where.lies_in(p)))
+
     def among(self, where: Where) -> Ids:
         """The ids of the photos that meet some conditions, ascending."""
+        known = self._snapshot.among
+        if where not in known:
+            known[where] = self._among(where)
+        return known[where]
+
+    def _among(self, where: Where) -> Ids:
         ids = [id_of(key) for key, value in self.txn.items("images") if self._admits(where, value)]
         return np.setdiff1d(np.array(ids, np.uint64), merging.masked(self.txn))
 
@@ -357,6 +370,7 @@ class _Snapshot:
         self.txn = txn
         self.segments: list[segments.Segment] | None = None
         self.roots: Roots | None = None
+        self.among: dict[Where, Ids] = {}
 
     def end(self) -> None:
         """FAISS reads in place: no index outlives its transaction."""

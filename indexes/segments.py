@@ -73,7 +73,7 @@ class Segment:
     ) -> tuple[Keys, Ids]:
         """The k best by cosine that are not deleted and, where `only` is given, among those:
         scores and ids, (n, k) or narrower; an approximate kind may leave places empty, with
-        score -inf and id 0.
+        score -inf and id 0, though it looks everywhere before it does.
         """
         gone = np.isin(self.ids, deleted, assume_unique=True) if len(deleted) else None
         if only is not None:
@@ -86,6 +86,8 @@ class Segment:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
         try:
             scores, rows = self._best(queries, k, gone)
+            if self.about.settings and (rows < 0).any():
+                scores, rows = self._best(queries, k, gone, everywhere=True)
         except NONSENSE as error:
             raise _damaged("FAISS cannot search it") from error
         if rows.max(initial=-1) >= len(self.ids):
@@ -93,30 +95,40 @@ class Segment:
         found = rows >= 0
         return np.where(found, scores, -np.inf), np.where(found, self.ids[rows], 0)
 
-    def _best(self, queries: Keys, k: int, gone: Any) -> tuple[Any, Any]:
-        if gone is None or not gone.any():
+    def _best(
+        self, queries: Keys, k: int, gone: Any, *, everywhere: bool = False
+    ) -> tuple[Any, Any]:
+        none_gone = gone is None or not gone.any()
+        if none_gone and not everywhere:
             return tuple(self.index.search(queries, k))
-        faiss, bits = load_faiss(), np.packbits(~gone, bitorder="little")
-        chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        return tuple(self.index.search(queries, k, params=parameters(self.index, chosen)))
+        faiss, chosen = load_faiss(), None
+        if not none_gone:
+            bits = np.packbits(~gone, bitorder="little")
+            chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        params = parameters(self.index, chosen, everywhere=everywhere)
+        return tuple(self.index.search(queries, k, params=params))
 
 
-def parameters(index: Any, chosen: Any) -> Any:
-    """FAISS's search parameters that keep the index's own settings and search among some rows.
+def parameters(index: Any, chosen: Any, *, everywhere: bool = False) -> Any:
+    """FAISS's search parameters that keep the index's own settings and search among some rows
+    (`chosen`, or None for all), or look in all lists and at all neighbours.
 
     FAISS takes one kind of parameters for each kind of index, nested as those are.
     """
     faiss = load_faiss()
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexRefine):
-        inner = parameters(index.base_index, chosen)
+        inner = parameters(index.base_index, chosen, everywhere=everywhere)
         return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexPreTransform):
-        return faiss.SearchParametersPreTransform(index_params=parameters(index.index, chosen))
+        inner = parameters(index.index, chosen, everywhere=everywhere)
+        return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        return faiss.SearchParametersIVF(nprobe=index.nprobe, sel=chosen)
+        nprobe = index.nlist if everywhere else index.nprobe
+        return faiss.SearchParametersIVF(nprobe=nprobe, sel=chosen)
     if isinstance(index, faiss.IndexHNSW):
-        return faiss.SearchParametersHNSW(efSearch=index.hnsw.efSearch, sel=chosen)
+        depth = index.ntotal if everywhere else index.hnsw.efSearch
+        return faiss.SearchParametersHNSW(efSearch=depth, sel=chosen)
     return faiss.SearchParameters(sel=chosen)
 
 

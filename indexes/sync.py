@@ -26,13 +26,13 @@ from indexes.segments import Keys
 from indexes.store import Store, Txn
 from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import OWN
-from mocosearch.encoder.refit import Refit
 from mocosearch.errors import Damaged, Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, Found, LeftOut, Picture, outcomes, scan
 from mocosearch.photos.scan import inside, roots_of
 
 if TYPE_CHECKING:
     from indexes.index import Index
+    from mocosearch.encoder.refit import Refit
 
 ENCODED_AT_ONCE = 32
 COMMITTED_AT_ONCE = 1024
@@ -349,7 +349,9 @@ def embed(
     report(progress())
 
 
-def _refit(store: Store, encoder: Encoder) -> Refit | None:
+def _refit(store: Store, encoder: Encoder) -> "Refit | None":
+    from mocosearch.encoder.refit import Refit
+
     with store.read() as txn:
         first = txn.count("vectors") == 0
     return Refit(encoder) if first and encoder.card.whitening != OWN else None

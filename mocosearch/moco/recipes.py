@@ -50,6 +50,8 @@ class Recipe:
     other_views: ViewSettings | None = None
     """The second view's settings where they differ from the first's."""
     zero_init_residual: bool = False
+    trunk: float = 1.0
+    """Share of the rate at which the network learns; its head learns at all of it."""
 
     def with_changes(
         self,

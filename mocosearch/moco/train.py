@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.moco.loop import Progress, Run, learn, warnings
-from mocosearch.moco.plan import as_begun, planned
+from mocosearch.moco.plan import Plan, as_begun, planned
 from mocosearch.moco.precision import device_of
 from mocosearch.moco.recipes import Recipe, fitted
 from mocosearch.moco.report import report as page_of
@@ -105,7 +105,6 @@ def train(
             seed=seed,
         )
         plan = replace(plan, recipe=plan.recipe.with_changes(architecture, size, batch, bursts))
-    epochs, seconds = plan.epochs, plan.seconds
 
     cache = _decoded(found, plan.recipe.cache_side, cache_bytes, report, stopped)
     n = len(cache.pixels)
@@ -123,35 +122,11 @@ def train(
             raise Mismatch("the photos are not those that the run began with", "train anew")
         training.restore(past["training"])
         begun -= past["elapsed"]
-    learned = training.backbone
-    signs: list[str] = []
-    quality: dict[str, float] = {}
-    if epochs != 0:
-        wanted = (chosen.epochs if epochs is None else epochs) * steps_per_epoch
-        reserve = _seconds_to_export(plan.start, chosen, len(sample)) if seconds else 0.0
-        asked = asked_of(sample)
-        before = judge(plan.start, asked)
-        budget = Budget(
-            steps=None if seconds else wanted,
-            seconds=None if seconds is None else max(0.0, seconds - reserve),
-            begun=begun,
-        )
+    learned = _Learned(training.backbone)
+    if plan.epochs != 0:
         checkpoint.clear(states, keep=past is not None)
         run = Run(states, {**plan.state(), "photos": cache.name}, begun)
-        losses = learn(
-            training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped
-        )
-        signs = warnings(training, losses)
-        if n < FEW and plan.parent is None:
-            signs.append(f"{n} photos teach little: a network that saw more serves better, --init")
-        after = judge(training.backbone, asked)
-        quality = {"found_again": after.found, "found_again_before": before.found}
-        if after.found < before.found:
-            learned = plan.start
-            signs.append(
-                f"what was learned finds {after.found:.0%} of hard views' photos, the start "
-                f"{before.found:.0%}: the start is kept; train for longer"
-            )
+        learned = _learned(training, plan, sample, steps_per_epoch, run, report, stopped)
 
     report(Progress("encoder", 0, 1))
     card = Card(
@@ -166,17 +141,63 @@ def train(
         licence=plan.licence,
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        quality=quality,
+        quality=learned.quality,
     )
-    page = None
-    if epochs != 0:
-        chance = training.model.loss_of_chance
-        page = page_of(card, losses, chance, asked, before, after)
-    card = write_encoder(learned.cpu(), sample, card, folder, page)
-    interrupted = epochs != 0 and stopped()
+    card = write_encoder(learned.backbone.cpu(), sample, card, folder, learned.page(card))
+    interrupted = plan.epochs != 0 and stopped()
     checkpoint.clear(states, keep=interrupted)
     report(Progress("encoder", 1, 1))
-    return Trained(card, folder, cache.refused, interrupted, plan.reason, signs)
+    return Trained(card, folder, cache.refused, interrupted, plan.reason, learned.signs)
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What a run ends with: the network to keep, how good it is, and what there is to say."""
+
+    backbone: Backbone
+    quality: dict[str, float] = field(default_factory=dict)
+    signs: list[str] = field(default_factory=list)
+    page: Callable[[Card], str | None] = lambda card: None
+
+
+def _learned(
+    training: Training,
+    plan: Plan,
+    sample: Pixels,
+    steps_per_epoch: int,
+    run: Run,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> _Learned:
+    """Learn until the plan's end, and keep the better of what was learned and the start."""
+    recipe, n = plan.recipe, len(training.pixels)
+    asked = asked_of(sample)
+    before = judge(plan.start, asked)
+    if plan.seconds is None:
+        passes = recipe.epochs if plan.epochs is None else plan.epochs
+        budget = Budget(steps=passes * steps_per_epoch, seconds=None, begun=run.begun)
+    else:
+        reserve = _seconds_to_export(plan.start, recipe, len(sample))
+        seconds = max(0.0, plan.seconds - reserve)
+        budget = Budget(steps=None, seconds=seconds, begun=run.begun)
+    losses = learn(
+        training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped
+    )
+    kept, signs = training.backbone, warnings(training, losses)
+    if n < FEW and plan.parent is None:
+        signs.append(f"{n} photos teach little: a network that saw more serves better, --init")
+    after = judge(kept, asked)
+    if after.found < before.found:
+        kept = plan.start
+        signs.append(
+            f"what was learned finds {after.found:.0%} of hard views' photos, the start "
+            f"{before.found:.0%}: the start is kept; train for longer"
+        )
+    quality = {"found_again": after.found, "found_again_before": before.found}
+    chance = training.model.loss_of_chance
+    return _Learned(
+        kept, quality, signs, lambda card: page_of(card, losses, chance, asked, before, after)
+    )
 
 
 def write_encoder(

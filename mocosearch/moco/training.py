@@ -151,9 +151,9 @@ def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
     )
 
 
-def optimizer_of(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
+def optimizer_of(model: MoCo | MoCoV3, recipe: Recipe) -> torch.optim.Optimizer | Muon:
     """The recipe's optimizer for all that learns by gradient."""
-    learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
+    learning, decay = _groups(model, recipe), recipe.weight_decay
     if recipe.optimizer == "muon":
         return Muon(learning, decay)
     if recipe.optimizer == "lars":
@@ -161,3 +161,11 @@ def optimizer_of(model: torch.nn.Module, recipe: Recipe) -> torch.optim.Optimize
     if recipe.optimizer == "adamw":
         return torch.optim.AdamW(learning, lr=0.0, weight_decay=decay, fused=True)
     return torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)
+
+
+def _groups(model: MoCo | MoCoV3, recipe: Recipe) -> list[dict[str, Any]]:
+    """The network at its share of the rate, its head and what else there is at all of it."""
+    trunk = [p for p in model.encoder_q[0].parameters() if p.requires_grad]
+    known = {id(p) for p in trunk}
+    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
+    return [{"params": trunk, "rates": recipe.trunk}, {"params": others}]

@@ -40,6 +40,7 @@ def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
     assert text.stdout.count("keep") == 1
     assert "1 groups" in text.stderr
     assert run(*words, "--keep", "newest").returncode == 2
+    assert run(*words, "--json", "--script").returncode == 2
 
 
 def test_the_script_removes_what_is_not_kept(run: Run, doubled: Path, tmp_path: Path) -> None:
@@ -55,6 +56,34 @@ def test_the_script_removes_what_is_not_kept(run: Run, doubled: Path, tmp_path: 
     assert sorted(copy.iterdir()) == before
     subprocess.run(["sh"], input=script, text=True, check=True)
     assert sorted(set(before) - set(copy.iterdir())) == sorted(map(Path, spare))
+
+
+def test_the_script_removes_nothing_whose_copy_went(
+    run: Run, doubled: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(doubled / "photos", copy)
+    index = tmp_path / "index"
+    assert run("index", copy, "--index", index).returncode == 0
+    words = ["duplicates", "--index", index]
+    script = run(*words, "--script").stdout
+    keeper = Path(json.loads(run(*words, "--json").stdout)["groups"][0]["keep"])
+    keeper.unlink()
+    before = sorted(copy.iterdir())
+    subprocess.run(["sh"], input=script, text=True, check=True)
+    assert sorted(copy.iterdir()) == before
+    assert json.loads(run(*words, "--json").stdout)["groups"][0]["keep"] != str(keeper)
+
+
+def test_the_table_holds_names_as_they_are(run: Run, photos: Path, tmp_path: Path) -> None:
+    names = ["at 9\u202fAM.jpg", "b\xa0c.jpg"]
+    for name in names:
+        shutil.copy(photos / "other" / "photo 00.jpg", tmp_path / name)
+    index = tmp_path / "index"
+    assert run("index", tmp_path, "--index", index).returncode == 0
+    told = run("duplicates", "--csv", "--index", index).stdout
+    rows = list(csv.DictReader(told.splitlines(keepends=True)))
+    assert sorted(Path(row["path"]).name for row in rows) == sorted(names)
 
 
 def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Path) -> None:

@@ -16,7 +16,20 @@ def answers(stdout: str) -> list[list[str]]:
 
 def test_results_are_asked_on(run: Run, photos: Path) -> None:
     first, other = photos / "other" / "photo 00.jpg", photos / "2024" / "may" / "photo 03.jpg"
-    lines = [f"'{other}'", "2", "+1 -3", "back", "more", "77", "no such file", "", "not read"]
+    lines = [
+        f"'{other}'",
+        "2",
+        "+1 -3",
+        "back",
+        "more",
+        "77",
+        "no such file",
+        "--5",
+        "+-3",
+        f"{other}:-1",
+        "",
+        "not read",
+    ]
     told = run("query", first, "-i", "-k", 4, input="\n".join(lines))
     assert told.returncode == 0
     given = answers(told.stdout)
@@ -28,6 +41,8 @@ def test_results_are_asked_on(run: Run, photos: Path) -> None:
     assert given[5][:4] == given[2]
     assert "results 1 to 8" in told.stderr
     assert "cannot read no such file" in told.stderr
+    assert "cannot read --5" in told.stderr
+    assert "must be a number above 0" in told.stderr
 
 
 def test_it_begins_without_an_image_and_ends_with_its_input(run: Run) -> None:

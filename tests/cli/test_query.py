@@ -80,7 +80,7 @@ USED = {
         *(f"indexes.{name}" for name in ("index", "store", "holding", "records", "roots")),
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),
-    *(f"indexes.{name}" for name in ("asked", "chance", "copies")),
+    *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder")),
     # The package offers sync beside Index, and a folder can be a question.
     *("indexes.sync", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
@@ -139,6 +139,39 @@ def test_filters_choose_before_the_search(run: Run, photos: Path) -> None:
     assert none.returncode == 0
     assert json.loads(none.stdout)["results"] == []
     assert "no photo fits" in none.stderr
+
+
+def test_a_photo_is_shown_where_it_was_asked_for(run: Run, photos: Path, tmp_path: Path) -> None:
+    photo = photos / "other" / "photo 00.jpg"
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(photo, tmp_path / folder)
+    index = tmp_path / "index"
+    assert run("index", tmp_path / "a", tmp_path / "b", "--index", index).returncode == 0
+    for folder in ("a", "b"):
+        told = run("query", photo, "--paths", "--index", index, "--in", tmp_path / folder)
+        assert told.stdout == f"{tmp_path / folder / photo.name}\n"
+    unfolded = run("query", photo, "--index", index, "--all").stdout.splitlines()
+    assert len(unfolded) == 2
+    assert not any("copy" in line.partition("photo")[2] for line in unfolded)
+    assert len(run("query", photo, "--index", index).stdout.splitlines()) == 1
+
+
+def test_no_colour_goes_into_a_pipe(made: Path, photos: Path) -> None:
+    env = {name: value for name, value in environment(made).items() if name != "NO_COLOR"}
+    line = [sys.executable, "-m", "cli", "query", str(photos / "other" / "photo 00.jpg")]
+    told = subprocess.run(line, env=env | {"TERM": "xterm-256color"}, capture_output=True)
+    assert told.returncode == 0
+    assert b"\x1b" not in told.stdout + told.stderr
+
+
+def test_options_that_make_no_sense_together(run: Run, photos: Path) -> None:
+    photo = photos / "other" / "photo 00.jpg"
+    assert run("query", photo, "-i", "--json").returncode == 2
+    assert run("query", photos, "--crop", "0,0,10,10").returncode == 2
+    outside = run("query", photo, "--crop", "0,500,10,10")
+    assert outside.returncode == 2
+    assert "160 x 120" in outside.stderr
 
 
 def test_a_folder_with_a_bad_file_is_asked_and_ends_with_3(run: Run, tmp_path: Path) -> None:

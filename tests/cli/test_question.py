@@ -38,9 +38,9 @@ def test_regions() -> None:
     assert Crop.of("10,20,30,40").box(100, 100) == (10, 20, 40, 60)
     assert Crop.of("10%,0%,50%,50%").box(200, 80) == (20, 0, 120, 40)
     assert Crop.of("90,90,30,40").box(100, 100) == (90, 90, 100, 100)
-    with pytest.raises(Unreadable, match="100 x 50"):
+    with pytest.raises(typer.BadParameter, match="100 x 50"):
         Crop.of("0,60,30,40").box(100, 50)
-    for wrong in ("1,2,3", "1,2,0,4", "-1,2,3,4", "10%,2,3,4", "a,b,c,d"):
+    for wrong in ("1,2,3", "1,2,0,4", "-1,2,3,4", "10%,2,3,4", "a,b,c,d", "0,0,inf,1", "nan,0,1,1"):
         with pytest.raises(typer.BadParameter):
             Crop.of(wrong)
 
@@ -64,6 +64,9 @@ def test_weights_and_minus_are_sums_of_keys(encoder: Encoder, fill, tmp_path: Pa
     mean = one[a] + 3 * one[b]
     expected = mean / np.linalg.norm(mean) - 0.5 * one[c]
     assert asked[0] == pytest.approx(expected / np.linalg.norm(expected), abs=2e-3)
+    twice = ask(encoder, [a], minus=[f"{b}:3", c]).keys
+    expected = one[a] - 0.5 * (3 * one[b] + one[c]) / 2
+    assert twice[0] == pytest.approx(expected / np.linalg.norm(expected), abs=2e-3)
 
 
 def test_a_folder_is_the_mean_of_its_pictures(encoder: Encoder, fill, tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from PIL import Image
 
 from indexes import Index, duplicates, pairs, sync
 from indexes.copies import are_copies
-from indexes.duplicates import groups, hashes_of, ignore
+from indexes.duplicates import against, groups, hashes_of, ignore
 from indexes.pairs import copies, near_hashes
 from indexes.records import Record
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import perceptual_hash, turned
+from mocosearch.photos.worker import outcome_of
 
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
@@ -125,6 +126,47 @@ def test_copies_are_grouped_and_links_and_raw_pairs_are_not(collection):
         ways = names(groups(index, all_ways=True))
         assert ways[0] == {"0000.jpg", "small.png", "poor.jpg", "turned.png"}
         assert len(ways) == 2
+
+
+def test_a_raw_file_is_no_copy_by_way_of_a_third(encoder, fill, tmp_path):
+    (first,) = fill(tmp_path / "photos", [1])
+    (first.parent / "0001.dng").write_bytes(first.read_bytes() + b"raw")
+    Image.open(first).resize((48, 40)).save(first.parent / "small.png")
+    with Index.create(tmp_path / "index", encoder) as index:
+        sync(index, [first.parent])
+        assert names(groups(index)) == [{"0001.jpg", "small.png"}]
+
+
+def new_photos(folder: Path, side: int):
+    for file in sorted(folder.iterdir()):
+        content = outcome_of(str(file), side)
+        yield str(file), file.stat().st_size, content.digest, content.picture
+
+
+def test_new_photos_are_compared_with_what_stands_elsewhere(encoder, fill, tmp_path):
+    """Every group may lose its new file, so another file must hold the picture."""
+    old, new = tmp_path / "old", tmp_path / "new"
+    a, b, c = fill(old, [1, 2, 3])
+    new.mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        (new / name).write_bytes(a.read_bytes())
+    (new / "link.jpg").hardlink_to(b)
+    (new / "gone.jpg").write_bytes(c.read_bytes())
+    (new / "a.dng").write_bytes(a.read_bytes() + b"raw")
+    with Index.create(tmp_path / "index", encoder) as index:
+        sync(index, [old])
+        c.unlink()
+        wanted = [{"one.jpg", "0001.jpg"}, {"two.jpg", "0001.jpg"}]
+        assert names(against(index, new_photos(new, index.encoder.side))) == wanted
+        sync(index, [new])
+        seen = [str(new)]
+        assert names(against(index, new_photos(new, index.encoder.side), folders=seen)) == wanted
+        (tmp_path / "way").symlink_to(old)
+        way = tmp_path / "way"
+        photos = list(new_photos(way, index.encoder.side))
+        assert names(against(index, iter(photos), folders=[str(way)])) == [
+            {"0001.jpg", "one.jpg", "two.jpg"}
+        ]
 
 
 def test_what_is_ignored_stays_ignored(collection, tmp_path):

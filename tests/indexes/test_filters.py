@@ -30,6 +30,7 @@ def facts(**changes) -> dict:
         (Where(format="JPEG"), {"format": "MPO"}, True),
         (Where(format=".heic"), {"format": "HEIF"}, True),
         (Where(format="png"), {}, False),
+        (Where(format="dng"), {"paths": ["/photos/a.DNG"]}, True),
         (Where(camera="iphone"), {"camera": "Apple iPhone 12"}, True),
         (Where(camera="iphone"), {"camera": None}, False),
         (Where(under=("/photos",)), {}, True),

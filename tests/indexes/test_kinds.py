@@ -112,6 +112,16 @@ def test_masks_and_subsets(kind, keys, questions, lists):
         assert recall(found, nearest(keys[:n], questions, 10, left)) >= 0.8
 
 
+@pytest.mark.parametrize("kind", ["HNSW16", "IVF32,Flat", "PCA16,IVF16,SQfp16", "auto", "lists"])
+def test_as_many_are_found_as_there_are(kind, keys, questions, lists):
+    made = lists if kind == "lists" else segment(keys[:3000], Plan(kind, 0.5))
+    everything = made.search(questions[:2], len(made.ids), NONE)[1]
+    assert all(set(found.tolist()) == set(made.ids.tolist()) for found in everything)
+    only = made.ids[::50].copy()
+    some = made.search(questions[:2], len(only), NONE, only)[1]
+    assert all(set(found.tolist()) == set(only.tolist()) for found in some)
+
+
 @pytest.mark.parametrize("kind", ["IVF4096,SQ8", "IVF64,PQ8"])
 def test_too_few_keys_for_a_kind_are_compared_exactly(kind, keys):
     made = segment(keys[:30], Plan(kind))
