@@ -10,7 +10,8 @@ and the directions of these 3,713 pictures' features enters the starter.
     apt-get download tuxpaint-stamps-default ukui-wallpapers mate-backgrounds \\
         gnome-backgrounds lomiri-wallpapers-16.04 lomiri-wallpapers-20.04
     for package in *.deb; do dpkg-deb -x $package unpacked; done
-    python -m benchmarks.starter_photos unpacked tiny-imagenet-200/train imagenet-sample-images photos
+    python -m benchmarks.starter_photos unpacked tiny-imagenet-200/train \\
+        imagenet-sample-images photos
 """
 
 import argparse

@@ -1,6 +1,5 @@
 """mocosearch index: bring an index up to date with folders."""
 
-import shutil
 from os.path import basename
 from typing import TYPE_CHECKING, Annotated
 
@@ -81,6 +80,8 @@ def index(
     from indexes import Counts, Index, merging, sync
     from indexes import remove as take_out
     from indexes.generation import renew, unfinished
+    from indexes.kinds import Plan, check
+    from indexes.store import discard
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NoPhotos
     from mocosearch.home import missing, place
@@ -98,6 +99,9 @@ def index(
     if encoder is None and fresh:
         encoder = _usual_encoder()
     chosen = Encoder.open(encoder) if encoder else None
+    if fresh and chosen is not None:
+        wished = Plan(kind or Plan.kind, Plan.recall if recall is None else recall)
+        check(wished, chosen.dimension)
     _warn(place("indexes", index))
     with (
         Index.create(index, chosen if fresh else None, wait=wait) as opened,
@@ -153,7 +157,7 @@ def index(
             f"go on with --encoder, or remove {begun[0]}"
         )
     if fresh and count == 0:
-        shutil.rmtree(place("indexes", index))
+        discard(place("indexes", index))
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
     if photos and not (done or counts.interrupted):
         raise NoPhotos(
@@ -189,15 +193,21 @@ def _renewed(chosen: "Encoder", opened: "Index") -> str | None:
     card = opened.encoder.card
     if not card.comes_from(chosen.fingerprint):
         return "another encoder"
-    if card.fitted_from == chosen.fingerprint and _outgrown(card, opened.count):
-        return f"the whitening was fitted on {card.whitened} photos alone"
+    if _outgrown(card, opened.count):
+        return f"the whitening was fitted on {card.whitened} of these photos"
     return None
 
 
 def _outgrown(card: "Card", count: int) -> bool:
+    """Whether an index's whitening rests on few of its photos, or on none of them."""
     from indexes.sync import FITTED_ON
+    from mocosearch.encoder.card import NOTHING, OWN
+    from mocosearch.encoder.refit import FEW
 
-    return 0 < 2 * card.whitened <= min(count, FITTED_ON)
+    if card.whitening == OWN and card.fitted_from is None:
+        return False
+    enough = FEW if card.whitening == NOTHING else 2
+    return enough <= count and 2 * card.whitened <= min(count, FITTED_ON)
 
 
 def _add(counts: "Counts", renewed: "Counts") -> None:

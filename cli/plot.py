@@ -24,6 +24,9 @@ def check(page: Path) -> None:
         raise typer.BadParameter(f"--plot {page}: name a file that ends in {', '.join(FORMATS)}")
     if not page.absolute().parent.is_dir():
         raise typer.BadParameter(f"--plot {page}: there is no folder {page.parent}")
+    if page.exists():
+        # It may be a photo.
+        raise typer.BadParameter(f"--plot {page}: there is such a file; name a new one")
 
 
 def draw(page: Path, title: str, words: str, figures: Mapping[str, Mapping[str, float]]) -> None:

@@ -83,6 +83,8 @@ def query(
         raise typer.BadParameter("--interactive goes with -k, the filters and --no-color alone")
     if not images and not interactive:
         raise typer.BadParameter("name at least one image, or use --interactive")
+    if gallery is not None and gallery.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"--gallery {gallery}: name a file that ends in .html")
     from cli.conditions import where_of
     from cli.question import Crop, ask
     from cli.results import show_lines

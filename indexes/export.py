@@ -7,13 +7,14 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
 from indexes import segments
 from indexes.filters import Where
 from indexes.index import Index
+from indexes.records import Record
 from indexes.segments import Ids
 from indexes.store import reported
 from mocosearch.errors import Unsuitable
@@ -83,13 +84,19 @@ def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
         from pyarrow import parquet
     except ImportError:
         return
+    # Told, and not guessed from the first rows, which may have no place or time at all.
+    kinds = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
+    kinds |= {str: pyarrow.string(), list[str]: pyarrow.list_(pyarrow.string())}
+    columns = {"id": kinds[int]}
+    for name, hint in get_type_hints(Record).items():
+        columns[name] = kinds[hint if hint in kinds else get_args(hint)[0]]
     half = pyarrow.list_(pyarrow.float16(), keys.shape[1])
     writer = None
     try:
         for first in range(0, len(ids), AT_ONCE):
             some = ids[first : first + AT_ONCE]
             rows = [_printable(record) for record in records(index, some)]
-            table = pyarrow.Table.from_pylist(rows)
+            table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(columns))
             flat = pyarrow.array(np.asarray(keys[first : first + len(some)]).reshape(-1))
             table = table.append_column(
                 "key", pyarrow.FixedSizeListArray.from_arrays(flat, type=half)

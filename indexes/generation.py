@@ -15,13 +15,12 @@ from indexes import kinds, merging
 from indexes.index import Index
 from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
-from indexes.store import Store, Txn
+from indexes.store import BEGUN, DATA, Store, Txn
 from indexes.sync import Counts, Progress, Seen, compare, embed, present_and_absent, tidy
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import Found
 
-BEGUN = ".generation-"
 CARRIED = (b"plan", b"not_copies")
 """What was asked for and decided by people."""
 
@@ -42,6 +41,18 @@ def renew(
     Raises NotFound where a folder of the index is missing and not to be forgotten (`prune`),
     Unsuitable where its kind does not go with the new keys, and StorageFailed.
     """
+    with index.changing:
+        return _renew(index, encoder, workers, prune, report, stopped)
+
+
+def _renew(
+    index: Index,
+    encoder: Encoder,
+    workers: int | None,
+    prune: bool,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> Counts:
     begun = time.monotonic()
     counts = Counts()
     _all_there(index, prune)
@@ -63,11 +74,19 @@ def renew(
             fresh.store.write(lambda txn: Roots.of(txn).keep(txn, index.store.folder))
     if not counts.interrupted:
         done = _place(index.store.folder, encoder)
-        index.replace(lambda to: os.replace(done / "data.mdb", to / "data.mdb"))
+        index.replace(lambda to: _placed(done / DATA, to / DATA))
         shutil.rmtree(done, ignore_errors=True)
         counts.deleted = len(lost)
     counts.seconds = time.monotonic() - begun
     return counts
+
+
+def _placed(file: Path, to: Path) -> None:
+    """Under a second name where the disk can, so that a failure leaves the first."""
+    try:
+        os.link(file, to)
+    except OSError:
+        os.replace(file, to)
 
 
 def unfinished(folder: Path) -> list[Path]:

@@ -22,7 +22,7 @@ from indexes.migrate import migrate
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Keys
-from indexes.store import FORMAT, Store, Txn
+from indexes.store import DATA, FORMAT, Store, Txn, check_place
 from indexes.sync import Counts, add, sync
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
@@ -53,8 +53,9 @@ class Index:
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self._encoder: Encoder | None = None
-        self._version = b""
+        self.changing = threading.RLock()
+        """Held while this process changes the index: its threads do so in turn."""
+        self._encoder: tuple[bytes, Encoder] | None = None
         self._local = threading.local()
         self._snapshots: WeakSet[_Snapshot] = WeakSet()
         self._lock = threading.Lock()
@@ -68,7 +69,7 @@ class Index:
         StorageFailed, Busy.
         """
         folder = _folder(name)
-        if not (folder / "data.mdb").is_file():
+        if not (folder / DATA).is_file():
             raise missing("indexes", folder)
         if writable:
             return cls(_current(folder, wait=False))
@@ -86,9 +87,12 @@ class Index:
         """For changing; made where there is none, and then it keeps the encoder's graph.
 
         wait: until another program that changes it is done. Raises Busy otherwise, Mismatch where
-        the index was made with another encoder, Damaged, StorageFailed.
+        the index was made with another encoder, Unsuitable where the folder holds other things,
+        Damaged, StorageFailed.
         """
-        index = cls(_current(_folder(name), wait=wait, encoder=encoder))
+        folder = _folder(name)
+        check_place(folder)
+        index = cls(_current(folder, wait=wait, encoder=encoder))
         try:
             if encoder is not None:
                 index.store.write(lambda txn: keep(txn, encoder))
@@ -100,7 +104,7 @@ class Index:
     @staticmethod
     def exists(name: str | os.PathLike[str]) -> bool:
         """Whether there is an index of this name or at this path."""
-        return (_folder(name) / "data.mdb").is_file()
+        return (_folder(name) / DATA).is_file()
 
     @property
     def _snapshot(self) -> "_Snapshot":
@@ -135,10 +139,10 @@ class Index:
     @property
     def encoder(self) -> Encoder:
         """The encoder that made the keys, from the index itself."""
-        now = version(self.txn)
-        if self._encoder is None or self._version != now:
-            self._encoder, self._version = kept(self.txn), now
-        return self._encoder
+        now, known = version(self.txn), self._encoder
+        if known is None or known[0] != now:
+            known = self._encoder = now, kept(self.txn)
+        return known[1]
 
     def prepare(self) -> list[segments.Segment]:
         """The FAISS indexes, good until `refresh`; opened now, which `query` otherwise does."""
@@ -272,7 +276,7 @@ class Index:
         parts = [self._segment_info(number) for number in segments.numbers(self.txn)]
         wished = merging.plan(self.txn)
         largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
-        data = self.store.folder / "data.mdb"
+        data = self.store.folder / DATA
         return {
             "path": os.fspath(self.store.folder),
             "images": self.count,
@@ -316,9 +320,10 @@ class Index:
 
         Raises NotFound where no folder of the index lies in `old`.
         """
-        self.refresh()
         places = roots.absolute(old), roots.absolute(new)
-        self.store.write(lambda txn: roots.move(txn, *places))
+        with self.changing:
+            self.refresh()
+            self.store.write(lambda txn: roots.move(txn, *places))
 
     def reshape(self, kind: str | None = None, recall: float | None = None) -> None:
         """Choose the kind of FAISS index and the recall that approximate ones are tuned to.
@@ -326,22 +331,24 @@ class Index:
         kind: `auto` or a factory string of FAISS; None leaves either as it is. Takes hold when
         photos are next indexed, or now by `merging.merge`. Raises Unsuitable, with FAISS's reason.
         """
-        with self.store.read() as txn:
-            wished = merging.plan(txn)
-        kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
-        self.refresh()
-        self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
+        with self.changing:
+            self.refresh()
+            wished = merging.plan(self.txn)
+            kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
+            self.refresh()
+            self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
 
     def compact(self) -> int:
         """Write the file anew without what is free in it; bytes saved.
 
         Answers stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
-        data = self.store.folder / "data.mdb"
-        before = data.stat().st_size
-        merging.merge(self.store)
-        self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
-        return before - data.stat().st_size
+        data = self.store.folder / DATA
+        with self.changing:
+            before = data.stat().st_size
+            merging.merge(self.store)
+            self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
+            return before - data.stat().st_size
 
     def replace(self, make: Callable[[Path], None]) -> None:
         """Go on with another environment in place of this one: see `Store.replace`."""

@@ -6,14 +6,14 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
 from indexes.holding import Holding
-from mocosearch.errors import Damaged, StorageFailed
+from mocosearch.errors import Damaged, StorageFailed, Unsuitable
 
 FORMAT = 2
 OLDER = frozenset({1})
@@ -35,11 +35,42 @@ FIRST_MAP = 1 << 36
 """Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
 grows, because it may not while anything of this process reads it."""
 
+DATA = "data.mdb"
+BEGUN = ".generation-"
+"""What the folder of a second generation is called, within that of the first."""
+OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next"})
 READERS = 1024
 """Snapshots at one time, of all programs and threads together."""
 TRIES = 50
 
 T = TypeVar("T")
+
+
+def check_place(folder: Path) -> None:
+    """Raises Unsuitable where an index would be made among other files."""
+    if not folder.is_dir() or (folder / DATA).exists():
+        return
+    strange = [path.name for path in folder.iterdir() if not _own(path.name)]
+    if strange:
+        raise Unsuitable(
+            f"{folder} holds {sorted(strange)[0]}, and an index wants a folder of its own",
+            "name another one with --index",
+        )
+
+
+def discard(folder: Path) -> None:
+    """Remove an index; whatever else lies in its folder stays, and then the folder too."""
+    for path in [path for path in folder.iterdir() if _own(path.name)]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+    with suppress(OSError):
+        folder.rmdir()
+
+
+def _own(name: str) -> bool:
+    return name in OWN or name.startswith(BEGUN)
 
 
 class Txn:
@@ -150,7 +181,7 @@ class Store:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._holding = Holding(folder, wait=wait)
             try:
-                if writable and not (folder / "data.mdb").exists():
+                if writable and not (folder / DATA).exists():
                     self._install(lambda to: self._blank(to, first))
                 self._start()
             except BaseException:
@@ -168,7 +199,7 @@ class Store:
             env.close()
 
     def _start(self) -> None:
-        if (self.folder / "data.mdb").stat().st_size == 0:
+        if (self.folder / DATA).stat().st_size == 0:
             raise self._cut()
         for _ in range(TRIES):
             self.env = self._open(lock=True)
@@ -191,7 +222,7 @@ class Store:
         self.version = self._version()
 
     def _open(self, lock: bool) -> lmdb.Environment:
-        data = self.folder / "data.mdb"
+        data = self.folder / DATA
         size = max(FIRST_MAP, 2 * data.stat().st_size if data.exists() else 0)
         try:
             return lmdb.open(
@@ -216,7 +247,7 @@ class Store:
         """Reading beyond the end of a file that was cut would end the process."""
         pages = self.env.info()["last_pgno"] + 1
         needed = pages * self.env.stat()["psize"]
-        if (self.folder / "data.mdb").stat().st_size < needed:
+        if (self.folder / DATA).stat().st_size < needed:
             raise self._cut()
 
     def _cut(self) -> Damaged:
@@ -321,11 +352,11 @@ class Store:
         fresh.mkdir()
         try:
             make(fresh)
-            with open(fresh / "data.mdb", "rb") as file:
+            with open(fresh / DATA, "rb") as file:
                 os.fsync(file.fileno())
             if hasattr(self, "env"):
                 self.env.close()
-            os.replace(fresh / "data.mdb", self.folder / "data.mdb")
+            os.replace(fresh / DATA, self.folder / DATA)
             # The readers that it counts are those of the old file.
             (self.folder / "lock.mdb").unlink(missing_ok=True)
         finally:
@@ -344,7 +375,7 @@ class Store:
             return True
 
     def _data(self) -> int:
-        return (self.folder / "data.mdb").stat().st_ino
+        return (self.folder / DATA).stat().st_ino
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""

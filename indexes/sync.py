@@ -38,6 +38,7 @@ ENCODED_AT_ONCE = 32
 COMMITTED_AT_ONCE = 1024
 COMMIT_SECONDS = 10.0
 """Photos become visible, and safe from a crash, after so many or so long."""
+SAID_SECONDS = 0.2
 FITTED_ON = 2048
 """Photos that a whitening is fitted on; all of a collection move no figure further."""
 
@@ -81,6 +82,8 @@ class Seen:
     """Of every file's path."""
     roots: list[str] = field(default_factory=list)
     """Those looked through: with any file, as others look like disks that are not mounted."""
+    met: set[str] = field(default_factory=set)
+    """The roots of which any file was seen."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be looked into."""
 
@@ -130,8 +133,23 @@ def sync(
 
     Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
     """
+    with index.changing:
+        return _sync(index, folders, exclude, retry, workers, prune, report, stopped)
+
+
+def _sync(
+    index: "Index",
+    folders: Sequence[str | os.PathLike[str]],
+    exclude: Sequence[str],
+    retry: bool,
+    workers: int | None,
+    prune: bool,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> Counts:
     begun = time.monotonic()
     counts = Counts()
+    index.refresh()
     present, counts.absent = present_and_absent(folders, index.roots)
     encoder = index.encoder
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
@@ -140,6 +158,10 @@ def sync(
     seen = Seen(roots=list(present), unreadable=counts.left_out.unreadable)
     files = scan(present, exclude, counts.left_out)
     work = compare(index.store, files, seen, retry, counts)
+    # A disk that went away after the first look has not taken its photos with it.
+    went = [root for root in present if root not in seen.met and _is_empty(root)]
+    seen.roots = [root for root in present if root not in went]
+    counts.absent += went
     if prune:
         seen.roots += counts.absent
         counts.absent = []
@@ -159,14 +181,15 @@ def remove(index: "Index", folder: str | os.PathLike[str]) -> int:
     Raises NotFound where the index knows no such folder, and StorageFailed.
     """
     path = roots.absolute(folder)
-    known = index.roots
-    if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
-        raise roots.unknown(path, known.places.values())
-    index.refresh()
-    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
-    merging.merge(index.store)
-    index.refresh()
-    return deleted
+    with index.changing:
+        known = index.roots
+        if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
+            raise roots.unknown(path, known.places.values())
+        index.refresh()
+        deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
+        merging.merge(index.store)
+        index.refresh()
+        return deleted
 
 
 def add(
@@ -179,8 +202,6 @@ def add(
     Unreadable for a file that is no picture, Mismatch and Unsuitable for other keys, StorageFailed.
     """
     paths = [roots.absolute(file) for file in files]
-    new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
-    index.refresh()
 
     def change(txn: Txn) -> list[int]:
         roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
@@ -188,10 +209,14 @@ def add(
         tidy(txn, None)
         return [id_of(_present(txn.get("digests", digest))) for _, digest, _ in new.new]
 
-    ids = index.store.write(change)
-    merging.merge(index.store)
-    index.refresh()
-    return ids
+    with index.changing:
+        index.refresh()
+        new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
+        index.refresh()
+        ids = index.store.write(change)
+        merging.merge(index.store)
+        index.refresh()
+        return ids
 
 
 def _read(paths: list[str], encoder: Encoder) -> _Batch:
@@ -233,8 +258,12 @@ def present_and_absent(
     paths = [roots.absolute(folder) for folder in folders]
     missing = [p for p in paths if not os.path.exists(p) and known.number(p) is not None]
     there = roots_of([path for path in paths if path not in missing])
-    empty = [path for path in there if next(scan([path]), None) is None]
+    empty = [path for path in there if _is_empty(path)]
     return [path for path in there if path not in empty], missing + empty
+
+
+def _is_empty(folder: str) -> bool:
+    return next(scan([folder]), None) is None
 
 
 def compare(
@@ -243,11 +272,15 @@ def compare(
     """The files that are not as they were last read; `seen` and `counts` take in all of them."""
     work: list[Found] = []
     own = roots.absolute(store.folder)
+    unmet = set(seen.roots)
     with store.read() as txn:
         known = Roots.of(txn)
         for found in files:
             if inside(found.path, own):
                 continue
+            if unmet:
+                seen.met |= {root for root in unmet if inside(found.path, root)}
+                unmet -= seen.met
             key = path_key(known.stored(found.path))
             seen.keys.add(key)
             entry = txn.get("paths", key)
@@ -327,6 +360,7 @@ def embed(
         batch, committed_at = _Batch(), time.monotonic()
 
     done = 0
+    said = begun
     for done, (found, outcome) in enumerate(outcomes(work, encoder.side, workers), 1):  # noqa: B007
         if isinstance(outcome, Content) and known(outcome.digest):
             batch.known.append((found, outcome.digest))
@@ -339,7 +373,9 @@ def embed(
             _count_refusal(counts, found, outcome)
         if len(pictures) == ENCODED_AT_ONCE:
             encode()
+        if time.monotonic() - said > SAID_SECONDS:
             report(progress())
+            said = time.monotonic()
         if full():
             commit()
         if stopped():
@@ -358,10 +394,13 @@ def _refit(store: Store, encoder: Encoder) -> "Refit | None":
 
 
 def _sample_first(work: list[Found], n: int) -> list[Found]:
-    """The same files, n of them from everywhere before the others."""
-    chosen = {round(at) for at in np.linspace(0, len(work) - 1, min(n, len(work)))}
-    rest = (found for at, found in enumerate(work) if at not in chosen)
-    return [*(work[at] for at in sorted(chosen)), *rest]
+    """The same files, n of them from everywhere before the others, and n more behind those, for
+    there are some that are no photos.
+    """
+    chosen = sorted({round(at) for at in np.linspace(0, len(work) - 1, min(2 * n, len(work)))})
+    first = [*chosen[::2], *chosen[1::2]]
+    held = set(first)
+    return [*(work[at] for at in first), *(f for at, f in enumerate(work) if at not in held)]
 
 
 def _commit(txn: Txn, batch: _Batch) -> None:

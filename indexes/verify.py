@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes import merging, segments
+from indexes import chance, merging, segments
 from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
 from indexes.roots import Roots
@@ -61,12 +61,16 @@ def repair(index: Index) -> int:
         for first in range(0, len(ids), merging.REBUILT_AT_ONCE):
             some = ids[first : first + merging.REBUILT_AT_ONCE]
             segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
+        for derived in (b"chance", b"chance_of"):
+            txn.delete("meta", derived)
+        chance.keep(txn)
         return len(ids)
 
-    count = index.store.write(change)
-    merging.merge(index.store)
-    index.refresh()
-    return count
+    with index.changing:
+        count = index.store.write(change)
+        merging.merge(index.store)
+        index.refresh()
+        return count
 
 
 def look(index: Index) -> Iterator[str]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, Encoder, openvino
+from mocosearch.errors import Unsuitable
 from mocosearch.photos.decode import Pixels
 
 if TYPE_CHECKING:
@@ -20,6 +21,19 @@ TRAINED = "weights.safetensors"
 """The trained network, from which training can go on; matrices in fp16."""
 COMPARED = 64
 REPORT = "report.html"
+
+
+def check_place(folder: Path) -> None:
+    """Raises Unsuitable where an encoder would take the place of anything but an older one."""
+    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT}
+    strange = (
+        [] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name not in known]
+    )
+    if strange or folder.is_file():
+        what = f"holds {sorted(strange)[0]}" if strange else "is a file"
+        raise Unsuitable(
+            f"{folder} {what}, and no encoder takes its place", "choose another --name"
+        )
 
 
 def export(
@@ -36,8 +50,10 @@ def export(
     page: HTML about the training, for people.
     photos: uint8 (n, side, side, 3); the card tells how far their keys move by all that is
         rounded on the way, as `cosine_to_fp32`, the lowest over COMPARED of them.
-    Everything is written into a hidden folder beside the place and renamed into it.
+    Everything is written into a hidden folder beside the place and renamed into it. Raises
+    Unsuitable for a place that holds anything else.
     """
+    check_place(folder)
     from safetensors.torch import save_file
 
     ov = openvino()

@@ -63,7 +63,7 @@ def fit(
         n += PRIOR
     amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
     x = x / max(n - 1, 1) ** 0.5
-    spread = float(np.square(x, dtype=np.float64).sum()) / D
+    spread = float(np.einsum("ij,ij->i", x, x).sum(dtype=np.float64)) / D
     basis = np.random.default_rng(0).standard_normal((D, min(D, dimension + 64)))
     basis = np.linalg.qr(basis.astype(np.float32))[0]
     for _ in range(4 if basis.shape[1] < D else 0):

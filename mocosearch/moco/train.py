@@ -13,7 +13,7 @@ import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
-from mocosearch.encoder.export import export
+from mocosearch.encoder.export import check_place, export
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, StorageFailed, Unsuitable
 from mocosearch.home import STARTER, home
 from mocosearch.moco import checkpoint
@@ -261,6 +261,7 @@ def _writable(folder: Path) -> None:
     """Find out now, and not after the training, that nothing can be written."""
     if folder == STARTER:
         raise Unsuitable("the starter comes with the program", "choose another --name")
+    check_place(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):
         raise StorageFailed(f"cannot write to {folder.parent}", "choose another --name or home")

@@ -149,7 +149,7 @@ def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Im
         source, truncated = _source(_ended(data), size), True
         _load_what_is_there(source.image, error)
     # Not before: Pillow decodes a whole PNG to answer.
-    exif = source.image.getexif() if source.exif is None else source.exif
+    exif = _exif(source.image) if source.exif is None else source.exif
     turn = _turn(source.image, exif, data) if source.turn is None else source.turn
     small = _small(source.image, size, squash)
     width, height = source.width, source.height
@@ -168,6 +168,14 @@ def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Im
         longitude=longitude,
         truncated=truncated,
     )
+
+
+def _exif(image: Image.Image) -> Image.Exif:
+    """What a picture says of itself; nothing where that is broken, which harms no pixel."""
+    try:
+        return image.getexif()
+    except Exception:
+        return Image.Exif()
 
 
 def _source(data: bytes, size: tuple[int, int]) -> _Source:

@@ -53,6 +53,31 @@ def test_the_starter_is_not_overwritten(run: Run, photos: Path) -> None:
     failed(run("train", photos, "--name", "starter"), 2, "comes with the program", "--name")
 
 
+def test_nothing_is_made_in_place_of_photos(run: Run, tmp_path: Path) -> None:
+    photos = tmp_path / "disk" / "photos"
+    before = make_photos(photos, 3)
+    (photos / "album.html").write_text("mine")
+    for place in (photos, tmp_path / "disk"):
+        failed(run("index", photos, "--index", place), 2, "a folder of its own", "--index")
+    failed(run("train", photos, "--name", photos, "--epochs", 0), 2, "no encoder", "--name")
+    photo = before[0]
+    assert run("query", photo, "--gallery", photo).returncode == 2
+    assert run("evaluate", "--plot", photo).returncode == 2
+    assert sorted(photos.iterdir()) == sorted([*before, photos / "album.html"])
+    assert photo.read_bytes().startswith(b"\xff\xd8")
+
+
+def test_an_index_of_nothing_leaves_what_else_is_there(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    index = tmp_path / "index"
+    index.mkdir()
+    failed(run("index", tmp_path / "photos", "--index", index), 1, "no photos")
+    assert not index.exists()
+    failed(run("index", tmp_path / "photos", "--index", tmp_path / "b" / "c"), 1, "no photos")
+    assert not (tmp_path / "b" / "c").exists()
+
+
 def test_an_index_that_is_empty(run: Run, made: Path, tmp_path: Path) -> None:
     paths = make_photos(tmp_path / "photos", 2)
     index = tmp_path / "index"

@@ -89,6 +89,8 @@ def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) 
 def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 6)
     index = ["--index", tmp_path / "index"]
+    assert run("index", tmp_path / "photos", *index, "--kind", "Nonsense7").returncode == 2
+    assert not (tmp_path / "index").exists()
     assert run("index", tmp_path / "photos", *index, "--kind", "HNSW8").returncode == 0
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
     answer = run("query", photos[2], *index, "-k", 1, "--paths").stdout
@@ -170,8 +172,8 @@ def test_a_whitening_that_was_outgrown_is_fitted_anew(run: Run, tmp_path: Path) 
     grown = run("index", photos, home=tmp_path)
     assert f"fitted on {before['keys']} of" in grown.stderr
     anew = run("index", "--encoder", "starter", home=tmp_path)
-    assert f"fitted on {before['keys']} photos alone" in anew.stderr
+    assert f"fitted on {before['keys']} of these photos" in anew.stderr
     after = json.loads(run("info", "--json", home=tmp_path).stdout)
     assert after["images"] == 2 * before["images"]
     assert after["encoder"] != before["encoder"]
-    assert "photos alone" not in run("index", "--encoder", "starter", home=tmp_path).stderr
+    assert "of these photos" not in run("index", "--encoder", "starter", home=tmp_path).stderr

@@ -8,7 +8,7 @@ from PIL import Image
 from cli.conditions import around, span
 from cli.question import Crop, Part, ask, read_image
 from mocosearch.encoder import Encoder
-from mocosearch.errors import NoPhotos, Unreadable
+from mocosearch.errors import NoPhotos
 
 
 @pytest.mark.parametrize(

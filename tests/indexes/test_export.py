@@ -88,3 +88,21 @@ def test_a_compaction_that_fails_keeps_the_old(index, tmp_path, monkeypatch):
     with Index.open(tmp_path / "index") as again:
         assert again.count == 12
     assert not (tmp_path / "index" / ".next").exists()
+
+
+def test_parquet_takes_facts_that_only_later_photos_have(index, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    import indexes.export as exporting
+
+    monkeypatch.setattr(exporting, "AT_ONCE", 5)
+
+    def told(index, ids):
+        for row in plain(index, ids):
+            later = row["id"] > 6
+            yield row | ({"latitude": 48.1, "camera": "X"} if later else {"camera": None})
+
+    plain = exporting.records
+    monkeypatch.setattr(exporting, "records", told)
+    export(index, tmp_path / "files")
+    table = parquet.read_table(tmp_path / "files" / "photos.parquet")
+    assert table["latitude"].to_pylist().count(48.1) == sum(i > 6 for i in table["id"].to_pylist())

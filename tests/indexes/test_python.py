@@ -141,6 +141,21 @@ def test_many_threads_ask_while_one_adds(index, tmp_path):
     assert index.count == 80
 
 
+def test_many_threads_add(index, tmp_path):
+    def add(number):
+        return [
+            index.add([tmp_path / f"{number}-{at}.jpg"], units(1, seed=50 * number + at))[0]
+            for at in range(12)
+        ]
+
+    with ThreadPoolExecutor(6) as threads:
+        ids = [id for some in threads.map(add, range(6)) for id in some]
+    assert len(set(ids)) == 72
+    index.refresh()
+    assert list(look(index)) == []
+    assert {match.id for match in index.query(units(1), 99)[0]} == set(ids)
+
+
 REPLACE = """
 import sys, numpy as np
 from pathlib import Path

@@ -388,3 +388,20 @@ def test_the_environment_is_closed(encoder, tmp_path):
     index.close()
     with pytest.raises(lmdb.Error):
         index.store.env.begin()
+
+
+def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fill, monkeypatch):
+    files = fill(photos, range(3))
+    sync(index, [photos])
+    looked = syncing.present_and_absent
+
+    def then_gone(*words):
+        found = looked(*words)
+        shutil.move(photos, photos.with_name("elsewhere"))
+        photos.mkdir()
+        return found
+
+    monkeypatch.setattr(syncing, "present_and_absent", then_gone)
+    counts = sync(index, [photos])
+    assert (counts.deleted, counts.absent) == (0, [str(photos)])
+    assert index.count == len(files)

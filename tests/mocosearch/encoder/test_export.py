@@ -158,9 +158,9 @@ def test_one_network_has_one_fingerprint(written, tmp_path):
 def test_an_older_encoder_is_replaced(no_graph, tmp_path):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
-    (folder / "old").touch()
+    (folder / "report.html").touch()
     export.export(tiny(), tiny(), CARD, folder)
-    assert not (folder / "old").exists()
+    assert not (folder / "report.html").exists()
     assert (folder / "encoder.xml").read_bytes() == b"graph"
     assert [p.name for p in folder.parent.iterdir()] == ["enc"]
 
@@ -175,7 +175,7 @@ def test_a_failed_export_leaves_what_was(no_graph, tmp_path, monkeypatch, where,
     folder = tmp_path / "place" / "enc"
     if older:
         folder.mkdir(parents=True)
-        (folder / "old").write_text("kept")
+        (folder / "report.html").write_text("kept")
     target = {"Card.to_json": "mocosearch.encoder.card.Card.to_json"}.get(where)
     if where == "save_file":
         target = "safetensors.torch.save_file"
@@ -183,13 +183,13 @@ def test_a_failed_export_leaves_what_was(no_graph, tmp_path, monkeypatch, where,
     with pytest.raises(OSError, match="No space left"):
         export.export(tiny(), tiny(), CARD, folder)
     assert [p.name for p in folder.parent.iterdir()] == (["enc"] if older else [])
-    assert not older or (folder / "old").read_text() == "kept"
+    assert not older or (folder / "report.html").read_text() == "kept"
 
 
 def test_a_failed_last_rename_brings_the_old_one_back(no_graph, tmp_path, monkeypatch):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
-    (folder / "old").write_text("kept")
+    (folder / "report.html").write_text("kept")
     rename = Path.rename
 
     def reluctant(self: Path, target: Path) -> Path:
@@ -199,7 +199,7 @@ def test_a_failed_last_rename_brings_the_old_one_back(no_graph, tmp_path, monkey
     with pytest.raises(OSError, match="No space left"):
         export.export(tiny(), tiny(), CARD, folder)
     assert [p.name for p in folder.parent.iterdir()] == ["enc"]
-    assert (folder / "old").read_text() == "kept"
+    assert (folder / "report.html").read_text() == "kept"
 
 
 def test_changed_weights_are_damage(copy):

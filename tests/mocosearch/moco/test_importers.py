@@ -12,6 +12,7 @@ import torchvision
 from torch import Tensor, nn
 
 from mocosearch import Encoder
+from mocosearch.encoder.refit import Refit
 from mocosearch.errors import Damaged, MocosearchError, NotFound, Unsuitable
 from mocosearch.moco.adopt import adopt
 from mocosearch.moco.descriptor import Descriptor
@@ -225,3 +226,7 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
         features = F.normalize(descriptor.features(torch.from_numpy(photos)))
     wanted, got = torch.pdist(features), torch.pdist(torch.from_numpy(encoder.encode(photos)))
     torch.testing.assert_close(got, wanted, rtol=0.2, atol=0)
+    refit = Refit(encoder)
+    same, keys = refit.fit(refit.features(photos))
+    assert same is encoder
+    np.testing.assert_allclose(keys, encoder.encode(photos), atol=0.02)

@@ -230,6 +230,15 @@ def test_a_tiff_is_turned_once(picture, turn):
     assert (found.facts.width, found.facts.height) == (96, 64)
 
 
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_broken_exif_costs_no_picture(kind):
+    picture = Image.new("RGB", (40, 30), "red")
+    data = saved(picture, kind, exif=b"Exif\0\0nonsense", dpi=(72, 72))
+    found = decode(data, SIDE)
+    assert (found.facts.width, found.facts.height) == (40, 30)
+    assert found.facts.taken is None
+
+
 @pytest.mark.parametrize("where", ["container", "exif", "both"])
 @pytest.mark.parametrize("turn", [3, 6, 8])
 def test_a_heic_is_turned_once(picture, where, turn):
