@@ -171,4 +171,4 @@ def _found(path: str, before: PathEntry | Refusal) -> Found | None:
     except OSError:
         # One that may not be looked at is there, and is refused with that reason.
         return Found(path, before.size, before.mtime)
-    return Found(path, status.st_size, status.st_mtime_ns)
+    return Found.of(path, status)

@@ -1,6 +1,7 @@
 """Bring an index of an earlier format up to this one, in one transaction.
 
-Format 1 kept absolute paths, and neither checksums nor digests.
+Format 1 kept absolute paths, and neither checksums nor digests; format 2 not when the system last
+saw a file change.
 """
 
 import json
@@ -13,8 +14,26 @@ from indexes.store import DATABASES, FORMAT, UNSEALED, Txn
 
 
 def migrate(txn: Txn) -> None:
-    """From format 1. Another program sees the old index until it is whole."""
-    _seal(txn)
+    """From formats 1 and 2. Another program sees the old index until it is whole."""
+    if bytes(txn.get("meta", b"format") or b"") == b"1":
+        _seal(txn)
+        _widen(txn)
+        _move(txn)
+    else:
+        _widen(txn)
+    txn.put("meta", b"format", str(FORMAT).encode())
+
+
+def _widen(txn: Txn) -> None:
+    """Make room for the time of the last change, which is not known; it stands behind the mtime."""
+    for database, at in (("paths", 24), ("refused", 16)):
+        for key in [bytes(key) for key, _ in txn.items(database)]:
+            value = bytes(txn.get(database, key) or b"")
+            txn.put(database, key, value[:at] + bytes(8) + value[at:])
+
+
+def _move(txn: Txn) -> None:
+    """From absolute paths to roots and ways, and digests beside what they are of."""
     stored = txn.get("meta", ROOTS)
     folders: list[str] = json.loads(bytes(stored)) if stored is not None else []
     txn.delete("meta", ROOTS)
@@ -29,7 +48,6 @@ def migrate(txn: Txn) -> None:
     card = txn.get("encoder", b"card")
     if card is not None:
         txn.put("meta", b"card", segments.digest(card).encode())
-    txn.put("meta", b"format", str(FORMAT).encode())
 
 
 def _seal(txn: Txn) -> None:

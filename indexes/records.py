@@ -7,10 +7,10 @@ import struct
 from dataclasses import asdict, dataclass, field
 
 from indexes.store import Txn
-from mocosearch.photos import Facts
+from mocosearch.photos import Facts, Found
 
-_PATH = struct.Struct("<QQq")
-_REFUSAL = struct.Struct("<QqB")
+_PATH = struct.Struct("<QQqq")
+_REFUSAL = struct.Struct("<QqqB")
 
 
 def id_key(id: int) -> bytes:
@@ -75,22 +75,29 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class PathEntry:
-    """A path whose content has a key: size in bytes and mtime in nanoseconds when read."""
+    """A path whose content has a key: size in bytes, and times in nanoseconds, when read."""
 
     id: int
     size: int
     mtime: int
     path: str
+    changed: int = 0
+    """As of `Found`."""
+
+    def is_still(self, found: Found) -> bool:
+        """Whether a file is as it was, as far as the system tells."""
+        return _same(self, found)
 
     def to_bytes(self) -> bytes:
         """Fixed fields, then the path as the system's bytes."""
-        return _PATH.pack(self.id, self.size, self.mtime) + os.fsencode(self.path)
+        fixed = _PATH.pack(self.id, self.size, self.mtime, self.changed)
+        return fixed + os.fsencode(self.path)
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "PathEntry":
         """The inverse of `to_bytes`."""
-        id, size, mtime = _PATH.unpack_from(data)
-        return cls(id, size, mtime, os.fsdecode(bytes(data[_PATH.size :])))
+        id, size, mtime, changed = _PATH.unpack_from(data)
+        return cls(id, size, mtime, os.fsdecode(bytes(data[_PATH.size :])), changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +108,27 @@ class Refusal:
     mtime: int
     reason: str | None
     path: str
+    changed: int = 0
+
+    def is_still(self, found: Found) -> bool:
+        """As of `PathEntry`."""
+        return _same(self, found)
 
     def to_bytes(self) -> bytes:
         """Fixed fields, then path and reason parted by a zero byte."""
         told = b"" if self.reason is None else self.reason.encode(errors="replace")
-        fixed = _REFUSAL.pack(self.size, self.mtime, self.reason is not None)
+        fixed = _REFUSAL.pack(self.size, self.mtime, self.changed, self.reason is not None)
         return fixed + os.fsencode(self.path) + b"\0" + told
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "Refusal":
         """The inverse of `to_bytes`."""
-        size, mtime, refused = _REFUSAL.unpack_from(data)
+        size, mtime, changed, refused = _REFUSAL.unpack_from(data)
         path, _, told = bytes(data[_REFUSAL.size :]).partition(b"\0")
-        return cls(size, mtime, told.decode() if refused else None, os.fsdecode(path))
+        return cls(size, mtime, told.decode() if refused else None, os.fsdecode(path), changed)
+
+
+def _same(kept: PathEntry | Refusal, found: Found) -> bool:
+    known = kept.changed and found.changed
+    alike = (kept.size, kept.mtime) == (found.size, found.mtime)
+    return alike and (not known or kept.changed == found.changed)

@@ -15,8 +15,8 @@ import lmdb
 from indexes.holding import Holding
 from mocosearch.errors import Damaged, StorageFailed, Unsuitable
 
-FORMAT = 2
-OLDER = frozenset({1})
+FORMAT = 3
+OLDER = frozenset({1, 2})
 """Formats that `migrate` brings up to this one."""
 DATABASES = (
     "meta",
@@ -281,7 +281,7 @@ class Store:
         return int(told)
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
-        return Txn(txn, self.databases, self.folder, sealed=self.version == FORMAT)
+        return Txn(txn, self.databases, self.folder, sealed=self.version > 1)
 
     @contextmanager
     def read(self) -> Iterator[Txn]:

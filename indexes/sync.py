@@ -234,7 +234,7 @@ def _found(path: str) -> Found:
         status = os.stat(path)
     except OSError as error:
         raise NotFound(f"cannot read {path}: {error.strerror}", "check the spelling") from error
-    return Found(path, status.st_size, status.st_mtime_ns)
+    return Found.of(path, status)
 
 
 def _given(paths: list[str], keys: Keys, encoder: Encoder) -> _Batch:
@@ -284,16 +284,14 @@ def compare(
             key = path_key(known.stored(found.path))
             seen.keys.add(key)
             entry = txn.get("paths", key)
-            if entry is not None:
-                kept = PathEntry.from_bytes(entry)
-                if (kept.size, kept.mtime) == (found.size, found.mtime):
-                    counts.unchanged += 1
-                    continue
+            if entry is not None and PathEntry.from_bytes(entry).is_still(found):
+                counts.unchanged += 1
+                continue
             refusal = txn.get("refused", key)
             if refusal is not None:
                 past = Refusal.from_bytes(refusal)
                 again = retry and past.reason is not None
-                if (past.size, past.mtime) == (found.size, found.mtime) and not again:
+                if past.is_still(found) and not again:
                     _count_refusal(counts, found, past.reason)
                     continue
             work.append(found)
@@ -434,7 +432,7 @@ def _commit(txn: Txn, batch: _Batch) -> None:
     for found, reason in batch.refused:
         path = known.stored(found.path)
         _forget(txn, path_key(path))
-        refusal = Refusal(found.size, found.mtime, reason, path)
+        refusal = Refusal(found.size, found.mtime, reason, path, found.changed)
         txn.put("refused", path_key(path), refusal.to_bytes())
 
 
@@ -444,7 +442,8 @@ def _attach(txn: Txn, found: Found, known: Roots, digest: bytes) -> PathEntry | 
     key, id = path_key(path), id_of(_present(txn.get("digests", digest)))
     stored = txn.get("paths", key)
     before = None if stored is None else PathEntry.from_bytes(stored)
-    txn.put("paths", key, PathEntry(id, found.size, found.mtime, path).to_bytes())
+    now = PathEntry(id, found.size, found.mtime, path, found.changed)
+    txn.put("paths", key, now.to_bytes())
     txn.delete("refused", key)
     if before is not None and before.id == id:
         return None

@@ -23,6 +23,16 @@ class Found:
     path: str
     size: int
     mtime: int
+    changed: int = 0
+    """When its content or its facts were last changed, as the system keeps it, which programs
+    cannot set back as they can the mtime; 0 where it is not known.
+    """
+
+    @classmethod
+    def of(cls, path: str, status: os.stat_result) -> "Found":
+        """As the system tells of it. Windows keeps the time of creation in that place."""
+        changed = 0 if os.name == "nt" else status.st_ctime_ns
+        return cls(path, status.st_size, status.st_mtime_ns, changed)
 
 
 def roots_of(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -99,7 +109,7 @@ def scan(
             walk.left_out.unreadable.append(root)
             continue
         if stat.S_ISREG(status.st_mode):
-            yield Found(root, status.st_size, status.st_mtime_ns)
+            yield Found.of(root, status)
         elif stat.S_ISDIR(status.st_mode):
             yield from walk.below(root)
 
@@ -143,7 +153,7 @@ class _Walk:
                     elif stat.S_ISREG(status.st_mode) and not (
                         is_link and self._reached_anyway(path, status)
                     ):
-                        yield Found(path, status.st_size, status.st_mtime_ns)
+                        yield Found.of(path, status)
             waiting.extend(reversed(inner))
 
     def _passed_over(self, name: str, path: str, root: str) -> bool:

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from indexes import Index, segments
-from indexes.store import FORMAT, Store
+from indexes.store import FORMAT, Store, Txn
 from mocosearch.errors import Damaged
 
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(params=[1])
+@pytest.fixture(params=[1, 2])
 def old(request, tmp_path) -> Path:
     """Eleven keys of eight numbers in two roots, one copy, one refusal; its graph is no graph."""
     folder = tmp_path / "index"
@@ -50,11 +50,21 @@ def test_an_old_index_is_brought_up_to_date(old, writable):
 
 def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
     before = (old / "data.mdb").read_bytes()
-    monkeypatch.setattr(segments, "put", lambda *words: 1 / 0)
+    store = Store(old, writable=False)
+    version = store.version
+    store.close()
+    assert version < FORMAT
+    last = "segments" if version == 1 else "refused"
+    put = Txn.put
+
+    def failing(txn, database, *words):
+        return 1 / 0 if database == last else put(txn, database, *words)
+
+    monkeypatch.setattr(Txn, "put", failing)
     with pytest.raises(ZeroDivisionError):
         Index.open(old)
     store = Store(old, writable=False)
-    assert store.version == 1
+    assert store.version == version
     store.close()
     assert len((old / "data.mdb").read_bytes()) >= len(before)
     monkeypatch.undo()

@@ -405,3 +405,20 @@ def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fil
     counts = sync(index, [photos])
     assert (counts.deleted, counts.absent) == (0, [str(photos)])
     assert index.count == len(files)
+
+
+def test_a_file_replaced_with_size_and_mtime_kept_is_read_again(index, photos, fill, read):
+    files = fill(photos, range(3))
+    sync(index, [photos])
+    status, size = files[1].stat(), files[1].stat().st_size
+    data = bytearray(files[2].read_bytes()[:size])
+    data += bytes(size - len(data))
+    files[1].write_bytes(data)
+    os.utime(files[1], ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (files[1].stat().st_size, files[1].stat().st_mtime_ns) == (size, status.st_mtime_ns)
+    read.clear()
+    assert told(sync(index, [photos])) == {"embedded": 1, "unchanged": 2}
+    assert_found(index, *files)
+    files[0].chmod(0o600)
+    assert told(sync(index, [photos])) == {"moved": 1, "unchanged": 2}
+    assert told(sync(index, [photos])) == {"unchanged": 3}

@@ -24,8 +24,9 @@ def test_every_file_in_a_stable_order(tmp_path):
 def test_size_and_time(tmp_path):
     put(tmp_path / "a.jpg")
     os.utime(tmp_path / "a.jpg", ns=(5, 123_456_789_987_654_321))
-    mtime = (tmp_path / "a.jpg").stat().st_mtime_ns
-    assert list(scan([str(tmp_path)])) == [Found(str(tmp_path / "a.jpg"), 5, mtime)]
+    status = (tmp_path / "a.jpg").stat()
+    wanted = Found(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
+    assert list(scan([str(tmp_path)])) == [wanted]
 
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):
