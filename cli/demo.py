@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.display import say, show
+from cli.display import say, show, show_json
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +36,7 @@ def demo(
         Path | None, typer.Option(help="Your own folder, in place of sample pictures.")
     ] = None,
     time: Annotated[str, typer.Option("--for", help="Time for training: 90s, 20m.")] = "90s",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Train, index and query, and write the answers as one page of pictures.
 
@@ -85,7 +86,10 @@ def demo(
         "each; the picture asked with stands left, in blue, and is left out of its answers.",
         footer="" if photos != folder / "photos" else CREDITS,
     )
-    show(f"{page}")
+    if json:
+        show_json({"page": str(page), "queries": len(rows), "images": images})
+    else:
+        show(f"{page}")
 
 
 def _tolerant(step: Callable[[], None]) -> None:

@@ -64,6 +64,8 @@ def duplicates(
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
     if sum([json, as_csv, print0, script]) > 1:
         raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
+    if against and turned:
+        raise typer.BadParameter("--turned compares the collection with itself, not --against it")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
     from cli.search import check_filled

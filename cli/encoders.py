@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from mocosearch.encoder import Card
 
 encoders = typer.Typer(
-    help="List encoders, and add published ones.", no_args_is_help=True, rich_markup_mode=None
+    help="List encoders, and add published ones.",
+    epilog="Example: mocosearch encoders list",
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

@@ -1,11 +1,14 @@
 """mocosearch info: what an index holds."""
 
 from os.path import abspath, expanduser
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.display import show, show_json
+
+if TYPE_CHECKING:
+    from indexes.records import Refusal
 
 
 def info(
@@ -29,13 +32,13 @@ def info(
         return
     with Index.open(index) as opened:
         told = opened.info()
-        refusals = [r for r in opened.refusals() if r.reason is not None] if refused else []
+        refusals = opened.refusals() if refused else []
     if json:
-        listed = {"refused_files": {r.path: r.reason for r in refusals}} if refused else {}
+        listed = {"refused_files": {r.path: _reason(r) for r in refusals}} if refused else {}
         show_json(told | listed)
     elif refused:
         for refusal in refusals:
-            show(f"{refusal.path}: {refusal.reason}")
+            show(f"{refusal.path}: {_reason(refusal)}")
     else:
         parts = []
         for part in told.pop("segment_list"):
@@ -45,6 +48,10 @@ def info(
         for name, value in told.items():
             value = ", ".join(value) if isinstance(value, list) else value
             show(f"{name.replace('_', ' '):13} {value}")
+
+
+def _reason(refusal: "Refusal") -> str:
+    return refusal.reason or "not a picture"
 
 
 def _tell_photos(index: str, photos: list[str], json: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, Encoder, openvino
-from mocosearch.errors import Unsuitable
+from mocosearch.errors import StorageFailed, Unsuitable
 from mocosearch.photos.decode import Pixels
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TRAINED = "weights.safetensors"
 """The trained network, from which training can go on; matrices in fp16."""
 COMPARED = 64
+_ROOM = "free some room, or choose another place"
 REPORT = "report.html"
 
 
@@ -56,14 +57,13 @@ def export(
     check_place(folder)
     from safetensors.torch import save_file
 
-    ov = openvino()
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.parent / f".{folder.name}.{os.getpid()}.part"
     old = folder.parent / f".{folder.name}.{os.getpid()}.old"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        ov.save_model(_graph(descriptor, card.side), part / GRAPH, compress_to_fp16=True)
+        save_graph(_graph(descriptor, card.side), part)
         save_file({k: _stored(v) for k, v in backbone.state_dict().items()}, part / TRAINED)
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
@@ -83,6 +83,15 @@ def export(
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     return Card.from_json(card.to_json())
+
+
+def save_graph(model: Any, folder: Path) -> None:
+    """An OpenVINO model as GRAPH and WEIGHTS, constants in fp16. Raises StorageFailed."""
+    try:
+        openvino().save_model(model, folder / GRAPH, compress_to_fp16=True)
+    except RuntimeError as error:
+        # It names its own source and not the disk's reason.
+        raise StorageFailed(f"cannot write the encoder's graph into {folder}", _ROOM) from error
 
 
 def _stored(weight: "Tensor") -> "Tensor":

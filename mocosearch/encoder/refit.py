@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
-from mocosearch.encoder.export import named
+from mocosearch.encoder.export import named, save_graph
 from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
@@ -67,7 +67,7 @@ class Refit:
             node.input(1).replace_source_output(ov.op.Constant(values).output(0))
         named(model)
         with TemporaryDirectory() as folder:
-            ov.save_model(model, Path(folder) / GRAPH, compress_to_fp16=True)
+            save_graph(model, Path(folder))
             graph, weights = ((Path(folder) / name).read_bytes() for name in (GRAPH, WEIGHTS))
         card = replace(
             self.before.card,

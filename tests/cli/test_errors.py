@@ -158,7 +158,7 @@ def test_refused_files_are_listed_and_exit_with_3(run: Run, tmp_path: Path) -> N
     listed = run("info", "--index", tmp_path / "index", "--refused").stdout
     assert "bad.jpg" in listed
     assert "empty.png: empty" in listed
-    assert "notes.txt" not in listed
+    assert "notes.txt: not a picture" in listed
 
 
 def interrupted(words: list[object], home: Path, when: Path) -> subprocess.CompletedProcess[str]:

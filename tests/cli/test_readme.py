@@ -81,7 +81,8 @@ def test_the_python_of_the_readme_runs(user: Path) -> None:
 
 def lines() -> Iterator[list[str]]:
     """The words of every command line of ours, in blocks and between backticks."""
-    spoken = re.findall(r"`(mocosearch [^`]+)`", README)
+    pages = README + "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    spoken = re.findall(r"`(mocosearch [^`]+)`", pages)
     for line in [*"\n".join(COMMANDS).splitlines(), *spoken]:
         for part in re.split(r"[|;>&]", line.split(" #")[0]):
             words = shlex.split(part)
