@@ -7,6 +7,7 @@ import struct
 from dataclasses import asdict, dataclass, field
 
 from indexes.store import Txn
+from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, Found
 
 _PATH = struct.Struct("<QQqq")
@@ -69,8 +70,16 @@ class Record:
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "Record":
-        """The inverse of `to_bytes`."""
-        return cls(**json.loads(bytes(data)))
+        """The inverse of `to_bytes`. Raises Damaged for what is no record: a page of the file in
+        another's place can hold an entry of the same id.
+        """
+        try:
+            return cls(**json.loads(bytes(data)))
+        except (ValueError, TypeError) as error:
+            raise Damaged(
+                "a photo's record makes no sense",
+                "copy the index again from where it is whole, or remove it and index again",
+            ) from error
 
 
 @dataclass(frozen=True, slots=True)

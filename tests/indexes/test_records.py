@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from mocosearch.errors import Damaged
 from mocosearch.photos import Facts
 
 IDS = st.integers(0, 2**64 - 1)
@@ -84,3 +85,9 @@ def test_path_keys_are_short_and_differ():
     paths = ["/a", "/b", "/" + "x" * 5000, os.fsdecode(b"/caf\xe9"), "/café"]
     assert {len(path_key(p)) for p in paths} == {16}
     assert len({path_key(p) for p in paths}) == len(paths)
+
+
+@pytest.mark.parametrize("data", [b"", b"v/\xe71\x89", b"[1]", b"7", b'{"width": 1}', b"null"])
+def test_what_is_no_record_is_damage(data):
+    with pytest.raises(Damaged, match="no sense"):
+        Record.from_bytes(data)
