@@ -30,19 +30,22 @@ class Refit:
     def __init__(self, encoder: Encoder) -> None:
         """Raises Damaged where the graph is none of `export`."""
         self.before = encoder
-        self._features: Any = None
-        products = [op for op in _model(encoder).get_ordered_ops() if _is(op, "MatMul")]
+        self._core = openvino().Core()
+        self._model = encoder.model(self._core)
+        products = [op for op in self._model.get_ordered_ops() if _is(op, "MatMul")]
         if not products or not _is(_source(products[-1], 0), "Subtract"):
             raise Damaged("the encoder's graph has no whitening", "train it again")
+        self._projecting = products[-1]
+        self._centring = _source(self._projecting, 0)
+        self._past = Whitening(_constant(self._centring), _constant(self._projecting))
+        self._features: Any = None
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
         """Before the whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
-        ov = openvino()
         if self._features is None:
-            model = _model(self.before)
-            features = _source(_centring(model), 0).output(0)
-            cut = ov.Model([features], model.get_parameters())
-            self._features = ov.Core().compile_model(cut, "CPU")
+            last = _source(self._centring, 0).output(0)
+            cut = openvino().Model([last], self._model.get_parameters())
+            self._features = self._core.compile_model(cut, "CPU")
         found: Array = self._features(np.ascontiguousarray(pixels))[0]
         return found.astype(np.float16)
 
@@ -52,22 +55,21 @@ class Refit:
         The earlier whitening counts as further photos (`whitening.PRIOR`). Where there was none,
         and fewer than FEW photos, the encoder is the one before.
         """
-        ov = openvino()
-        model = _model(self.before)
-        centring, product = _centring(model), _projecting(model)
-        past = Whitening(_constant(centring), _constant(product))
         rows = features.astype(np.float32)
         if self.before.card.whitening != NOTHING:
-            white = whitening.fit(rows, self.before.dimension, prior=past)
+            white = whitening.fit(rows, self.before.dimension, prior=self._past)
         elif len(features) >= FEW:
             white = whitening.fit(rows, self.before.dimension)
         else:
-            return self.before, past.keys(rows)
-        for node, values in ((centring, white.centre), (product, white.projection)):
-            node.input(1).replace_source_output(ov.op.Constant(values).output(0))
-        named(model)
+            return self.before, self._past.keys(rows)
+        for node, values in (
+            (self._centring, white.centre),
+            (self._projecting, white.projection),
+        ):
+            node.input(1).replace_source_output(openvino().op.Constant(values).output(0))
+        named(self._model)
         with TemporaryDirectory() as folder:
-            save_graph(model, Path(folder))
+            save_graph(self._model, Path(folder))
             graph, weights = ((Path(folder) / name).read_bytes() for name in (GRAPH, WEIGHTS))
         card = replace(
             self.before.card,
@@ -79,15 +81,6 @@ class Refit:
         return Encoder(card, graph, weights), white.keys(rows)
 
 
-def _model(encoder: Encoder) -> Any:
-    ov = openvino()
-    blob = np.frombuffer(encoder.weights, np.uint8)
-    try:
-        return ov.Core().read_model(model=encoder.graph, weights=ov.Tensor(blob, blob.shape))
-    except RuntimeError as error:
-        raise Damaged("OpenVINO cannot load the encoder's graph", "train it again") from error
-
-
 def _is(node: Any, kind: str) -> bool:
     return bool(node.get_type_name() == kind)
 
@@ -96,17 +89,9 @@ def _source(node: Any, number: int) -> Any:
     return node.input(number).get_source_output().get_node()
 
 
-def _projecting(model: Any) -> Any:
-    return [op for op in model.get_ordered_ops() if _is(op, "MatMul")][-1]
-
-
-def _centring(model: Any) -> Any:
-    return _source(_projecting(model), 0)
-
-
 def _constant(node: Any) -> Array:
     """The second operand; in the file it is of fp16, with a conversion behind it."""
     stored = _source(node, 1)
     if _is(stored, "Convert"):
         stored = _source(stored, 0)
-    return np.asarray(stored.data, np.float32)
+    return np.array(stored.data, np.float32)

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Self
@@ -97,11 +99,22 @@ class Encoder:
             loaded.set_exception(error)
 
     def _compile(self) -> Any:
-        ov = openvino()
-        core = ov.Core()
-        try:
-            blob = np.frombuffer(self.weights, np.uint8)
-            model = core.read_model(model=self.graph, weights=ov.Tensor(blob, blob.shape))
+        core = openvino().Core()
+        model = self.model(core)
+        with _loading():
             return core.compile_model(model, "CPU")
-        except RuntimeError as error:
-            raise Damaged("OpenVINO cannot load the encoder's graph", "train it again") from error
+
+    def model(self, core: Any) -> Any:
+        """The graph as OpenVINO's core reads it. Raises Damaged."""
+        blob = np.frombuffer(self.weights, np.uint8)
+        with _loading():
+            tensor = openvino().Tensor(blob, blob.shape)
+            return core.read_model(model=self.graph, weights=tensor)
+
+
+@contextmanager
+def _loading() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        raise Damaged("OpenVINO cannot load the encoder's graph", "train it again") from error
