@@ -17,6 +17,7 @@ from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
 from indexes.store import BEGUN, DATA, Store, Txn
 from indexes.sync import Counts, Progress, Seen, compare, embed, present_and_absent, tidy
+from indexes.turns import in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import Found
@@ -25,6 +26,7 @@ CARRIED = (b"plan", b"not_copies")
 """What was asked for and decided by people."""
 
 
+@in_turn
 def renew(
     index: Index,
     encoder: Encoder,
@@ -41,18 +43,6 @@ def renew(
     Raises NotFound where a folder of the index is missing and not to be forgotten (`prune`),
     Unsuitable where its kind does not go with the new keys, and StorageFailed.
     """
-    with index.changing:
-        return _renew(index, encoder, workers, prune, report, stopped)
-
-
-def _renew(
-    index: Index,
-    encoder: Encoder,
-    workers: int | None,
-    prune: bool,
-    report: Callable[[Progress], None],
-    stopped: Callable[[], bool],
-) -> Counts:
     begun = time.monotonic()
     counts = Counts()
     _all_there(index, prune)

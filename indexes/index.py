@@ -24,6 +24,7 @@ from indexes.roots import Roots
 from indexes.segments import Ids, Keys
 from indexes.store import DATA, FORMAT, Store, Txn, check_place
 from indexes.sync import Counts, add, sync
+from indexes.turns import in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
@@ -315,40 +316,40 @@ class Index:
         """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
         return add(self, files, keys)
 
+    @in_turn
     def move(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> None:
         """Say that the folders in `old` lie in `new` now, as after another mount; nothing is read.
 
         Raises NotFound where no folder of the index lies in `old`.
         """
         places = roots.absolute(old), roots.absolute(new)
-        with self.changing:
-            self.refresh()
-            self.store.write(lambda txn: roots.move(txn, *places))
+        self.refresh()
+        self.store.write(lambda txn: roots.move(txn, *places))
 
+    @in_turn
     def reshape(self, kind: str | None = None, recall: float | None = None) -> None:
         """Choose the kind of FAISS index and the recall that approximate ones are tuned to.
 
         kind: `auto` or a factory string of FAISS; None leaves either as it is. Takes hold when
         photos are next indexed, or now by `merging.merge`. Raises Unsuitable, with FAISS's reason.
         """
-        with self.changing:
-            self.refresh()
-            wished = merging.plan(self.txn)
-            kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
-            self.refresh()
-            self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
+        self.refresh()
+        wished = merging.plan(self.txn)
+        kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
+        self.refresh()
+        self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
 
+    @in_turn
     def compact(self) -> int:
         """Write the file anew without what is free in it; bytes saved.
 
         Answers stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
         data = self.store.folder / DATA
-        with self.changing:
-            before = data.stat().st_size
-            merging.merge(self.store)
-            self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
-            return before - data.stat().st_size
+        before = data.stat().st_size
+        merging.merge(self.store)
+        self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
+        return before - data.stat().st_size
 
     def replace(self, make: Callable[[Path], None]) -> None:
         """Go on with another environment in place of this one: see `Store.replace`."""

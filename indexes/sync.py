@@ -24,6 +24,7 @@ from indexes.records import (
 from indexes.roots import Roots
 from indexes.segments import Keys
 from indexes.store import Store, Txn
+from indexes.turns import in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import OWN
 from mocosearch.errors import Damaged, Mismatch, NotFound, Unreadable, Unsuitable
@@ -110,6 +111,7 @@ class _Batch:
         return len(self.new) + len(self.known) + len(self.refused)
 
 
+@in_turn
 def sync(
     index: "Index",
     folders: Sequence[str | os.PathLike[str]],
@@ -133,20 +135,6 @@ def sync(
 
     Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
     """
-    with index.changing:
-        return _sync(index, folders, exclude, retry, workers, prune, report, stopped)
-
-
-def _sync(
-    index: "Index",
-    folders: Sequence[str | os.PathLike[str]],
-    exclude: Sequence[str],
-    retry: bool,
-    workers: int | None,
-    prune: bool,
-    report: Callable[[Progress], None],
-    stopped: Callable[[], bool],
-) -> Counts:
     begun = time.monotonic()
     counts = Counts()
     index.refresh()
@@ -175,23 +163,24 @@ def _sync(
     return counts
 
 
+@in_turn
 def remove(index: "Index", folder: str | os.PathLike[str]) -> int:
     """Take a root, or a folder below one, out of the index; returns how many photos went.
 
     Raises NotFound where the index knows no such folder, and StorageFailed.
     """
     path = roots.absolute(folder)
-    with index.changing:
-        known = index.roots
-        if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
-            raise roots.unknown(path, known.places.values())
-        index.refresh()
-        deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
-        merging.merge(index.store)
-        index.refresh()
-        return deleted
+    known = index.roots
+    if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
+        raise roots.unknown(path, known.places.values())
+    index.refresh()
+    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
+    merging.merge(index.store)
+    index.refresh()
+    return deleted
 
 
+@in_turn
 def add(
     index: "Index", files: Sequence[str | os.PathLike[str]], keys: Keys | None = None
 ) -> list[int]:
@@ -202,6 +191,9 @@ def add(
     Unreadable for a file that is no picture, Mismatch and Unsuitable for other keys, StorageFailed.
     """
     paths = [roots.absolute(file) for file in files]
+    index.refresh()
+    new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
+    index.refresh()
 
     def change(txn: Txn) -> list[int]:
         roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
@@ -209,14 +201,10 @@ def add(
         tidy(txn, None)
         return [id_of(_present(txn.get("digests", digest))) for _, digest, _ in new.new]
 
-    with index.changing:
-        index.refresh()
-        new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
-        index.refresh()
-        ids = index.store.write(change)
-        merging.merge(index.store)
-        index.refresh()
-        return ids
+    ids = index.store.write(change)
+    merging.merge(index.store)
+    index.refresh()
+    return ids
 
 
 def _read(paths: list[str], encoder: Encoder) -> _Batch:

@@ -20,6 +20,7 @@ from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, 
 from indexes.roots import Roots
 from indexes.segments import Ids, Segment
 from indexes.store import DATABASES, Txn
+from indexes.turns import in_turn
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
 from mocosearch.errors import MocosearchError
@@ -44,6 +45,7 @@ def faults(folder: Path) -> list[str]:
     return found
 
 
+@in_turn
 def repair(index: Index) -> int:
     """Build every search index again from the stored keys; how many keys there are.
 
@@ -66,11 +68,10 @@ def repair(index: Index) -> int:
         chance.keep(txn)
         return len(ids)
 
-    with index.changing:
-        count = index.store.write(change)
-        merging.merge(index.store)
-        index.refresh()
-        return count
+    count = index.store.write(change)
+    merging.merge(index.store)
+    index.refresh()
+    return count
 
 
 def look(index: Index) -> Iterator[str]:
