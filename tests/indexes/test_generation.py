@@ -1,7 +1,6 @@
 """Another encoder: a second generation of keys, beside the first until it is whole."""
 
 import errno
-import importlib
 import os
 import shutil
 from pathlib import Path
@@ -11,22 +10,21 @@ import pytest
 from answers import assert_found, told
 from light import encode, here, light
 
-from indexes import Index, merging, sync
+from indexes import Index, embedding, merging, sync
 from indexes.generation import renew, unfinished
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound, StorageFailed, Unsuitable
 
-syncing = importlib.import_module("indexes.sync")
 OLD, NEW, NEWER = light(1), light(2), light(3)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(syncing, "outcomes", here)
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -171,7 +169,7 @@ def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_p
 
 
 def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
-    index.reshape("PQ12")
+    index.reshape("IVF2,PQ12")
     odd = Encoder(NEW.card.__class__(**{**vars(NEW.card), "dimension": 23}), b"graph", b"2")
     with pytest.raises(Unsuitable):
         renew(index, odd)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from indexes import kinds
-from indexes.kinds import Plan, build, check, chosen, recall_of
+from indexes.kinds import Plan, build, check, chosen, found_of
 from indexes.segments import Segment
 from mocosearch.errors import Damaged, Unsuitable
 
@@ -162,5 +162,5 @@ def test_a_blob_of_rubbish_is_damage(keys):
 
 def test_recall_leaves_a_question_out_of_its_answer():
     asked, truth = np.array([0, 1]), np.array([[5, 6], [7, 8]])
-    assert recall_of(np.array([[0, 5, 6], [1, 7, 9]]), truth, asked) == 0.75
-    assert recall_of(np.array([[5, 6, 7], [-1, -1, -1]]), truth, asked) == 0.5
+    assert found_of(np.array([[0, 5, 6], [1, 7, 9]]), truth, asked).tolist() == [1, 0.5]
+    assert found_of(np.array([[5, 6, 7], [-1, -1, -1]]), truth, asked).tolist() == [1, 0]

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from light import DIMENSION, compiled, encode, here, light
 
-from indexes import Index, Where
-from indexes import sync as syncing
+from indexes import Index, Where, adding, embedding
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
@@ -26,7 +25,8 @@ README = Path(__file__).parents[2] / "README.md"
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setitem(syncing.__globals__, "outcomes", here)
+    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(adding, "outcomes", here)
     return light(1)
 
 

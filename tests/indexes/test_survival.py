@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from light import encode, here, light
 
-from indexes import Index
-from indexes import sync as syncing
+from indexes import Index, adding, embedding, sync
 from indexes.verify import faults, look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Busy, Damaged, StorageFailed
@@ -90,10 +89,11 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 def made(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of those."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setitem(syncing.__globals__, "outcomes", here)
+    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(adding, "outcomes", here)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
-        syncing(index, [tmp_path / "photos"])
+        sync(index, [tmp_path / "photos"])
     return tmp_path / "index", tmp_path / "photos"
 
 
@@ -112,7 +112,7 @@ def test_no_room(made, fill, no_room, tmp_path, action):
     fill(photos, range(20, 40))
     with Index.open(folder, writable=True) as index:
         act = {
-            "sync": lambda: syncing(index, [photos]),
+            "sync": lambda: sync(index, [photos]),
             "compact": index.compact,
             "begin": lambda: Index.create(tmp_path / "other", light(1)),
         }[action]
@@ -125,7 +125,7 @@ def test_no_room(made, fill, no_room, tmp_path, action):
         assert len(index.query(np.eye(1, index.encoder.dimension, dtype="f4"))[0]) == 6
         assert list(look(index)) == []
     with Index.open(folder, writable=True) as index:
-        assert syncing(index, [photos]).embedded == 20
+        assert sync(index, [photos]).embedded == 20
 
 
 def test_a_place_without_permission(made):
@@ -199,5 +199,5 @@ def test_a_second_writer_is_told_and_the_first_goes_on(made):
     with Index.open(folder, writable=True) as index:
         with pytest.raises(Busy, match=str(os.getpid())):
             Index.open(folder, writable=True)
-        assert syncing(index, [photos]).unchanged == 6
+        assert sync(index, [photos]).unchanged == 6
     assert faults(folder) == []
