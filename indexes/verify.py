@@ -43,8 +43,8 @@ def faults(folder: Path) -> list[str]:
     ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     found: list[str] = [json.loads(line) for line in ended.stdout.splitlines()]
     if ended.returncode == FAILED:
-        words = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise StorageFailed("the process that looks could not go on", words)
+        said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise StorageFailed("the process that looks could not go on", said)
     if ended.returncode:
         found.append("its pages cannot be walked: the file is cut or overwritten")
     return found

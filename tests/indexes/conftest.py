@@ -8,8 +8,6 @@ import pytest
 from indexes import Index, embedding
 from mocosearch.photos.worker import outcome_of
 
-# The package gives the function the module's name.
-
 
 @pytest.fixture
 def index(encoder, tmp_path):

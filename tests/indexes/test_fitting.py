@@ -156,3 +156,14 @@ def test_photos_added_meanwhile_keep_their_encoder(index, photos, files):
     index.add(files[:1])
     with pytest.raises(Busy):
         index.store.write(lambda txn: settle(txn, index.encoder))
+
+
+def test_slow_photos_do_not_wait_for_it_for_ever(index, photos, files, monkeypatch):
+    """What was read before a crash would be lost."""
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "FIT_SECONDS", 0.0)
+    counts = []
+    sync(index, [photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
+    assert index.count == 3
+    sync(index, [photos])
+    assert_its_own(index, files)

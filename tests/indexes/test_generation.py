@@ -10,7 +10,7 @@ import pytest
 from answers import assert_found, told
 from light import encode, here, light
 
-from indexes import Index, embedding, merging, sync
+from indexes import Index, embedding, generation, merging, sync
 from indexes.generation import renew, unfinished
 from indexes.verify import look
 from mocosearch.encoder import Encoder
@@ -111,6 +111,29 @@ def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, pi
     assert_found(index, files[0], *files[2:], *more)
     assert list(look(index)) == []
     assert index.count == 9
+
+
+def test_ids_of_both_never_meet(index, photos, files, fill):
+    """Not even where photos were added between a stop and going on."""
+    renew(index, NEW, stopped=stops_after(5))
+    sync(index, [photos, *(f.parent for f in fill(photos.with_name("more"), range(30, 34)))])
+    before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
+    renew(index, NEW)
+    after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
+    assert (len(before), len(after), before & after) == (12, 12, set())
+
+
+def test_no_snapshot_stays_open_meanwhile(index, monkeypatch):
+    """It would keep every page that is freed, and the file would grow."""
+    seen, embed = [], generation.embed
+
+    def looked(store, *words):
+        seen.append([line.split()[2] for line in store.env.readers().splitlines()[1:]])
+        embed(store, *words)
+
+    monkeypatch.setattr(generation, "embed", looked)
+    renew(index, NEW)
+    assert seen == [["-"] * len(seen[0])]
 
 
 def test_files_that_went_are_left_out_and_counted(index, files):

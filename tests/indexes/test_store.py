@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -219,3 +220,25 @@ def test_a_reader_goes_on_when_another_program_grows_the_file(tmp_path, monkeypa
     with reader.read() as txn:
         assert len(txn.get("vectors", b"key")) == 5 << 20
     reader.close()
+
+
+@pytest.mark.parametrize("more", [0, 400])
+def test_one_that_is_replaced_while_it_is_opened(tmp_path, monkeypatch, more):
+    """By a smaller one, as a compaction does, or a larger one."""
+    for name, count in (("index", 200), ("other", more)):
+        with closing(Store(tmp_path / name, writable=True)) as store:
+            for number in range(count):
+                store.write(lambda txn, n=number: txn.put("vectors", b"%d" % n, b"x" * 3000))
+            store.write(lambda txn, name=name: txn.put("meta", b"name", name.encode()))
+    opened, data = Store._open, tmp_path / "other" / "data.mdb"
+
+    def then_replaced(self, lock):
+        made = opened(self, lock)
+        if data.exists():
+            os.replace(data, tmp_path / "index" / "data.mdb")
+            (tmp_path / "index" / "lock.mdb").unlink()
+        return made
+
+    monkeypatch.setattr(Store, "_open", then_replaced)
+    with closing(Store(tmp_path / "index", writable=False)) as store, store.read() as txn:
+        assert bytes(txn.get("meta", b"name")) == b"other"

@@ -14,8 +14,6 @@ from indexes.store import Store
 from mocosearch.errors import NotFound
 from mocosearch.photos import decode
 
-# The package gives the function the module's name.
-
 pytestmark = pytest.mark.usefixtures("read")
 
 

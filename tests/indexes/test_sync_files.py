@@ -12,8 +12,6 @@ from indexes import embedding, sync
 from mocosearch.photos import decode, scan
 from mocosearch.photos.worker import outcome_of
 
-# The package gives the function the module's name.
-
 pytestmark = pytest.mark.usefixtures("read")
 
 
