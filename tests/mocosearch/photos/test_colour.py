@@ -198,6 +198,19 @@ def test_twelve_bits():
     assert (pixels[:, 1::2] == 200).all()
 
 
+def test_the_profile_in_a_jpeg_2000():
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (90, 160, 60)).save(out, "JPEG2000")
+    data, told = out.getvalue(), b"\2\0\0" + profile(ADOBE)
+    head, known = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    size = int.from_bytes(data[head : head + 4], "big")
+    colour = struct.pack(">I4s", 8 + len(told), b"colr") + told
+    data = data[:known] + colour + data[known + 15 :]
+    data = data[:head] + struct.pack(">I", size - 15 + len(colour)) + data[head + 4 :]
+    pixels = decode(data, 8).pixels
+    assert np.abs(pixels - in_srgb((90, 160, 60), ADOBE)).max() <= 4
+
+
 def test_cmyk_and_ycck_jpegs():
     """Adobe writes its four colours upside down, and YCCK as YCbCr of C, M and Y."""
     image = Image.new("CMYK", (16, 16), (51, 102, 0, 127))
