@@ -141,7 +141,8 @@ class _Reader(threading.Thread):
             self._now(None)
 
     def _process(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "mocosearch.photos.worker", str(self.side)]
+        # -P: what lies in the current folder, be it photos of anyone's, is no part of the program.
+        command = [sys.executable, "-P", "-m", "mocosearch.photos.worker", str(self.side)]
         above = str(Path(__file__).parents[2])
         paths = os.pathsep.join([above, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return subprocess.Popen(

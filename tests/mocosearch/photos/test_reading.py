@@ -149,6 +149,22 @@ def test_a_worker_that_hangs_costs_one_file(fill, tmp_path, monkeypatch):
     assert_no_workers()
 
 
+def test_what_lies_in_the_current_folder_is_no_part_of_the_program(fill, tmp_path, monkeypatch):
+    """Photos of a stranger's may lie beside a json.py."""
+    fill(tmp_path / "stick", range(2))
+    found = listed(tmp_path / "stick")
+    for name in ("json", "numpy", "mocosearch"):
+        said = f"open({str(tmp_path / 'ran')!r}, 'w')"
+        (tmp_path / "stick" / f"{name}.py").write_text(said)
+    before = sorted(os.listdir(tmp_path / "stick"))
+    monkeypatch.chdir(tmp_path / "stick")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    assert all(isinstance(outcome, Content) for _, outcome in outcomes(found, SIDE))
+    assert not (tmp_path / "ran").exists()
+    assert sorted(os.listdir(tmp_path / "stick")) == before
+
+
 def test_what_is_no_file_is_never_opened(fill, tmp_path):
     """Opening a pipe would wait for ever, and a device may do anything."""
     fill(tmp_path, [1])
