@@ -37,10 +37,10 @@ def outcomes(
     todo: Iterator[tuple[int, Found]] = enumerate(files)
     lock, room = threading.Lock(), threading.Semaphore(WAITING)
     answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
-    readers = [_Reader(todo, lock, room, answered, side) for _ in range(count)]
+    ended = threading.Event()
+    readers = [_Reader(todo, lock, room, answered, side, ended) for _ in range(count)]
     for reader in readers:
         reader.start()
-    ended = threading.Event()
     threading.Thread(target=_watch, args=(readers, ended), daemon=True).start()
     try:
         early: dict[int, Outcome] = {}
@@ -54,7 +54,8 @@ def outcomes(
             yield found, early.pop(number)
     finally:
         ended.set()
-        # All before any is waited for: one release wakes whichever reader waits for room.
+        # All before any is waited for, since each wakes whichever reader waits for room; `ended`
+        # goes before, or one reader might go on and be woken twice, and another never.
         for reader in readers:
             reader.stop()
         for reader in readers:
@@ -78,11 +79,11 @@ class _Reader(threading.Thread):
         room: threading.Semaphore,
         answered: "Queue[tuple[int, Outcome] | BaseException]",
         side: int,
+        ended: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self.todo, self.lock, self.room, self.answered = todo, lock, room, answered
-        self.side = side
-        self.closing = False
+        self.side, self.ended = side, ended
         self.late = False
         self.since: float | None = None
         # Held to change or judge `since`: a file that is done just now is not late.
@@ -92,9 +93,9 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         try:
             self._greet()
-            while not self.closing:
+            while not self.ended.is_set():
                 self.room.acquire()
-                if self.closing:
+                if self.ended.is_set():
                     break
                 with self.lock:
                     number, found = next(self.todo, (None, None))
@@ -115,7 +116,6 @@ class _Reader(threading.Thread):
             self.since = since
 
     def stop(self) -> None:
-        self.closing = True
         self.room.release()
         self.process.kill()
 
@@ -133,7 +133,7 @@ class _Reader(threading.Thread):
             reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
             self._now(None)
             self.late = False
-            if not self.closing:
+            if not self.ended.is_set():
                 self._replace()
                 self._greet()
             return reason
@@ -171,7 +171,7 @@ class _Reader(threading.Thread):
         """Wait until the process is ready; one that dies before has cost no file yet."""
         for _ in range(STARTS):
             assert self.process.stdout
-            if self.process.stdout.readline() == worker.READY or self.closing:
+            if self.process.stdout.readline() == worker.READY or self.ended.is_set():
                 return
             self._replace()
         raise MocosearchError("a process to read photos did not start", "is memory short?")
