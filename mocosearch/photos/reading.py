@@ -19,6 +19,8 @@ SECONDS = 20.0
 """Time for one file; then its worker is killed and the file refused."""
 STARTS = 3
 """Times that a process may fail to start before that is an error."""
+LOOK = 0.5
+"""Seconds between two looks at the clock."""
 WAITING = 512
 """Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
 
@@ -64,9 +66,14 @@ def outcomes(
 
 def _watch(readers: "list[_Reader]", ended: threading.Event) -> None:
     """Looks at the clock whatever the others do: a consumer may be away for long."""
-    while not ended.wait(0.5):
+    before = time.monotonic()
+    while not ended.wait(LOOK):
+        now = time.monotonic()
+        # Where all of this program stood still, as by Ctrl-Z, no worker is to blame.
+        stood_still = now - before - LOOK
+        before = now
         for reader in readers:
-            reader.kill_if_late()
+            reader.kill_if_late(stood_still)
 
 
 class _Reader(threading.Thread):
@@ -105,9 +112,13 @@ class _Reader(threading.Thread):
         except BaseException as error:
             self.answered.put(error)
 
-    def kill_if_late(self) -> None:
+    def kill_if_late(self, stood_still: float) -> None:
+        """`stood_still`: seconds since the last look that do not count."""
         with self.clock:
-            if self.since is not None and time.monotonic() - self.since > SECONDS:
+            if self.since is None:
+                return
+            self.since += stood_still
+            if time.monotonic() - self.since > SECONDS:
                 self.since, self.late = None, True
                 self.process.kill()
 
