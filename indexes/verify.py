@@ -39,7 +39,7 @@ def faults(folder: Path) -> list[str]:
     Raises what opening it raises, where that fails: Damaged, StorageFailed.
     """
     Index.open(folder).close()
-    words = [sys.executable, "-m", "indexes.verify", os.fspath(folder)]
+    words = [sys.executable, "-P", "-m", "indexes.verify", os.fspath(folder)]
     ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     found: list[str] = [json.loads(line) for line in ended.stdout.splitlines()]
     if ended.returncode == FAILED:

@@ -40,6 +40,13 @@ def test_a_whole_index_has_no_faults(whole):
     assert verify.faults(whole) == []
 
 
+def test_what_lies_in_the_current_folder_is_no_part_of_the_program(whole, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert verify.faults(whole) == []
+    assert not (tmp_path / "ran").exists()
+
+
 def flip_segment(txn):
     blob = bytearray(segments.part(txn, segments.numbers(txn)[0], b"faiss"))
     blob[len(blob) // 2] ^= 1
