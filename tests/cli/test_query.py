@@ -90,9 +90,7 @@ USED = {
 }
 OTHERS = {
     *("numpy", "PIL", "lmdb", "faiss", "swig_runtime_data5", "openvino", "packaging"),
-    # typer, and what reads options for it.
-    *("typer", "annotated_doc", "shellingham", "pydantic", "pydantic_core", "annotated_types"),
-    *("typing_extensions", "typing_inspection"),
+    *("typer", "annotated_doc", "shellingham"),
 }
 
 
