@@ -43,7 +43,7 @@ def search(
     least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
     share a line; otherwise every file has one of its own.
     """
-    from indexes.copies import folded
+    from indexes.pairs import folded
 
     chance, tries = index.chance, len(keys)
     count = len(index.among(where)) if where else index.count

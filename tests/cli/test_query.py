@@ -80,7 +80,7 @@ USED = {
         *(f"indexes.{name}" for name in ("index", "store", "holding", "records", "roots")),
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),
-    *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder", "turns")),
+    *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder", "pairs", "turns")),
     # The package offers sync beside Index, and a folder can be a question.
     *("indexes.sync", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
