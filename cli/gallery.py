@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.results import and_copies
+
 if TYPE_CHECKING:
     from indexes import Match
 
@@ -41,11 +43,15 @@ footer { color: var(--soft); font-size: 12px; border-top: 1px solid var(--line);
 
 @dataclass(frozen=True)
 class Row:
-    """One question: the image's bytes, what to call it, and its matches, best first."""
+    """One question: the image's bytes, what to call it, and its matches, best first.
+
+    copies: how many of each match are not shown; none where it is empty.
+    """
 
     image: bytes
     name: str
     matches: Sequence["Match"]
+    copies: Sequence[int] = ()
 
 
 def write(
@@ -72,11 +78,12 @@ def _section(row: Row) -> str:
     found = "".join(
         _figure(
             _bytes(match.record.paths[0]),
-            f"<b>{match.score:.3f}</b> {_escaped(os.path.basename(match.record.paths[0]))}",
+            f"<b>{match.score:.3f}</b> {_escaped(os.path.basename(match.record.paths[0]))}"
+            + and_copies(copies),
             match.score,
             "",
         )
-        for match in row.matches
+        for match, copies in zip(row.matches, row.copies or [0] * len(row.matches), strict=True)
     )
     return f"<section>{asked}{found}</section>"
 
