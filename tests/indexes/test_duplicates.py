@@ -1,4 +1,3 @@
-import importlib
 import itertools
 import tracemalloc
 from dataclasses import replace
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexes import Index, Match, duplicates, pairs, sync
+from indexes import Index, Match, duplicates, embedding, pairs, sync
 from indexes.copies import are_copies
 from indexes.duplicates import against, groups, hashes_of, ignore
 from indexes.pairs import copies, folded, near_hashes
@@ -20,8 +19,6 @@ from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import perceptual_hash, turned
 from mocosearch.photos.worker import outcome_of
 
-# The package gives the function the module's name.
-syncing = importlib.import_module("indexes.sync")
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
 
@@ -200,7 +197,7 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
                 content = replace(content, picture=replace(content.picture, facts=facts))
             yield found, content
 
-    monkeypatch.setattr(syncing, "outcomes", here)
+    monkeypatch.setattr(embedding, "outcomes", here)
     sync(index, [photos])
     assert groups(index) == []
     new = photos.parent / "new"
