@@ -1,6 +1,7 @@
 """What kind of disk a folder lies on, where that matters."""
 
 import os
+import re
 from pathlib import Path
 
 NETWORK = frozenset(
@@ -17,17 +18,18 @@ def network_disk(folder: str | os.PathLike[str], mounts: Path = Path("/proc/moun
     """
     path = os.path.realpath(folder)
     try:
-        lines = [line.split() for line in mounts.read_text(errors="replace").splitlines()]
+        lines = [line.split() for line in mounts.read_bytes().splitlines()]
     except OSError:
         return None
-    held = [(place, kind) for _, place, kind, *_ in map(_unescaped, lines) if _holds(place, path)]
+    told = [(_unescaped(place), kind.decode()) for _, place, kind, *_ in lines]
+    held = [(place, kind) for place, kind in told if _holds(place, path)]
     kind = max(held, key=lambda mount: len(mount[0]), default=("", ""))[1]
     return kind if kind in NETWORK else None
 
 
-def _unescaped(words: list[str]) -> list[str]:
+def _unescaped(name: bytes) -> str:
     """Spaces and the like stand as octal numbers there."""
-    return [word.encode("latin-1", "replace").decode("unicode_escape") for word in words]
+    return os.fsdecode(re.sub(rb"\\([0-7]{3})", lambda at: bytes([int(at[1], 8)]), name))
 
 
 def _holds(place: str, path: str) -> bool:

@@ -5,9 +5,11 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from light import encode, here, light
 
@@ -206,3 +208,45 @@ def test_a_second_writer_is_told_and_the_first_goes_on(made):
             Index.open(folder, writable=True)
         assert sync(index, [photos]).unchanged == 6
     assert faults(folder) == []
+
+
+HOLD = """
+import sys
+import threading
+from pathlib import Path
+from indexes import Index
+with Index.open(Path(sys.argv[1]), writable=True):
+    print(flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_writer_waits_where_it_is_asked_to(made):
+    folder, photos = made
+    words = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
+    ) as holding:
+        holding.stdout.readline()
+        ends = threading.Timer(0.5, holding.stdin.close)
+        ends.start()
+        with Index.create(folder, None, wait=True) as index:
+            assert holding.stdin.closed
+            assert sync(index, [photos]).unchanged == 6
+
+
+def test_processes_that_decode_inherit_no_open_index(tmp_path, fill, encoder):
+    """LMDB forbids it: a child that ends would let go of its parent's locks."""
+    held = []
+
+    def look():
+        for child in psutil.Process().children(recursive=True):
+            held.extend(f"{child.pid}: {file.path}" for file in child.open_files())
+            held.extend(f"{child.pid}: {map.path}" for map in child.memory_maps())
+        return False
+
+    fill(tmp_path / "photos", range(3))
+    with Index.create(tmp_path / "index", encoder) as index:
+        sync(index, [tmp_path / "photos"], workers=2, stopped=look)
+    assert held
+    assert not [name for name in held if "mdb" in name]
