@@ -1,6 +1,6 @@
 """Settings of a training run; every default with its source."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from mocosearch.errors import Unsuitable
@@ -50,8 +50,6 @@ class Recipe:
     other_views: ViewSettings | None = None
     """The second view's settings where they differ from the first's."""
     zero_init_residual: bool = False
-    trunk: float = 1.0
-    """Share of the rate at which the network learns; its head learns at all of it."""
 
     def with_changes(
         self,
@@ -102,9 +100,11 @@ class Recipe:
 
     @classmethod
     def from_plain(cls, told: dict[str, Any]) -> "Recipe":
-        """The inverse of dataclasses.asdict."""
+        """The inverse of dataclasses.asdict; what only an older version knew is passed over."""
         other = told["other_views"] and ViewSettings(**told["other_views"])
-        return cls(**{**told, "views": ViewSettings(**told["views"]), "other_views": other})
+        told = {**told, "views": ViewSettings(**told["views"]), "other_views": other}
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in told.items() if name in known})
 
 
 V1 = Recipe(

@@ -99,6 +99,10 @@ def test_a_recipe_comes_back_from_json(recipe):
     assert Recipe.from_plain(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
 
 
+def test_a_setting_that_is_gone_is_passed_over():
+    assert Recipe.from_plain({**asdict(SMALL), "trunk": 1.0}) == SMALL
+
+
 def tuples(told: dict) -> dict:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
 
