@@ -248,3 +248,14 @@ def test_state_dict_carries_the_queue():
     assert torch.equal(other.queue, model.queue)
     assert torch.equal(other.queue_ids, model.queue_ids)
     assert int(other.queue_ptr) == 5
+
+
+def test_keys_come_from_shuffled_sub_batches():
+    """Photos share batch statistics with others than those that their queries share them with."""
+    model, a = model_of(normed), views(8)
+    model.train()
+    with torch.no_grad():
+        in_order = [F.normalize(model.encoder_k(part), dim=1) for part in a.tensor_split(2)]
+        shuffled = [model.keys(a) for _ in range(3)]
+    assert all(not torch.allclose(keys, torch.cat(in_order)) for keys in shuffled)
+    assert not torch.allclose(shuffled[0], shuffled[1])
