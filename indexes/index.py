@@ -359,10 +359,18 @@ class Index:
 
     def close(self) -> None:
         """Ends every snapshot and the environment."""
+        self._end_snapshots()
+        self.store.close()
+
+    def discard(self) -> None:
+        """Close, and remove the index before another program can change it."""
+        self._end_snapshots()
+        self.store.discard()
+
+    def _end_snapshots(self) -> None:
         with self._lock:
             for snapshot in list(self._snapshots):
                 snapshot.end()
-        self.store.close()
 
     def __enter__(self) -> Self:
         return self
