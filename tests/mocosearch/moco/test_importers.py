@@ -208,7 +208,7 @@ def test_an_encoder_of_ours_by_folder(encoder_folder, tmp_path):
     start = start_from(str(encoder_folder))
     encoder = Encoder.open(encoder_folder)
     assert (start.origin, start.side) == (encoder.fingerprint, encoder.side)
-    assert start.licence == encoder.card.licence
+    assert (start.licence, start.corpus) == (encoder.card.licence, encoder.card.corpus)
     with pytest.raises(NotFound):
         start_from("nowhere")
 
@@ -219,6 +219,7 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
     card = adopt(tmp_path / "r.pth", tmp_path / "enc")
     assert (card.architecture, card.side, card.dimension, card.photos) == ("resnet18", 224, 256, 0)
     assert "not whitened" in card.recipe["keys"]
+    assert card.corpus == "what the authors of r.pth say"
     encoder = Encoder.open(tmp_path / "enc")
     photos = np.stack([np.asarray(picture(i, 224, 224)) for i in range(4)])
     descriptor = Descriptor(read(tmp_path / "r.pth").backbone).eval()
@@ -230,3 +231,9 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
     same, keys = refit.fit(refit.features(photos))
     assert same is encoder
     np.testing.assert_allclose(keys, encoder.encode(photos), atol=0.02)
+
+
+def test_a_published_file_tells_its_corpus(resnet, tmp_path):
+    file = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
+    torch.save(moco_v2(resnet.state_dict()), file)
+    assert read(file).corpus.startswith("ImageNet's 1.28 million training pictures")
