@@ -22,11 +22,13 @@ TRAINED = "weights.safetensors"
 COMPARED = 64
 _ROOM = "free some room, or choose another place"
 REPORT = "report.html"
+_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What a system leaves in any folder that somebody looks into."""
 
 
 def check_place(folder: Path) -> None:
     """Raises Unsuitable where an encoder would take the place of anything but an older one."""
-    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT}
+    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, *_SYSTEMS}
     strange = (
         [] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name not in known]
     )

@@ -163,6 +163,7 @@ def test_an_older_encoder_is_replaced(no_graph, tmp_path):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
     (folder / "report.html").touch()
+    (folder / ".DS_Store").touch()
     export.export(tiny(), tiny(), CARD, folder)
     assert not (folder / "report.html").exists()
     assert (folder / "encoder.xml").read_bytes() == b"graph"
