@@ -55,6 +55,8 @@ class Training:
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
+        self.losses: list[float] = []
+        """Of all steps, for the curve."""
         self.fp32 = False
         """Whether bf16 is given up for this run."""
 
@@ -95,6 +97,7 @@ class Training:
             "shuffling": torch.get_rng_state(),
             "order": self.order.clone(),
             "steps": self.steps,
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
             "fp32": self.fp32,
         }
 
@@ -106,6 +109,7 @@ class Training:
         torch.set_rng_state(state["shuffling"])
         self.order = state["order"]
         self.steps = state["steps"]
+        self.losses = state["losses"].tolist() if "losses" in state else []
         self.fp32 = state.get("fp32", False)
 
     def finite(self) -> bool:
