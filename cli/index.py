@@ -183,9 +183,10 @@ def _gone_where_empty(opened: "Index", fresh: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        opened.refresh()
-        if fresh and opened.count == 0:
-            opened.discard()
+        if fresh:
+            opened.refresh()
+            if opened.count == 0:
+                opened.discard()
 
 
 def _usual_encoder() -> str:

@@ -135,7 +135,8 @@ def train(
 
 
 def _learned(card: "Card") -> str:
-    spent = f"{card.photos} photos in {card.seconds:.0f} s"
     if card.epochs == 0:
-        return f"the network is the start as it was, its whitening fitted on {spent}"
+        fitted = f"its whitening fitted on {card.photos} photos"
+        return f"the network is the start as it was, {fitted}; {card.seconds:.0f} s in all"
+    spent = f"{card.photos} photos in {card.seconds:.0f} s"
     return f"learned from {spent}, {card.epochs:.1f} epochs"

@@ -1,5 +1,6 @@
 """A run that was stopped goes on as if it had not been."""
 
+import resource
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 
 from mocosearch.encoder import Encoder
-from mocosearch.errors import Mismatch, NotFound, Unsuitable
+from mocosearch.errors import Mismatch, NotFound, StorageFailed, Unsuitable
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.recipes import SMALL, V3, Recipe, fitted
@@ -88,6 +89,19 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Pat
     assert state is not None
     assert state["steps"] == 2
     assert checkpoint.latest(tmp_path / "absent") is None
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"steps": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StorageFailed, match="checkpoint"):
+            checkpoint.save(tmp_path, {"steps": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.latest(tmp_path) == {"steps": 1}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def stop_after(calls: int) -> Callable[[], bool]:
