@@ -236,7 +236,7 @@ def test_the_schedule_begins_with_the_first_step(no_export, fill, tmp_path, monk
     monkeypatch.setattr(training.Training, "step", counted)
     begun = time.monotonic()
     train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=7)
-    assert seen[0] < 0.05
+    assert seen[0] < 0.3
     assert seen == sorted(seen)
     assert 6 <= time.monotonic() - begun < 9
 
