@@ -84,37 +84,45 @@ def main() -> None:
         took = time.perf_counter() - begun
         told = index.info()["segment_list"]
         print(f"built in {took:.0f} s: {json.dumps(told)}\n", flush=True)
-        _search(index, questions, asked.dimension)
+        truth = nearest(index, questions)
+        ours = timed(searcher(index), questions, truth, repeats=3)
+        _told_of(ours)
         _open(index, home, asked.dimension)
+        others = np.concatenate([piece.astype(np.float32) for piece in stored(index)])
+        blob = sum(part["bytes"] for part in index.info()["segment_list"])
         _append(index, asked)
         index.close()
+    # They take long to build, autofaiss' choice most of an hour.
+    _beside(others, blob, questions, truth, ours)
 
 
-def _search(index: Index, questions: Any, dimension: int) -> None:
-    everything = np.concatenate([piece.astype(np.float32) for piece in stored(index)])
-    truth = nearest(index, questions)
-    rows = {"mocosearch": timed(searcher(index), questions, truth, repeats=3)}
+def _told_of(ours: tuple[float, float, float]) -> None:
+    one, many, recall = ours
+    conclude(0.98, recall, what="recall@10 against exact", unit="")
+    conclude(BAR_MS, one, what="one query", unit=" ms", most=True)
+    conclude(5000, many, what="a batch of 1,000", unit=" queries/s")
+
+
+def _beside(
+    everything: Any, blob: int, questions: Any, truth: Any, ours: tuple[float, float, float]
+) -> None:
     faiss = segments.load_faiss()
-    flat = faiss.IndexFlatIP(dimension)
+    flat = faiss.IndexFlatIP(everything.shape[1])
     flat.add(everything)
-    rows["exact (FAISS Flat)"] = timed(
-        lambda some, index=flat: index.search(some, NEAREST)[1], questions[:100], truth
-    )
-    blob = sum(part["bytes"] for part in index.info()["segment_list"])
-    rows["autofaiss' choice"] = timed(_autofaiss(everything, blob), questions, truth)
+    exact = timed(lambda some, in_=flat: in_.search(some, NEAREST)[1], questions[:100], truth)
+    rows = {"mocosearch": ours, "exact (FAISS Flat)": exact}
+    del flat
     if importlib.util.find_spec("hnswlib") is None:
         say("hnswlib is not installed: left out")
     else:
         rows["hnswlib"] = timed(_hnswlib(everything), questions, truth)
+    rows["autofaiss' choice"] = timed(_autofaiss(everything, blob), questions, truth)
     heads = ["way", "one query, ms (median)", "batch, queries/s", "recall@10"]
+    print()
     table(
         heads,
         [[name, f"{one:.2f}", f"{many:.0f}", f"{r:.3f}"] for name, (one, many, r) in rows.items()],
     )
-    one, many, recall = rows["mocosearch"]
-    conclude(0.98, recall, what="recall@10 against exact", unit="")
-    conclude(BAR_MS, one, what="one query", unit=" ms", most=True)
-    conclude(5000, many, what="a batch of 1,000", unit=" queries/s")
 
 
 def _hnswlib(everything: Any) -> Any:

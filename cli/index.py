@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from indexes import Index
-    from indexes.sync import Counts, Progress
+    from indexes.counts import Counts, Progress
     from mocosearch.encoder import Card, Encoder
     from mocosearch.photos import LeftOut
 
@@ -214,7 +214,7 @@ def _renewed(chosen: "Encoder", opened: "Index") -> str | None:
 
 def _outgrown(card: "Card", count: int) -> bool:
     """Whether an index's whitening rests on few of its photos, or on none of them."""
-    from indexes.sync import FITTED_ON
+    from indexes.embedding import FITTED_ON
     from mocosearch.encoder.card import NOTHING, OWN
     from mocosearch.encoder.refit import FEW
 

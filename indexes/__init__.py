@@ -3,8 +3,22 @@
 `from indexes import Index`. Nothing here imports torch.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from indexes.counts import Counts
 from indexes.filters import Where
 from indexes.index import Index, Match
-from indexes.sync import Counts, add, remove, sync
+
+if TYPE_CHECKING:
+    from indexes.adding import add
+    from indexes.following import remove, sync
 
 __all__ = ["Counts", "Index", "Match", "Where", "add", "remove", "sync"]
+
+
+def __getattr__(name: str) -> Any:
+    """What changes an index is imported when it is first asked for: a query does without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module("indexes.adding" if name == "add" else "indexes.following"), name)

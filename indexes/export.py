@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -16,10 +15,10 @@ from indexes.filters import Where
 from indexes.index import Index
 from indexes.records import Record
 from indexes.segments import Ids
-from indexes.store import reported
-from mocosearch.errors import Unsuitable
+from mocosearch.errors import StorageFailed, Unsuitable
 
 AT_ONCE = 10_000
+_NEXT = "free some room there, or name another folder"
 
 
 def export(index: Index, folder: Path) -> list[str]:
@@ -33,17 +32,18 @@ def export(index: Index, folder: Path) -> list[str]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Unsuitable(f"{folder} is not empty", "name a new folder")
-    with reported(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=".export-", dir=folder.parent))
-        try:
-            _write(index, made)
-            names = sorted(os.listdir(made))
-            made.chmod(0o755)
-            os.replace(made, folder)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
+    made = folder.parent / f".{folder.name}.{os.getpid()}.part"
+    try:
+        made.mkdir(parents=True)
+        _write(index, made)
+        names = sorted(os.listdir(made))
+        os.replace(made, folder)
+    except OSError as error:
+        raise StorageFailed(
+            f"cannot write to {folder}: {error.strerror or error}", _NEXT
+        ) from error
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
     return names
 
 
@@ -51,11 +51,13 @@ def _write(index: Index, folder: Path) -> None:
     ids = index.among(Where())
     np.save(folder / "ids.npy", ids)
     shape = (len(ids), index.encoder.dimension)
-    keys = np.lib.format.open_memmap(folder / "keys.npy", "w+", np.float16, shape)
-    for first in range(0, len(ids), AT_ONCE):
-        some = ids[first : first + AT_ONCE]
-        keys[first : first + len(some)] = np.concatenate(list(segments.read_keys(index.txn, some)))
-    keys.flush()
+    # Through a file and not a map of it: on a full disk writing into a map ends the process.
+    with open(folder / "keys.npy", "wb") as file:
+        told = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, told)
+        for some in segments.read_keys(index.txn, ids):
+            file.write(some.tobytes())
+    keys = np.load(folder / "keys.npy", mmap_mode="r")
     with open(folder / "records.jsonl", "w", encoding="ascii") as lines:
         lines.writelines(json.dumps(record) + "\n" for record in records(index, ids))
     _write_faiss(folder / "index.faiss", ids, keys)
@@ -75,7 +77,10 @@ def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
     for first in range(0, len(ids), AT_ONCE):
         part = slice(first, first + AT_ONCE)
         whole.add_with_ids(keys[part].astype(np.float32), ids[part].astype(np.int64))
-    faiss.write_index(whole, os.fspath(file))
+    try:
+        faiss.write_index(whole, os.fspath(file))
+    except RuntimeError as error:
+        raise OSError(f"FAISS cannot write {file.name}") from error
 
 
 def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
@@ -91,21 +96,15 @@ def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
     for name, hint in get_type_hints(Record).items():
         columns[name] = kinds[hint if hint in kinds else get_args(hint)[0]]
     half = pyarrow.list_(pyarrow.float16(), keys.shape[1])
-    writer = None
-    try:
+    schema = pyarrow.schema([*columns.items(), ("key", half)])
+    with parquet.ParquetWriter(file, schema) as writer:
         for first in range(0, len(ids), AT_ONCE):
             some = ids[first : first + AT_ONCE]
             rows = [_printable(record) for record in records(index, some)]
             table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(columns))
             flat = pyarrow.array(np.asarray(keys[first : first + len(some)]).reshape(-1))
-            table = table.append_column(
-                "key", pyarrow.FixedSizeListArray.from_arrays(flat, type=half)
-            )
-            writer = writer or parquet.ParquetWriter(file, table.schema)
-            writer.write_table(table.cast(writer.schema))
-    finally:
-        if writer is not None:
-            writer.close()
+            keyed = pyarrow.FixedSizeListArray.from_arrays(flat, type=half)
+            writer.write_table(table.append_column("key", keyed).cast(schema))
 
 
 def _printable(record: dict[str, Any]) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from indexes import kinds, merging
+from indexes.counts import Counts, Progress
+from indexes.embedding import embed
 from indexes.index import Index
+from indexes.looking import Seen, compare, present_and_absent, tidy
 from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
 from indexes.store import BEGUN, DATA, Store, Txn
-from indexes.sync import Counts, Progress, Seen, compare, embed, present_and_absent, tidy
 from indexes.turns import in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
@@ -24,6 +26,8 @@ from mocosearch.photos import Found
 
 CARRIED = (b"plan", b"not_copies")
 """What was asked for and decided by people."""
+AHEAD = 1 << 32
+"""Ids that the first generation may give while the second one grows."""
 
 
 @in_turn
@@ -54,7 +58,10 @@ def renew(
         fresh.refresh()
         lost: set[int] = set()
         work = compare(fresh.store, _files(index.store, lost), seen, False, counts)
-        embed(fresh.store, fresh.encoder, work, workers, counts, report, stopped)
+        maker = fresh.encoder
+        # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
+        fresh.refresh()
+        embed(fresh.store, maker, work, workers, counts, report, stopped)
         counts.interrupted = stopped()
         if not counts.interrupted:
             # A disk that went away in the meantime has not taken its photos with it.
@@ -113,8 +120,8 @@ def _second(index: Index, encoder: Encoder) -> Index:
         for name, value in carried.items():
             if value:
                 txn.put("meta", name, value)
-        # No id of the first one may ever mean another photo.
-        keep_next_id(txn, max(next_one, next_id(txn)))
+        # No id of the first one may ever mean another photo, nor one that it gives meanwhile.
+        keep_next_id(txn, max(next_one + AHEAD, next_id(txn)))
 
     try:
         fresh = Index.create(folder, encoder)

@@ -54,7 +54,7 @@ class Holding:
         who = f"process {told}" if told.isdigit() else "another program"
         return Busy(
             f"{who} is changing the index at {folder}",
-            "run it again when that is done, or let it wait with --wait",
+            "run it again when that is done; mocosearch index --wait waits for it",
         )
 
     def release(self) -> None:

@@ -15,15 +15,14 @@ import numpy as np
 from indexes import chance, kinds, merging, roots, segments
 from indexes.asked import Asked, keys_of
 from indexes.chance import Chance
+from indexes.counts import Counts
 from indexes.encoder import keep, kept, version
 from indexes.filters import Where
-from indexes.kinds import Plan
 from indexes.migrate import migrate
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Keys
 from indexes.store import DATA, FORMAT, Store, Txn, check_place
-from indexes.sync import Counts, add, sync
 from indexes.turns import in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
@@ -31,7 +30,9 @@ from mocosearch.home import missing, place
 from mocosearch.photos.scan import spellings
 
 EXACT = 5000
-"""So few photos are compared one by one with the stored keys, whatever kind the index is."""
+SPARSE = 0.02
+"""So few photos, or so small a share, are compared one by one with the stored keys, whatever kind
+the index is."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Index:
 
     Each thread reads a snapshot of its own, from its first question on; `refresh` moves it on to
     what has been committed since. Any number of threads may ask and add. Use as a context manager,
-    or call `close`; for that and for `compact` no other thread may be at work. Open an index once
-    in a process, and not across a fork.
+    or call `close`; for that, for `compact` and for `generation.renew` no other thread may be at
+    work. Open an index once in a process, and not across a fork.
     """
 
     def __init__(self, store: Store) -> None:
@@ -109,9 +110,9 @@ class Index:
 
     @property
     def _snapshot(self) -> "_Snapshot":
-        """This thread's; it ends with the thread."""
+        """This thread's; it ends with the thread, or with the environment that it reads."""
         now: _Snapshot | None = getattr(self._local, "snapshot", None)
-        if now is None:
+        if now is None or now.ended:
             with self._lock:
                 now = self._local.snapshot = _Snapshot(self.store.begin_read())
                 self._snapshots.add(now)
@@ -130,7 +131,7 @@ class Index:
         """
         now: _Snapshot | None = getattr(self._local, "snapshot", None)
         with self._lock:
-            if now is not None:
+            if now is not None and not now.ended:
                 self._local.snapshot = None
                 self._snapshots.discard(now)
                 now.end()
@@ -161,10 +162,21 @@ class Index:
         picture, Damaged.
         """
         keys = keys_of(asked, self.encoder)
+        while True:
+            try:
+                found = self._nearest(keys, k, where)
+                if not self.store.overtaken(self.txn):
+                    return found
+            except Damaged:
+                if not self.store.overtaken(self.txn):
+                    raise
+            self.refresh()
+
+    def _nearest(self, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
         opened = self.prepare()
         deleted = merging.masked(self.txn)
         only = self.among(where) if where else None
-        if only is not None and len(only) <= EXACT:
+        if only is not None and len(only) <= max(EXACT, SPARSE * self.txn.count("vectors")):
             found = [self._exact(keys, only)] if len(only) else []
         else:
             found = [segment.search(keys, k, deleted, only) for segment in opened]
@@ -310,10 +322,14 @@ class Index:
 
     def sync(self, folders: Sequence[str | os.PathLike[str]], **options: Any) -> Counts:
         """Make the index equal to the folders; options, counts and errors as of `sync`."""
+        from indexes.following import sync
+
         return sync(self, folders, **options)
 
     def add(self, files: Sequence[str | os.PathLike[str]], keys: Keys | None = None) -> list[int]:
         """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
+        from indexes.adding import add
+
         return add(self, files, keys)
 
     @in_turn
@@ -334,10 +350,10 @@ class Index:
         photos are next indexed, or now by `merging.merge`. Raises Unsuitable, with FAISS's reason.
         """
         self.refresh()
-        wished = merging.plan(self.txn)
-        kinds.check(Plan(kind or wished.kind, recall or wished.recall), self.encoder.dimension)
+        wished = merging.plan(self.txn).but(kind, recall)
+        kinds.check(wished, self.encoder.dimension)
         self.refresh()
-        self.store.write(lambda txn: merging.keep_plan(txn, kind, recall))
+        self.store.write(lambda txn: merging.keep_plan(txn, wished))
 
     @in_turn
     def compact(self) -> int:
@@ -353,24 +369,27 @@ class Index:
 
     def replace(self, make: Callable[[Path], None]) -> None:
         """Go on with another environment in place of this one: see `Store.replace`."""
-        self.refresh()
-        self._encoder = None
-        self.store.replace(make)
+        with self._lock:
+            self._end_snapshots()
+            self._encoder = None
+            self.store.replace(make)
 
     def close(self) -> None:
         """Ends every snapshot and the environment."""
-        self._end_snapshots()
+        with self._lock:
+            self._end_snapshots()
         self.store.close()
 
     def discard(self) -> None:
         """Close, and remove the index before another program can change it."""
-        self._end_snapshots()
+        with self._lock:
+            self._end_snapshots()
         self.store.discard()
 
     def _end_snapshots(self) -> None:
-        with self._lock:
-            for snapshot in list(self._snapshots):
-                snapshot.end()
+        for snapshot in list(self._snapshots):
+            snapshot.end()
+        self._snapshots.clear()
 
     def __enter__(self) -> Self:
         return self
@@ -387,9 +406,11 @@ class _Snapshot:
         self.segments: list[segments.Segment] | None = None
         self.roots: Roots | None = None
         self.among: dict[Where, Ids] = {}
+        self.ended = False
 
     def end(self) -> None:
         """FAISS reads in place: no index outlives its transaction."""
+        self.ended = True
         self.segments = None
         self.txn.raw.abort()
 

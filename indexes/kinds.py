@@ -18,8 +18,10 @@ PER_CENTROID = 64
 """Keys a list that the lists are learned from; FAISS asks for 39 at least."""
 ROUNDS = 10
 """Of k-means: more gain nothing on keys of an encoder."""
-QUESTIONS = 256
+QUESTIONS = 1024
 NEAREST = 10
+SURE = 2.0
+"""Standard errors by which the recall that is measured must be above the one asked for."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +31,20 @@ class Plan:
     kind: str = "auto"
     recall: float = 0.98
 
+    def but(self, kind: str | None, recall: float | None) -> "Plan":
+        """The same with another kind or recall; None leaves either as it is."""
+        kind = self.kind if kind is None else kind
+        return Plan(kind, self.recall if recall is None else recall)
+
 
 def chosen(kind: str, count: int, dimension: int) -> str:
     """The factory string for so many keys of so many numbers.
 
     Beyond EXACT_BELOW: lists of a few hundred keys, each key as 4 bits for 4 numbers (product
-    quantisation in registers, Andre et al. 2015), and the best of those compared exactly. Against
-    RaBitQ of the same size, twice as fast on 200,000 keys at one recall; HNSW takes longer to
-    build, more memory, and wins nothing: see benchmarks/million_keys.py.
+    quantisation in registers, Andre et al. 2015), and the best of those compared exactly. RaBitQ
+    of the same size opens without a copy of its codes, which are 6% of this one, but answers a
+    batch a third as fast; half as many bits copy half as much and answer half as fast; HNSW takes
+    longer to build, more memory, and wins nothing: see benchmarks/million_keys.py.
     """
     if kind != "auto":
         return kind
@@ -60,6 +68,37 @@ def check(plan: Plan, dimension: int) -> None:
     faiss = load_faiss()
     if isinstance(faiss.downcast_index(index), faiss.IndexIDMap):
         raise Unsuitable(f"{plan.kind!r} keeps ids of its own", "leave IDMap out")
+    if not _masked(_inner(index)):
+        raise Unsuitable(f"FAISS cannot leave deleted photos out of the kind {plan.kind!r}", _KINDS)
+
+
+def links(kind: str, dimension: int) -> int:
+    """Bytes that a graph keeps of each key's neighbours; 0 for kinds without one."""
+    if kind == "auto":
+        return 0
+    whole = _made(kind, dimension)
+    inner = _inner(whole)
+    # 4 bytes each, and a little more for the layers above the first.
+    return 5 * inner.hnsw.nb_neighbors(0) if isinstance(inner, load_faiss().IndexHNSW) else 0
+
+
+def _masked(inner: Any) -> bool:
+    """Whether FAISS searches among some of the rows of such an index."""
+    faiss = load_faiss()
+    some = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexHNSW, faiss.IndexIVF)
+    none = (faiss.IndexIVFAdditiveQuantizer, faiss.IndexIVFAdditiveQuantizerFastScan)
+    return isinstance(inner, some) and not isinstance(inner, none)
+
+
+def _inner(index: Any) -> Any:
+    """What finds candidates: within transformations, and before they are compared exactly. It
+    lives as long as the whole.
+    """
+    faiss = load_faiss()
+    index = faiss.downcast_index(index)
+    if isinstance(index, faiss.IndexRefine):
+        return _inner(index.base_index)
+    return _inner(index.index) if isinstance(index, faiss.IndexPreTransform) else index
 
 
 _KINDS = "write auto, HNSW32, IVF1024,SQ8 or another factory string of FAISS"
@@ -126,57 +165,63 @@ def tuned(index: Any, rows: Rows, count: int, wanted: float) -> tuple[str, float
     """The cheapest settings that reach a recall, and the recall that they reach.
 
     Measured on keys of the collection, each left out of its own answer: the share of their
-    NEAREST nearest keys that is found. Where no setting reaches it, the best there is.
+    NEAREST nearest keys that is found, which must be sure to be no luck of those chosen. Where no
+    setting reaches it, the best there is.
     """
     asked = np.arange(0, count, max(1, count // QUESTIONS))[:QUESTIONS]
     step = slice(0, int(asked[-1]) + 1, max(1, count // QUESTIONS))
     questions = np.concatenate(list(rows(step))).astype(np.float32)
     truth = _neighbours(questions, asked, rows, count)
 
-    def recall(settings: str) -> float:
+    def shares(settings: str) -> Any:
         if settings:
             load_faiss().ParameterSpace().set_index_parameters(index, settings)
         _, found = index.search(questions, min(NEAREST + 1, count))
-        return recall_of(found, truth, asked)
+        return found_of(found, truth, asked)
 
     rough, fine = _rough(index), _fine(index)
     # Candidates must be enough for what is asked before it makes sense to look in fewer lists.
     room = wanted + 0.4 * (1 - wanted)
-    first = next((s for s in rough if recall(s) >= room), rough[-1])
+    first = next((s for s in rough if shares(s).mean() >= room), rough[-1])
     last, reached = "", 0.0
     for settings in fine:
         last = ",".join(filter(None, (settings, first.partition(",")[2])))
-        reached = recall(last)
-        if reached >= wanted:
+        found = shares(last)
+        reached = float(found.mean())
+        if reached - SURE * float(found.std()) / len(found) ** 0.5 >= wanted:
             break
     return last, reached
 
 
-def recall_of(found: Any, truth: Any, asked: Any) -> float:
-    """Share of the true neighbours found: rows (n, k+1), (n, k), and each question's own row."""
-    shares = [
-        len(set(row[row != own][: len(near)].tolist()) & set(near.tolist())) / max(len(near), 1)
-        for row, near, own in zip(found, truth, asked, strict=True)
-    ]
-    return float(np.mean(shares))
+def found_of(found: Any, truth: Any, asked: Any) -> Any:
+    """The share of its true neighbours that each question finds, float64 (n,): of rows (n, k+1),
+    (n, k), and the questions' own rows.
+    """
+    return np.array(
+        [
+            len(set(row[row != own][: len(near)].tolist()) & set(near.tolist())) / max(len(near), 1)
+            for row, near, own in zip(found, truth, asked, strict=True)
+        ]
+    )
 
 
 def _neighbours(questions: Keys, asked: Any, rows: Rows, count: int) -> Any:
     """The rows of each question's nearest keys but its own: (n, NEAREST) or narrower."""
+    faiss, k = load_faiss(), min(NEAREST + 1, count)
     scores = np.empty((len(questions), 0), np.float32)
     best = np.empty((len(questions), 0), np.int64)
     first = 0
     for piece in rows(slice(0, count)):
-        found = questions @ piece.astype(np.float32).T
-        mine = (asked >= first) & (asked < first + len(piece))
-        found[np.flatnonzero(mine), asked[mine] - first] = -np.inf
+        some = piece.astype(np.float32), min(k, len(piece)), faiss.METRIC_INNER_PRODUCT
+        found, at = faiss.knn(questions, *some)
         scores = np.concatenate([scores, found], 1)
-        numbers = np.arange(first, first + len(piece))
-        best = np.concatenate([best, np.broadcast_to(numbers, found.shape)], 1)
-        keep = np.argsort(-scores, axis=1, kind="stable")[:, : min(NEAREST, count - 1)]
+        best = np.concatenate([best, at + first], 1)
+        keep = np.argsort(-scores, axis=1, kind="stable")[:, :k]
         scores, best = np.take_along_axis(scores, keep, 1), np.take_along_axis(best, keep, 1)
         first += len(piece)
-    return best
+    # Its own row goes last, so that the others are cut off to the same number everywhere.
+    keep = np.argsort(best == asked[:, None], axis=1, kind="stable")[:, : k - 1]
+    return np.take_along_axis(best, keep, 1)
 
 
 def _rough(index: Any) -> list[str]:
@@ -196,7 +241,6 @@ def _fine(index: Any) -> list[str]:
     if inner is not None:
         grown = sorted({round(2 ** (power / 3)) for power in range(48)})
         return [f"nprobe={n}" for n in grown if n < inner.nlist] + [f"nprobe={inner.nlist}"]
-    base = index.base_index if isinstance(index, faiss.IndexRefine) else index
-    if isinstance(faiss.downcast_index(base), faiss.IndexHNSW):
+    if isinstance(_inner(index), faiss.IndexHNSW):
         return [f"efSearch={2**power}" for power in range(4, 12)]
     return [""]

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from indexes.store import Store, Txn
 
 MOST_SEGMENTS = 8
 MOST_BYTES = 2 << 30
-"""Of one FAISS index of whole float32 keys: LMDB takes 4 GiB a value, and a build holds it twice.
-The kinds chosen by size take half of it."""
+"""Of one FAISS index of whole float32 keys, with its links: LMDB takes 4 GiB a value, and a build
+holds it twice. The kinds chosen by size take half of it."""
 TIER = 4
 """A segment joins a merge when it is at most so many times as large as what is merged yet, so
 that a large one is rebuilt rarely and each key about log(n) times in all."""
@@ -33,7 +33,7 @@ class Part:
     ids: Ids
     about: About
     masked: int
-    """Of its keys, deleted."""
+    """Of its keys, those whose photos are gone."""
     full: bool
     """So large that no other segment joins it."""
 
@@ -44,15 +44,9 @@ def plan(txn: Txn) -> Plan:
     return Plan(**json.loads(bytes(stored))) if stored is not None else Plan()
 
 
-def keep_plan(txn: Txn, kind: str | None, recall: float | None) -> None:
-    """Ask for another kind or recall; None leaves it as it was."""
-    now = plan(txn)
-    now = replace(
-        now,
-        kind=now.kind if kind is None else kind,
-        recall=now.recall if recall is None else recall,
-    )
-    txn.put("meta", b"plan", json.dumps(asdict(now)).encode())
+def keep_plan(txn: Txn, wished: Plan) -> None:
+    """Ask for another kind or recall."""
+    txn.put("meta", b"plan", json.dumps(asdict(wished)).encode())
 
 
 def merge(store: Store, *, everything: bool = False) -> bool:
@@ -99,7 +93,9 @@ def _gone(txn: Txn) -> Ids:
 
 
 def _parts(txn: Txn) -> list[Part]:
-    deleted = masked(txn)
+    # Photos whose content may yet turn up elsewhere in this run are masked too, but a merge
+    # keeps their keys.
+    deleted = _gone(txn)
     found = []
     for number in segments.numbers(txn):
         ids = np.frombuffer(bytes(segments.part(txn, number, b"ids")), np.uint64)
@@ -142,7 +138,7 @@ def _built(store: Store, ids: Ids, wished: Plan) -> list[tuple[Ids, memoryview, 
         return []
     with store.read() as txn:
         dimension = next(segments.read_keys(txn, ids[:1])).shape[1]
-        most = max(1, MOST_BYTES // (4 * dimension))
+        most = max(1, MOST_BYTES // (4 * dimension + kinds.links(wished.kind, dimension)))
         pieces = np.array_split(ids, -(-len(ids) // most))
         return [(some, *_index_of(txn, some, wished)) for some in pieces]
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -87,7 +88,7 @@ class Segment:
         try:
             scores, rows = self._best(queries, k, gone)
             if self.about.settings and (rows < 0).any():
-                scores, rows = self._best(queries, k, gone, everywhere=True)
+                scores, rows = self._best(queries, k, gone, math.inf)
         except NONSENSE as error:
             raise _damaged("FAISS cannot search it") from error
         if rows.max(initial=-1) >= len(self.ids):
@@ -95,39 +96,39 @@ class Segment:
         found = rows >= 0
         return np.where(found, scores, -np.inf), np.where(found, self.ids[rows], 0)
 
-    def _best(
-        self, queries: Keys, k: int, gone: Any, *, everywhere: bool = False
-    ) -> tuple[Any, Any]:
+    def _best(self, queries: Keys, k: int, gone: Any, more: float = 1.0) -> tuple[Any, Any]:
         none_gone = gone is None or not gone.any()
-        if none_gone and not everywhere:
+        if none_gone and more == 1:
             return tuple(self.index.search(queries, k))
         faiss, chosen = load_faiss(), None
         if not none_gone:
             bits = np.packbits(~gone, bitorder="little")
             chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
-        params = parameters(self.index, chosen, everywhere=everywhere)
+            # As many keys are looked at as without a mask, so that the recall stays.
+            more = max(more, len(gone) / (len(gone) - gone.sum()))
+        params = parameters(self.index, chosen, more)
         return tuple(self.index.search(queries, k, params=params))
 
 
-def parameters(index: Any, chosen: Any, *, everywhere: bool = False) -> Any:
-    """FAISS's search parameters that keep the index's own settings and search among some rows
-    (`chosen`, or None for all), or look in all lists and at all neighbours.
+def parameters(index: Any, chosen: Any, more: float = 1.0) -> Any:
+    """FAISS's search parameters that search among some rows (`chosen`, or None for all), with the
+    index's own settings, or in `more` times as many lists and neighbours, up to all of them.
 
     FAISS takes one kind of parameters for each kind of index, nested as those are.
     """
     faiss = load_faiss()
     index = faiss.downcast_index(index)
     if isinstance(index, faiss.IndexRefine):
-        inner = parameters(index.base_index, chosen, everywhere=everywhere)
+        inner = parameters(index.base_index, chosen, more)
         return faiss.IndexRefineSearchParameters(k_factor=index.k_factor, base_index_params=inner)
     if isinstance(index, faiss.IndexPreTransform):
-        inner = parameters(index.index, chosen, everywhere=everywhere)
+        inner = parameters(index.index, chosen, more)
         return faiss.SearchParametersPreTransform(index_params=inner)
     if isinstance(index, faiss.IndexIVF):
-        nprobe = index.nlist if everywhere else index.nprobe
+        nprobe = math.ceil(min(index.nlist, index.nprobe * more))
         return faiss.SearchParametersIVF(nprobe=nprobe, sel=chosen)
     if isinstance(index, faiss.IndexHNSW):
-        depth = index.ntotal if everywhere else index.hnsw.efSearch
+        depth = math.ceil(min(index.ntotal, index.hnsw.efSearch * more))
         return faiss.SearchParametersHNSW(efSearch=depth, sel=chosen)
     return faiss.SearchParameters(sel=chosen)
 

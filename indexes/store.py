@@ -186,7 +186,7 @@ class Store:
         `version` is the format found; only one of FORMAT may be read or written as such. wait:
         for another program that is changing it. Raises Busy, StorageFailed and Damaged.
         """
-        self.folder, self.writable = folder, writable
+        self.folder, self.writable, self.registered = folder, writable, True
         self._holding: Holding | None = None
         with reported(folder):
             if writable:
@@ -213,8 +213,10 @@ class Store:
         if (self.folder / DATA).stat().st_size == 0:
             raise self._cut()
         for _ in range(TRIES):
+            self._file = self._data()
             self.env = self._open(lock=True)
-            if self._lock_fits():
+            fits, whole = self._lock_fits(), self._whole()
+            if fits and self._data() == self._file:
                 break
             # Another program is between the two steps of `_install`, or was killed there.
             self.env.close()
@@ -227,8 +229,8 @@ class Store:
                 f"the index at {self.folder} was replaced, and its old one is still in use",
                 "end the programs that read it, then run the same command again",
             )
-        self._whole()
-        self._file = self._data()
+        if not whole:
+            raise self._cut()
         self.databases = self._databases()
         self.version = self._version()
 
@@ -251,15 +253,15 @@ class Store:
             # A disk that is mounted read-only takes no lock file, and no writer either.
             refused = any(name in str(error) for name in ("Read-only", "Permission denied"))
             if not self.writable and lock and refused and not os.access(self.folder, os.W_OK):
+                self.registered = False
                 return self._open(lock=False)
             raise
 
-    def _whole(self) -> None:
-        """Reading beyond the end of a file that was cut would end the process."""
+    def _whole(self) -> bool:
+        """Whether all pages are there: reading beyond the end of a file would end the process."""
         pages = self.env.info()["last_pgno"] + 1
-        needed = pages * self.env.stat()["psize"]
-        if (self.folder / DATA).stat().st_size < needed:
-            raise self._cut()
+        needed: int = pages * self.env.stat()["psize"]
+        return (self.folder / DATA).stat().st_size >= needed
 
     def _cut(self) -> Damaged:
         return Damaged(
@@ -293,6 +295,12 @@ class Store:
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
         return Txn(txn, self.databases, self.folder, sealed=self.version > 1)
+
+    def overtaken(self, txn: Txn) -> bool:
+        """Whether another program may have written over what a snapshot shows: over one of a
+        reader that could not register, from the second commit after it on.
+        """
+        return not self.registered and self.env.info()["last_txnid"] > txn.raw.id() + 1
 
     @contextmanager
     def read(self) -> Iterator[Txn]:

@@ -23,10 +23,12 @@ from indexes.store import DATABASES, Txn
 from indexes.turns import in_turn
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
-from mocosearch.errors import MocosearchError
+from mocosearch.errors import MocosearchError, StorageFailed
 
 MOST = 20
 """Faults told of one kind."""
+FAILED = 1
+"""How Python ends that met an error of its own."""
 UNIT = 0.02
 """How far from 1 the length of a stored key may be; fp16 rounds by less."""
 
@@ -37,9 +39,12 @@ def faults(folder: Path) -> list[str]:
     Raises what opening it raises, where that fails: Damaged, StorageFailed.
     """
     Index.open(folder).close()
-    words = [sys.executable, "-m", "indexes.verify", os.fspath(folder)]
+    words = [sys.executable, "-P", "-m", "indexes.verify", os.fspath(folder)]
     ended = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     found: list[str] = [json.loads(line) for line in ended.stdout.splitlines()]
+    if ended.returncode == FAILED:
+        said = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise StorageFailed("the process that looks could not go on", said)
     if ended.returncode:
         found.append("its pages cannot be walked: the file is cut or overwritten")
     return found
@@ -69,7 +74,7 @@ def repair(index: Index) -> int:
         return len(ids)
 
     count = index.store.write(change)
-    merging.merge(index.store)
+    merging.merge(index.store, everything=True)
     index.refresh()
     return count
 

@@ -5,16 +5,18 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 
 if TYPE_CHECKING:
     from PIL import ImageCms
 
 
 def shrinkable(image: Image.Image) -> Image.Image:
-    """The picture in a mode that can be resized with averages: no palette, no bits, and its
-    transparency as a channel.
+    """The picture in a mode that can be resized with averages: no palette, no single bits, 16 of
+    them scaled to 8 and not clipped, and its transparency as a channel.
     """
+    if image.mode.startswith("I;16"):
+        return _scaled(image)
     keyed = "transparency" in image.info and image.mode in ("1", "L", "P", "RGB")
     if keyed or image.mode in ("PA", "La", "RGBa"):
         return image.convert("RGBA")
@@ -26,8 +28,8 @@ def shrinkable(image: Image.Image) -> Image.Image:
 def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     """RGB from any mode that `shrinkable` leaves.
 
-    16 bits are scaled and not clipped, transparency lies over white, and an ICC profile is
-    applied where it can be; a broken one is ignored.
+    Transparency lies over white, and an ICC profile is applied where it can be; a broken one is
+    ignored.
     """
     image = _over_white(_eight_bits(image))
     if profile or image.mode == "LAB":
@@ -43,9 +45,16 @@ def to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert("RGB")
 
 
+def _scaled(image: Image.Image) -> Image.Image:
+    # A TIFF may hold 12 bits, or have white as zero; Pillow gives its numbers as they are.
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))[0]
+    values = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
+    white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
+    return Image.fromarray(255 - values if white_is_zero else values)
+
+
 def _eight_bits(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) / 257).round().astype(np.uint8))
     if image.mode == "I":
         values = np.asarray(image, np.float64)
         # The mode does not say how many of its 32 bits the file had.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, TiffTags
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.facts import Facts, camera_of, place_of, taken_of
-from mocosearch.photos.formats import HEAD, format_of, looks_like_picture
+from mocosearch.photos.facts import Facts, camera_of, exif_of, place_of, taken_of, turn_of
+from mocosearch.photos.formats import HEAD, boxes, format_of, looks_like_picture
 from mocosearch.photos.perceptual import perceptual_hash
 
 Pixels = NDArray[np.uint8]
@@ -27,7 +27,6 @@ LEAST_SHARE = 0.5
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit would come first, and is lower.
 
 _PLUGINS = {
-    "AVIF": "AvifImagePlugin",
     "BMP": "BmpImagePlugin",
     "GIF": "GifImagePlugin",
     "JPEG": "JpegImagePlugin",
@@ -129,8 +128,6 @@ def _opened(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Ima
             return _decoded(data, size, squash)
     except Unreadable:
         raise
-    except UnidentifiedImageError as error:
-        raise Unreadable("its header cannot be read") from error
     except MemoryError as error:
         raise Unreadable("too large for the memory") from error
     # Decoders raise whatever they like on broken input; here every such file is one refusal.
@@ -149,7 +146,7 @@ def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Im
         source, truncated = _source(_ended(data), size), True
         _load_what_is_there(source.image, error)
     # Not before: Pillow decodes a whole PNG to answer.
-    exif = _exif(source.image) if source.exif is None else source.exif
+    exif = exif_of(source.image) if source.exif is None else source.exif
     turn = _turn(source.image, exif, data) if source.turn is None else source.turn
     small = _small(source.image, size, squash)
     width, height = source.width, source.height
@@ -170,14 +167,6 @@ def _decoded(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Im
     )
 
 
-def _exif(image: Image.Image) -> Image.Exif:
-    """What a picture says of itself; nothing where that is broken, which harms no pixel."""
-    try:
-        return image.getexif()
-    except Exception:
-        return Image.Exif()
-
-
 def _source(data: bytes, size: tuple[int, int]) -> _Source:
     kind = format_of(data)
     if kind is None:
@@ -186,11 +175,8 @@ def _source(data: bytes, size: tuple[int, int]) -> _Source:
         from mocosearch.photos.raw import open_raw
 
         raw = open_raw(data, min(size))
-        raw.image.draft("RGB", size)
         return _Source(raw.image, raw.width, raw.height, kind, raw.turn, raw.exif)
-    _register(kind)
-    # No other decoder has a say: Pillow has some that start other programs.
-    image = Image.open(io.BytesIO(data), formats=(kind,))
+    image = _image_of(data, kind)
     if image.width * image.height > MAX_PIXELS:
         raise Unreadable(f"{image.width} x {image.height} pixels are over the limit")
     source = _Source(image, *image.size, image.format or kind)
@@ -198,13 +184,57 @@ def _source(data: bytes, size: tuple[int, int]) -> _Source:
     return source
 
 
+def _image_of(data: bytes, kind: str) -> ImageFile.ImageFile:
+    """By the decoder that `format_of` names. Raises Unreadable where it makes nothing of it.
+
+    No other has a say, for Pillow has some that start other programs; nor is this one asked
+    whether the file is its own, for some look at the first of several brands alone.
+    """
+    _register(kind)
+    start, _ = Image.OPEN[kind]
+    try:
+        image = start(io.BytesIO(data), "")
+    except SyntaxError as error:
+        raise Unreadable("its header cannot be read") from error
+    if kind == "TIFF":
+        _forget_broken_pointers(image)
+    if kind == "JPEG2000":
+        _take_what_lies_beside(image, data)
+    return image
+
+
+def _forget_broken_pointers(image: Image.Image) -> None:
+    """Pillow follows a TIFF's to EXIF and place while it decodes, and gives up at a broken one."""
+    exif = exif_of(image)
+    for tag in [tag for tag in TiffTags.TAGS_V2_GROUPS if tag in exif]:
+        try:
+            exif.get_ifd(tag)
+        except Exception:
+            del exif[tag]
+
+
+def _take_what_lies_beside(image: Image.Image, data: bytes) -> None:
+    """JPEG 2000's colour profile and EXIF, in boxes that Pillow passes over."""
+    for kind, content in boxes(data, b"jp2h"):
+        # ISO/IEC 15444-1, I.5.3.3; 1 would be one of a few known colour spaces.
+        if kind == b"colr" and bytes(content[:1]) == b"\2":
+            image.info["icc_profile"] = bytes(content[3:])
+    for kind, content in boxes(data):
+        if kind == b"uuid" and bytes(content[:16]) == b"JpgTiffExif->JP2":
+            image.info["exif"] = bytes(content[16:])
+
+
 def _register(kind: str) -> None:
     """Let Pillow know one format, in place of all of its forty."""
+    # Every worker is busy as it is, so that one thread is enough.
     if kind == "HEIF":
         from pillow_heif import register_heif_opener
 
-        # Every worker is busy as it is.
         register_heif_opener(decode_threads=1)
+    elif kind == "AVIF":
+        from PIL import AvifImagePlugin
+
+        AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     else:
         importlib.import_module(f"PIL.{_PLUGINS[kind]}")
 
@@ -215,12 +245,10 @@ def _turn(image: Image.Image, exif: Image.Exif, data: bytes) -> int:
         return 1
     if image.format == "HEIF":
         # The container's own turn is applied by the decoder, and counts for more.
-        start = data.find(b"meta", 0, 4096)
-        boxes = data[start : start + int.from_bytes(data[start - 4 : start], "big")]
-        inside = b"irot" in boxes or b"imir" in boxes
+        properties = [kind for kind, _ in boxes(data, b"meta", b"iprp", b"ipco")]
+        inside = b"irot" in properties or b"imir" in properties
         return 1 if inside else image.info.get("original_orientation") or 1
-    turn = exif.get(ExifTags.Base.Orientation, 1)
-    return turn if turn in _UPRIGHT else 1
+    return turn_of(exif) or 1
 
 
 def _small(image: Image.Image, size: tuple[int, int], squash: bool) -> Image.Image:
@@ -244,6 +272,7 @@ def _load_what_is_there(image: Image.Image, error: Exception) -> None:
     """Decode a picture that breaks off as far as it goes. Raises `error` where that is nothing,
     and Unreadable where it is less than LEAST_SHARE.
     """
+    inwards = _inwards(image)
     before = ImageFile.LOAD_TRUNCATED_IMAGES
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     try:
@@ -252,12 +281,37 @@ def _load_what_is_there(image: Image.Image, error: Exception) -> None:
         raise error from None
     finally:
         ImageFile.LOAD_TRUNCATED_IMAGES = before
-    rows = np.asarray(image)
-    # libjpeg fills up with a grey of its own, Pillow with zeros.
-    missing = rows[-1, 0] if image.format in ("JPEG", "MPO") else 0
-    there = rows != missing
-    share = float(there.reshape(len(rows), -1).any(axis=1).mean())
+    share = 1 - _missing(image, inwards) / image.height
     if not share:
         raise error
     if share < LEAST_SHARE:
         raise Unreadable(f"cut off: only {share:.0%} of it is there") from error
+
+
+def _inwards(image: Image.Image) -> slice | None:
+    """How to count rows from the one that comes last in the file; None where they come in turns.
+
+    Asked before the picture is loaded, for then its file is forgotten.
+    """
+    tiles = getattr(image, "tile", [])
+    args = tiles[0].args if tiles else ()
+    if image.info.get("interlace") or (image.format == "GIF" and args and args[1]):
+        return None
+    if image.format == "BMP" and args:
+        upside_down = args[-1] == -1
+    else:
+        upside_down = image.format == "TIFF" and turn_of(exif_of(image)) in (3, 4)
+    return slice(None, None, 1 if upside_down else -1)
+
+
+def _missing(image: Image.Image, inwards: slice | None) -> int:
+    """Rows that a picture lacks, told by what fills them: libjpeg's mid-grey, which CMYK turns
+    over, or Pillow's zeros.
+    """
+    rows = np.asarray(image)
+    filling = rows[-1, 0] if image.format in ("JPEG", "MPO") else 0
+    if not np.isin(filling, (0, 127, 128)).all():
+        return 0
+    empty = (rows == filling).reshape(len(rows), -1).all(axis=1)
+    # Rows inside the picture may look so too, and are its own.
+    return int(empty.sum() if inwards is None or empty.all() else empty[inwards].argmin())

@@ -38,6 +38,19 @@ class Facts:
     """Digest of the small pixels, 32 hexadecimal digits: a copy with other tags has the same."""
 
 
+def exif_of(image: Image.Image) -> Image.Exif:
+    """What a picture says of itself; nothing where that is broken, which harms no pixel."""
+    try:
+        return image.getexif()
+    except Exception:
+        return Image.Exif()
+
+
+def turn_of(exif: Image.Exif) -> int | None:
+    """The orientation, 1 to 8 (EXIF 2.32, tag 0x0112), or None where it is nonsense."""
+    return _or_none(_turn, exif)
+
+
 def taken_of(exif: Image.Exif) -> str | None:
     """The time of capture (EXIF 2.32, tags 0x9003 and 0x9011), or None where it is nonsense."""
     return _or_none(_taken, exif)
@@ -59,6 +72,11 @@ def _or_none(read: Callable[[Image.Exif], T | None], exif: Image.Exif) -> T | No
     # Pillow raises whatever it likes on broken EXIF, and no photo is refused for that.
     except Exception:
         return None
+
+
+def _turn(exif: Image.Exif) -> int | None:
+    turn = exif.get(ExifTags.Base.Orientation)
+    return turn if turn in range(1, 9) else None
 
 
 def _taken(exif: Image.Exif) -> str | None:

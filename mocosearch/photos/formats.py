@@ -1,7 +1,8 @@
-"""Which files are pictures, and in which format: told by their first bytes."""
+"""Which files are pictures, and in which format: told by their first bytes; boxes inside some."""
 
 import os
 import struct
+from collections.abc import Iterator
 
 HEAD = 64
 """Bytes that are enough to tell a format."""
@@ -28,10 +29,11 @@ _SIGNATURES = (
 )
 _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "AVIF"),
-    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1"), "HEIF"),
-    **dict.fromkeys((b"msf1", b"mif2"), "HEIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"), "HEIF"),
     b"crx ": "RAW",
 }
+_GENERAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1"})
+"""Of the container, whatever is in it."""
 _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
@@ -60,15 +62,38 @@ def looks_like_picture(head: bytes, path: str) -> bool:
     return os.path.splitext(path)[1].lower() in _EXTENSIONS
 
 
+def boxes(data: bytes | memoryview, *path: bytes) -> Iterator[tuple[bytes, memoryview]]:
+    """Kind and content of each box of an ISO media or JPEG 2000 file, or of each in the boxes
+    that `path` names from the outermost on (ISO/IEC 14496-12, 4.2).
+    """
+    rest = memoryview(data)
+    while len(rest) >= 8:
+        begin = 8
+        size, kind = struct.unpack_from(">I4s", rest)
+        if size == 1 and len(rest) >= 16:
+            begin = 16
+            (size,) = struct.unpack_from(">Q", rest, 8)
+        # The last one need not say where it ends.
+        size = size or len(rest)
+        if size < begin:
+            return
+        content = rest[begin:size]
+        if not path:
+            yield kind, content
+        elif kind == path[0]:
+            # This one alone begins with a version, of four bytes.
+            yield from boxes(content[4:] if kind == b"meta" else content, *path[1:])
+        rest = rest[size:]
+
+
 def _brand(data: bytes) -> str | None:
     """Of an ISO media file: its own brand first, then those that it is compatible with."""
     end = min(int.from_bytes(data[:4], "big"), HEAD)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
-    # A HEIF of AV1 pictures may begin with the general brand.
-    names = [_BRANDS[brand] for brand in brands if brand in _BRANDS]
-    if data[8:12] in (b"mif1", b"msf1") and "AVIF" in names:
-        return "AVIF"
-    return names[0] if names else None
+    for brand in brands:
+        if brand in _BRANDS:
+            return _BRANDS[brand]
+    return "HEIF" if _GENERAL_BRANDS.intersection(brands) else None
 
 
 def _is_raw_tiff(data: bytes) -> bool:

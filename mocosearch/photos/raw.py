@@ -7,9 +7,10 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
-from PIL import ExifTags, Image
+from PIL import Image
 
 from mocosearch.errors import Unreadable
+from mocosearch.photos.facts import exif_of, turn_of
 
 _TURNS = {3: 3, 5: 8, 6: 6}
 """EXIF's orientation for LibRaw's `flip`."""
@@ -29,7 +30,8 @@ class Raw:
 
 
 def open_raw(data: bytes, side: int) -> Raw:
-    """A RAW file's preview, if both its sides have `side` pixels; else the photo itself.
+    """A RAW file's preview, if it can be decoded and both its sides have `side` pixels; else the
+    photo itself.
 
     Raises Unreadable where rawpy is not installed, and what LibRaw raises for a broken file.
     """
@@ -49,22 +51,25 @@ def open_raw(data: bytes, side: int) -> Raw:
             image = Image.fromarray(pixels)
         else:
             # A preview may lie otherwise than the sensor, and says so itself.
-            turn = image.getexif().get(ExifTags.Base.Orientation, turn)
-        return Raw(image, turn, sizes.width, sizes.height, exif or image.getexif())
+            turn = turn_of(exif_of(image)) or turn
+        return Raw(image, turn, sizes.width, sizes.height, exif or exif_of(image))
 
 
 def _preview(rawpy: Any, raw: Any, side: int) -> Image.Image | None:
     try:
         thumbnail = raw.extract_thumb()
-    except rawpy.LibRawError:
+        if thumbnail.format == rawpy.ThumbFormat.JPEG:
+            image: Image.Image = Image.open(io.BytesIO(thumbnail.data), formats=("JPEG",))
+        else:
+            image = Image.fromarray(thumbnail.data)
+        if min(image.size) < side:
+            return None
+        image.draft("RGB", (side, side))
+        image.load()
+    # Whatever ails it, the sensor's pixels are there.
+    except Exception:
         return None
-    if thumbnail.format == rawpy.ThumbFormat.JPEG:
-        image: Image.Image = Image.open(io.BytesIO(thumbnail.data), formats=("JPEG",))
-    elif thumbnail.format == rawpy.ThumbFormat.BITMAP:
-        image = Image.fromarray(thumbnail.data)
-    else:
-        return None
-    return image if min(image.size) >= side else None
+    return image
 
 
 def _exif(data: bytes) -> Image.Exif:

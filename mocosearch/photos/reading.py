@@ -19,6 +19,8 @@ SECONDS = 20.0
 """Time for one file; then its worker is killed and the file refused."""
 STARTS = 3
 """Times that a process may fail to start before that is an error."""
+LOOK = 0.5
+"""Seconds between two looks at the clock."""
 WAITING = 512
 """Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
 
@@ -37,10 +39,10 @@ def outcomes(
     todo: Iterator[tuple[int, Found]] = enumerate(files)
     lock, room = threading.Lock(), threading.Semaphore(WAITING)
     answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
-    readers = [_Reader(todo, lock, room, answered, side) for _ in range(count)]
+    ended = threading.Event()
+    readers = [_Reader(todo, lock, room, answered, side, ended) for _ in range(count)]
     for reader in readers:
         reader.start()
-    ended = threading.Event()
     threading.Thread(target=_watch, args=(readers, ended), daemon=True).start()
     try:
         early: dict[int, Outcome] = {}
@@ -54,7 +56,8 @@ def outcomes(
             yield found, early.pop(number)
     finally:
         ended.set()
-        # All before any is waited for: one release wakes whichever reader waits for room.
+        # All before any is waited for, since each wakes whichever reader waits for room; `ended`
+        # goes before, or one reader might go on and be woken twice, and another never.
         for reader in readers:
             reader.stop()
         for reader in readers:
@@ -63,9 +66,14 @@ def outcomes(
 
 def _watch(readers: "list[_Reader]", ended: threading.Event) -> None:
     """Looks at the clock whatever the others do: a consumer may be away for long."""
-    while not ended.wait(0.5):
+    before = time.monotonic()
+    while not ended.wait(LOOK):
+        now = time.monotonic()
+        # Where all of this program stood still, as by Ctrl-Z, no worker is to blame.
+        stood_still = now - before - LOOK
+        before = now
         for reader in readers:
-            reader.kill_if_late()
+            reader.kill_if_late(stood_still)
 
 
 class _Reader(threading.Thread):
@@ -78,11 +86,11 @@ class _Reader(threading.Thread):
         room: threading.Semaphore,
         answered: "Queue[tuple[int, Outcome] | BaseException]",
         side: int,
+        ended: threading.Event,
     ) -> None:
         super().__init__(daemon=True)
         self.todo, self.lock, self.room, self.answered = todo, lock, room, answered
-        self.side = side
-        self.closing = False
+        self.side, self.ended = side, ended
         self.late = False
         self.since: float | None = None
         # Held to change or judge `since`: a file that is done just now is not late.
@@ -92,9 +100,9 @@ class _Reader(threading.Thread):
     def run(self) -> None:
         try:
             self._greet()
-            while not self.closing:
+            while not self.ended.is_set():
                 self.room.acquire()
-                if self.closing:
+                if self.ended.is_set():
                     break
                 with self.lock:
                     number, found = next(self.todo, (None, None))
@@ -104,9 +112,13 @@ class _Reader(threading.Thread):
         except BaseException as error:
             self.answered.put(error)
 
-    def kill_if_late(self) -> None:
+    def kill_if_late(self, stood_still: float) -> None:
+        """`stood_still`: seconds since the last look that do not count."""
         with self.clock:
-            if self.since is not None and time.monotonic() - self.since > SECONDS:
+            if self.since is None:
+                return
+            self.since += stood_still
+            if time.monotonic() - self.since > SECONDS:
                 self.since, self.late = None, True
                 self.process.kill()
 
@@ -115,7 +127,6 @@ class _Reader(threading.Thread):
             self.since = since
 
     def stop(self) -> None:
-        self.closing = True
         self.room.release()
         self.process.kill()
 
@@ -133,7 +144,7 @@ class _Reader(threading.Thread):
             reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
             self._now(None)
             self.late = False
-            if not self.closing:
+            if not self.ended.is_set():
                 self._replace()
                 self._greet()
             return reason
@@ -141,7 +152,8 @@ class _Reader(threading.Thread):
             self._now(None)
 
     def _process(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "mocosearch.photos.worker", str(self.side)]
+        # -P: what lies in the current folder, be it photos of anyone's, is no part of the program.
+        command = [sys.executable, "-P", "-m", "mocosearch.photos.worker", str(self.side)]
         above = str(Path(__file__).parents[2])
         paths = os.pathsep.join([above, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return subprocess.Popen(
@@ -170,7 +182,7 @@ class _Reader(threading.Thread):
         """Wait until the process is ready; one that dies before has cost no file yet."""
         for _ in range(STARTS):
             assert self.process.stdout
-            if self.process.stdout.readline() == worker.READY or self.closing:
+            if self.process.stdout.readline() == worker.READY or self.ended.is_set():
                 return
             self._replace()
         raise MocosearchError("a process to read photos did not start", "is memory short?")

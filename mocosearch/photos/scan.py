@@ -1,10 +1,10 @@
 """Walk folders and list what might be a photo, without opening a single file."""
 
-import contextlib
+import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -14,6 +14,9 @@ LEFT_OUT = frozenset(
     {"@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"}
 )
 """Folders of the system's own in small letters, left out beside every hidden one."""
+_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_LATEST = 2**63 - 1
+"""In nanoseconds, the year 2262; some file systems go on to 2446."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,12 @@ class Found:
     def of(cls, path: str, status: os.stat_result) -> "Found":
         """As the system tells of it. Windows keeps the time of creation in that place."""
         changed = 0 if os.name == "nt" else status.st_ctime_ns
-        return cls(path, status.st_size, status.st_mtime_ns, changed)
+        mtime, changed = (_within_64_bits(time) for time in (status.st_mtime_ns, changed))
+        return cls(path, status.st_size, mtime, changed)
+
+
+def _within_64_bits(time: int) -> int:
+    return max(-_LATEST, min(time, _LATEST))
 
 
 def roots_of(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -87,7 +95,7 @@ class LeftOut:
     excluded: list[str] = field(default_factory=list)
     """By the patterns that were given."""
     unreadable: list[str] = field(default_factory=list)
-    """Folders that may not be read."""
+    """Folders that may not be read, and single files of which the system tells nothing."""
 
 
 def scan(
@@ -142,44 +150,69 @@ class _Walk:
                 path = os.path.join(folder, name)
                 if self._passed_over(name, path, root):
                     continue
-                # What went away, or is a link to nothing, is no file.
-                with contextlib.suppress(OSError):
-                    status = os.lstat(path)
-                    is_link = stat.S_ISLNK(status.st_mode)
-                    if is_link:
-                        status = os.stat(path)
-                    if stat.S_ISDIR(status.st_mode):
-                        inner.append(path)
-                    elif stat.S_ISREG(status.st_mode) and not (
-                        is_link and self._reached_anyway(path, status)
-                    ):
-                        yield Found.of(path, status)
+                status = self._told(os.lstat, path, locked=folder)
+                is_link = status is not None and stat.S_ISLNK(status.st_mode)
+                if is_link:
+                    status = self._told(os.stat, path, locked=path)
+                if status is None:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    inner.append(path)
+                elif stat.S_ISREG(status.st_mode) and not (
+                    is_link and self._reached_anyway(path, status)
+                ):
+                    yield Found.of(path, status)
             waiting.extend(reversed(inner))
+
+    def _told(
+        self, look: Callable[[str], os.stat_result], path: str, locked: str
+    ) -> os.stat_result | None:
+        """What the system tells of a path; None where nothing is there, or nothing is told.
+
+        Then the path is noted as unreadable, or `locked` where that is what bars the way: once,
+        for a folder whose names alone may be read bars the way to each of them.
+        """
+        try:
+            return look(path)
+        except OSError as error:
+            untold = locked if isinstance(error, PermissionError) else path
+            if error.errno not in _NOTHING_THERE and self.left_out.unreadable[-1:] != [untold]:
+                self.left_out.unreadable.append(untold)
+            return None
 
     def _passed_over(self, name: str, path: str, root: str) -> bool:
         if _is_hidden(name):
             self.left_out.hidden.append(path)
-        elif self.exclude and self._matches(name, slashed(os.path.relpath(path, root))):
+        elif self._is_excluded(name, path, root):
             self.left_out.excluded.append(path)
         else:
             return False
         return True
 
-    def _matches(self, *names: str) -> bool:
+    def _is_excluded(self, name: str, path: str, root: str) -> bool:
+        if not self.exclude:
+            return False
+        names = (name, slashed(os.path.relpath(path, root)))
         patterns = [slashed(pattern).rstrip("/") for pattern in self.exclude]
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
     def _reached_anyway(self, link: str, status: os.stat_result) -> bool:
         """Whether a link's file stands below a root under its own name, or had a link before."""
         real = os.path.realpath(link)
-        for root in self.roots:
-            if inside(real, root):
-                parts = os.path.relpath(real, root).split(os.sep)
-                if not any(map(_is_hidden, parts)):
-                    return True
+        if any(inside(real, root) and self._is_walked(real, root) for root in self.roots):
+            return True
         before = (status.st_dev, status.st_ino) in self.linked
         self.linked.add((status.st_dev, status.st_ino))
         return before
+
+    def _is_walked(self, path: str, root: str) -> bool:
+        """Whether neither a path nor a folder above it, below the root, is passed over."""
+        while len(path) > len(root):
+            name = os.path.basename(path)
+            if _is_hidden(name) or self._is_excluded(name, path, root):
+                return False
+            path = os.path.dirname(path)
+        return True
 
 
 def _is_hidden(name: str) -> bool:

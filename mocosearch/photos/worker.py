@@ -7,6 +7,7 @@ ends. Its parent is `mocosearch.photos.reading`; both ends of the wire are in th
 import contextlib
 import json
 import os
+import signal
 import struct
 import sys
 from dataclasses import asdict, dataclass
@@ -20,6 +21,10 @@ from mocosearch.photos.facts import Facts
 
 MEMORY = 1_800_000_000
 """Bytes of address space that a worker may add to what it starts with: under 2 GB together."""
+ALONE = 60
+"""Seconds for one file after which a worker ends itself: a parent that was killed, and cannot do
+it any more, would have long before.
+"""
 READY = b"ready\n"
 _LENGTH = struct.Struct("<I")
 
@@ -107,6 +112,12 @@ def _limit_memory() -> None:
         return  # Not a system that can do this: the time limit still holds.
 
 
+def _end_after(seconds: int) -> None:
+    """Have the system end this process, whatever it is at then; 0 for never. Not on Windows."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
+
+
 def main() -> None:
     """A worker's life."""
     side = int(sys.argv[1])
@@ -120,7 +131,11 @@ def main() -> None:
     answers.flush()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            _answer(answers, outcome_of(os.fsdecode(_take(sys.stdin.buffer)), side))
+            path = os.fsdecode(_take(sys.stdin.buffer))
+            _end_after(ALONE)
+            outcome = outcome_of(path, side)
+            _end_after(0)
+            _answer(answers, outcome)
 
 
 if __name__ == "__main__":

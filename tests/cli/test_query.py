@@ -81,8 +81,8 @@ USED = {
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),
     *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder", "turns")),
-    # The package offers sync beside Index, and a folder can be a question.
-    *("indexes.sync", "mocosearch.photos.scan", "mocosearch.photos.reading"),
+    # A folder can be a question.
+    *("indexes.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "facts", "formats")),

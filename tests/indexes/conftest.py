@@ -1,16 +1,12 @@
 """An index and a folder of photos to follow."""
 
-import importlib
 import os
 from pathlib import Path
 
 import pytest
 
-from indexes import Index
+from indexes import Index, embedding
 from mocosearch.photos.worker import outcome_of
-
-# The package gives the function the module's name.
-syncing = importlib.import_module("indexes.sync")
 
 
 @pytest.fixture
@@ -36,5 +32,5 @@ def read(monkeypatch) -> list[str]:
             seen.append(os.path.basename(found.path))
             yield found, outcome_of(found.path, side)
 
-    monkeypatch.setattr(syncing, "outcomes", here)
+    monkeypatch.setattr(embedding, "outcomes", here)
     return seen

@@ -10,7 +10,6 @@ no threads, and imports everything once. It prints one JSON document.
 
 import gzip
 import hashlib
-import importlib
 import json
 import os
 import shutil
@@ -26,9 +25,9 @@ from typing import Any
 import numpy as np
 from light import DIMENSION, draw, encode, here, light
 
-from indexes import Index, merging, roots, segments, sync
+from indexes import Index, embedding, merging, roots, segments, sync
 from indexes.generation import renew
-from indexes.records import PathEntry, Record, id_key
+from indexes.records import PathEntry, Record, id_key, path_key
 from indexes.store import Store
 from indexes.verify import look
 from mocosearch.encoder import Encoder
@@ -38,7 +37,6 @@ FORMAT_1 = Path(__file__).parents[1] / "data" / "format1.mdb.gz"
 PHOTOS = 24
 MIDST = 0.003
 """Seconds in which an operation does several things."""
-syncing = importlib.import_module("indexes.sync")
 
 
 def forked(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], int]:
@@ -239,7 +237,7 @@ def _put(txn: Any, first: int, keys: np.ndarray) -> None:
         txn.put("images", id_key(id), Record(1, 1, "PNG", None, 1, digest.hex(), [path]).to_bytes())
         txn.put("vectors", id_key(id), key.tobytes())
         txn.put("digests", digest, id_key(id))
-        txn.put("paths", syncing.path_key(path), PathEntry(id, 1, 1, path).to_bytes())
+        txn.put("paths", path_key(path), PathEntry(id, 1, 1, path).to_bytes())
     txn.put("meta", b"next_id", (first + len(keys)).to_bytes(8, "big"))
     segments.append(txn, range(first, first + len(keys)), keys)
 
@@ -397,7 +395,7 @@ def _roll(txn: Any, first: int, most: int) -> None:
         for name in ("images", "vectors"):
             txn.delete(name, id_key(id))
         txn.delete("digests", id.to_bytes(16, "big"))
-        txn.delete("paths", syncing.path_key(f"1/{id}.jpg"))
+        txn.delete("paths", path_key(f"1/{id}.jpg"))
         txn.put("deleted", id_key(id), b"")
 
 
@@ -434,8 +432,8 @@ def warm(base: Path) -> None:
 
 def main() -> None:
     Encoder.encode = encode  # type: ignore[method-assign, assignment]
-    syncing.outcomes = here
-    syncing.ENCODED_AT_ONCE = syncing.COMMITTED_AT_ONCE = 2
+    embedding.outcomes = here
+    embedding.ENCODED_AT_ONCE = embedding.COMMITTED_AT_ONCE = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())
     warm(base)

@@ -1,6 +1,5 @@
 """The first photos of an index have its encoder's whitening fitted on them."""
 
-import importlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 from answers import told
 
-from indexes import Index, sync
+from indexes import Index, embedding, sync
 from indexes.encoder import settle
 from indexes.generation import renew
 from indexes.verify import look
@@ -16,8 +15,6 @@ from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import NOTHING, OTHERS, OWN, Card
 from mocosearch.errors import Busy, Mismatch, StorageFailed
 from mocosearch.photos import decode
-
-syncing = importlib.import_module("indexes.sync")
 
 
 @pytest.fixture
@@ -64,8 +61,8 @@ def test_it_is_fitted_once(index, general, photos, files, fill):
 
 
 def test_of_many_a_sample_from_everywhere(index, photos, files, monkeypatch):
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 1)
-    monkeypatch.setattr(syncing, "FITTED_ON", 4)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "FITTED_ON", 4)
     assert told(sync(index, [photos])) == {"embedded": 12}
     assert index.encoder.card.whitened == 4
     assert_its_own(index, files)
@@ -76,8 +73,8 @@ def test_of_many_a_sample_from_everywhere(index, photos, files, monkeypatch):
 def test_refused_files_do_not_count(index, photos, files, monkeypatch):
     for number in range(0, 12, 2):
         files[number].write_bytes(b"\xff\xd8\xff")
-    monkeypatch.setattr(syncing, "FITTED_ON", 5)
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "FITTED_ON", 5)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
     assert told(sync(index, [photos])) == {"embedded": 6, "refused": 6}
     assert index.encoder.card.whitened == 5
 
@@ -97,7 +94,7 @@ def test_too_few_for_one_without_any(tmp_path, encoder, photos, files):
 
 
 def test_interrupted_it_is_fitted_on_what_is_there(index, photos, files, monkeypatch):
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
     asked = iter([False] * 6)
     sync(index, [photos], stopped=lambda: next(asked, True))
     assert index.encoder.card.whitened == index.count == 7
@@ -113,7 +110,7 @@ def test_encoder_and_first_photos_become_visible_together(
         raise StorageFailed("the disk is full")
 
     with monkeypatch.context() as patch:
-        patch.setattr(syncing, "_commit", full)
+        patch.setattr(embedding, "commit", full)
         with pytest.raises(StorageFailed):
             sync(index, [photos])
     index.refresh()
@@ -159,3 +156,14 @@ def test_photos_added_meanwhile_keep_their_encoder(index, photos, files):
     index.add(files[:1])
     with pytest.raises(Busy):
         index.store.write(lambda txn: settle(txn, index.encoder))
+
+
+def test_slow_photos_do_not_wait_for_it_for_ever(index, photos, files, monkeypatch):
+    """What was read before a crash would be lost."""
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "FIT_SECONDS", 0.0)
+    counts = []
+    sync(index, [photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
+    assert index.count == 3
+    sync(index, [photos])
+    assert_its_own(index, files)

@@ -1,7 +1,6 @@
 """Another encoder: a second generation of keys, beside the first until it is whole."""
 
 import errno
-import importlib
 import os
 import shutil
 from pathlib import Path
@@ -11,22 +10,21 @@ import pytest
 from answers import assert_found, told
 from light import encode, here, light
 
-from indexes import Index, merging, sync
+from indexes import Index, embedding, generation, merging, sync
 from indexes.generation import renew, unfinished
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound, StorageFailed, Unsuitable
 
-syncing = importlib.import_module("indexes.sync")
 OLD, NEW, NEWER = light(1), light(2), light(3)
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(syncing, "outcomes", here)
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 2)
 
 
 @pytest.fixture
@@ -115,6 +113,29 @@ def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, pi
     assert index.count == 9
 
 
+def test_ids_of_both_never_meet(index, photos, files, fill):
+    """Not even where photos were added between a stop and going on."""
+    renew(index, NEW, stopped=stops_after(5))
+    sync(index, [photos, *(f.parent for f in fill(photos.with_name("more"), range(30, 34)))])
+    before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
+    renew(index, NEW)
+    after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
+    assert (len(before), len(after), before & after) == (12, 12, set())
+
+
+def test_no_snapshot_stays_open_meanwhile(index, monkeypatch):
+    """It would keep every page that is freed, and the file would grow."""
+    seen, embed = [], generation.embed
+
+    def looked(store, *words):
+        seen.append([line.split()[2] for line in store.env.readers().splitlines()[1:]])
+        embed(store, *words)
+
+    monkeypatch.setattr(generation, "embed", looked)
+    renew(index, NEW)
+    assert seen == [["-"] * len(seen[0])]
+
+
 def test_files_that_went_are_left_out_and_counted(index, files):
     files[0].unlink()
     files[3].unlink()
@@ -171,7 +192,7 @@ def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_p
 
 
 def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
-    index.reshape("PQ12")
+    index.reshape("IVF2,PQ12")
     odd = Encoder(NEW.card.__class__(**{**vars(NEW.card), "dimension": 23}), b"graph", b"2")
     with pytest.raises(Unsuitable):
         renew(index, odd)

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexes import Index, merging, segments, sync
+from indexes import Index, kinds, merging, segments, sync
 from indexes.records import id_key
 from mocosearch.encoder import Encoder
-from mocosearch.errors import Damaged, Mismatch, NotFound
+from mocosearch.errors import Damaged, Mismatch, NotFound, Unsuitable
 from mocosearch.photos import decode
 
 D = 32
@@ -128,6 +128,20 @@ def test_few_segments_and_few_deletions_are_left_alone(index):
     assert not merging.merge(index.store)
     remove(index, 8, 9, 10, 11)
     assert merging.merge(index.store)
+
+
+def test_masked_photos_whose_content_may_turn_up_again_wear_nothing_out(index):
+    """As all are for a while, where a program rewrites every file: a merge would keep them."""
+    put(index, 1, units(40))
+    index.store.write(lambda txn: [txn.put("deleted", id_key(id), b"") for id in range(1, 30)])
+    assert not merging.merge(index.store)
+
+
+def test_a_recall_of_nothing_is_refused(index):
+    put(index, 1, units(3))
+    with pytest.raises(Unsuitable):
+        index.reshape(recall=0.0)
+    assert index.info()["recall_asked"] == kinds.Plan.recall
 
 
 def test_a_merge_parts_what_is_too_much_for_one_segment(index, monkeypatch):

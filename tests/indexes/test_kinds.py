@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from indexes import kinds
-from indexes.kinds import Plan, build, check, chosen, recall_of
+from indexes.kinds import Plan, build, check, chosen, found_of
 from indexes.segments import Segment
 from mocosearch.errors import Damaged, Unsuitable
 
@@ -144,6 +144,26 @@ def test_a_kind_that_cannot_be_is_refused_with_a_reason(kind):
     assert "\n" not in caught.value.what
 
 
+@pytest.mark.parametrize("kind", ["PQ8", "PQ8x4fs,Refine(Flat)", "NSG16", "IVF16,RQ4x6", "LSH"])
+def test_a_kind_that_could_not_leave_out_the_deleted_is_refused(kind):
+    with pytest.raises(Unsuitable):
+        check(Plan(kind), D)
+
+
+@pytest.mark.parametrize("kind", ["IVF64,Flat", "lists"])
+def test_a_few_that_are_scattered_are_found_as_surely(kind, keys, questions, lists):
+    """Those in the lists that are searched without a mask would be a small part of them."""
+    made = lists if kind == "lists" else segment(keys, Plan(kind, 0.95))
+    only = made.ids[::25].copy()
+    found = made.search(questions, 10, NONE, only)[1]
+    assert recall(found, nearest(keys, questions, 10, only)) >= 0.92
+
+
+def test_a_graph_counts_with_its_links(keys):
+    blob, _ = build(stream(keys[:2000]), 2000, Plan("HNSW64"))
+    assert 0.8 <= len(blob) / (2000 * (4 * D + kinds.links("HNSW64", D))) <= 1
+
+
 @pytest.mark.parametrize("recall", [0, -1, 1.1, float("nan")])
 def test_a_recall_is_a_share(recall):
     with pytest.raises(Unsuitable):
@@ -162,5 +182,5 @@ def test_a_blob_of_rubbish_is_damage(keys):
 
 def test_recall_leaves_a_question_out_of_its_answer():
     asked, truth = np.array([0, 1]), np.array([[5, 6], [7, 8]])
-    assert recall_of(np.array([[0, 5, 6], [1, 7, 9]]), truth, asked) == 0.75
-    assert recall_of(np.array([[5, 6, 7], [-1, -1, -1]]), truth, asked) == 0.5
+    assert found_of(np.array([[0, 5, 6], [1, 7, 9]]), truth, asked).tolist() == [1, 0.5]
+    assert found_of(np.array([[5, 6, 7], [-1, -1, -1]]), truth, asked).tolist() == [1, 0]

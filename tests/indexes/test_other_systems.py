@@ -17,7 +17,6 @@ from indexes import Where, roots, sync
 from indexes.roots import Roots
 from mocosearch import home as home_module
 
-# The package gives the function the module's name.
 scan = importlib.import_module("mocosearch.photos.scan")
 WINDOWS = SimpleNamespace(path=ntpath, sep="\\", altsep="/", fspath=os.fspath, environ=os.environ)
 NAMES = st.lists(

@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 from light import DIMENSION, compiled, encode, here, light
 
-from indexes import Index, Where
-from indexes import sync as syncing
+from indexes import Index, Where, adding, embedding
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
@@ -26,7 +25,8 @@ README = Path(__file__).parents[2] / "README.md"
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setitem(syncing.__globals__, "outcomes", here)
+    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(adding, "outcomes", here)
     return light(1)
 
 
@@ -210,3 +210,39 @@ def test_the_lines_in_the_readme(fill, tmp_path, monkeypatch, capsys):
     exec(compile(lines, "README.md", "exec"), {})
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith(f"['{files[3]}']")
+
+
+def test_a_thread_asks_on_after_a_compaction(index, tmp_path):
+    index.add([tmp_path / "a.jpg"], units(1))
+    with ThreadPoolExecutor(1) as other:
+        assert len(other.submit(index.query, units(1), 9).result()[0]) == 1
+        index.compact()
+        assert len(other.submit(index.query, units(1), 9).result()[0]) == 1
+
+
+def test_a_reader_that_could_not_register_reads_anew_what_was_written_over(index, tmp_path):
+    """As on a disk where it may read and another person writes."""
+    index.add([tmp_path / "a.jpg"], units(1))
+    index.close()
+    with Index.open(tmp_path / "index") as reader:
+        reader.store.registered = False
+        assert len(reader.query(units(1), 9)[0]) == 1
+        words = [sys.executable, "-c", ADD, str(tmp_path / "index")]
+        subprocess.run(words, check=True, cwd=README.parent)
+        assert len(reader.query(units(1), 9)[0]) == 3
+
+
+ADD = """
+import sys, numpy as np
+from pathlib import Path
+from indexes import Index
+with Index.open(Path(sys.argv[1]), writable=True) as index:
+    for number in range(2):
+        index.add([f"/{number}.jpg"], np.eye(1, index.encoder.dimension, dtype="f4"))
+"""
+
+
+def test_a_file_named_twice_is_refused(index, tmp_path):
+    with pytest.raises(Unsuitable, match="twice"):
+        index.add([tmp_path / "a.jpg"] * 2, units(2))
+    assert index.count == 0

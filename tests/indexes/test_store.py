@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import lmdb
@@ -249,3 +250,25 @@ def test_what_else_lies_in_its_folder_stays(tmp_path):
     (tmp_path / "index" / "notes.txt").write_text("mine")
     discard(tmp_path / "index")
     assert [path.name for path in (tmp_path / "index").iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("more", [0, 400])
+def test_one_that_is_replaced_while_it_is_opened(tmp_path, monkeypatch, more):
+    """By a smaller one, as a compaction does, or a larger one."""
+    for name, count in (("index", 200), ("other", more)):
+        with closing(Store(tmp_path / name, writable=True)) as store:
+            for number in range(count):
+                store.write(lambda txn, n=number: txn.put("vectors", b"%d" % n, b"x" * 3000))
+            store.write(lambda txn, name=name: txn.put("meta", b"name", name.encode()))
+    opened, data = Store._open, tmp_path / "other" / "data.mdb"
+
+    def then_replaced(self, lock):
+        made = opened(self, lock)
+        if data.exists():
+            os.replace(data, tmp_path / "index" / "data.mdb")
+            (tmp_path / "index" / "lock.mdb").unlink()
+        return made
+
+    monkeypatch.setattr(Store, "_open", then_replaced)
+    with closing(Store(tmp_path / "index", writable=False)) as store, store.read() as txn:
+        assert bytes(txn.get("meta", b"name")) == b"other"

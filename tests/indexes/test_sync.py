@@ -1,4 +1,3 @@
-import importlib
 import os
 import shutil
 import time
@@ -10,13 +9,10 @@ import numpy as np
 import pytest
 from answers import ask, assert_found, seen, stored, told
 
-from indexes import Index, sync
+from indexes import Index, embedding, following, sync
 from indexes.store import Store
 from mocosearch.errors import NotFound
 from mocosearch.photos import decode
-
-# The package gives the function the module's name.
-syncing = importlib.import_module("indexes.sync")
 
 pytestmark = pytest.mark.usefixtures("read")
 
@@ -223,8 +219,8 @@ def test_names_that_change_hands_are_right_after_another_run(index, photos, fill
 
 
 def test_small_transactions_end_as_one(index, photos, fill, monkeypatch):
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 3)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 3)
     files = fill(photos, range(40))
     assert told(sync(index, [photos])) == {"embedded": 40}
     assert index.info()["segments"] <= 8
@@ -270,8 +266,8 @@ def test_stopping_deletes_nothing(index, photos, fill):
 
 def test_a_failure_keeps_what_is_committed(index, photos, fill, monkeypatch):
     files = fill(photos, range(9))
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 4)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 4)
     asked = []
 
     def stopped() -> bool:
@@ -366,8 +362,8 @@ def test_runs_without_change_do_not_swell_the_file(index, photos, fill):
 
 def test_a_run_holds_no_old_snapshot_while_it_writes(index, photos, fill, monkeypatch):
     """Under one no page is free again, and the file swells with every commit."""
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 1)
-    monkeypatch.setattr(syncing, "COMMITTED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 1)
+    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 1)
     behind = []
     write = Store.write
 
@@ -393,7 +389,7 @@ def test_the_environment_is_closed(encoder, tmp_path):
 def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fill, monkeypatch):
     files = fill(photos, range(3))
     sync(index, [photos])
-    looked = syncing.present_and_absent
+    looked = following.present_and_absent
 
     def then_gone(*words):
         found = looked(*words)
@@ -401,7 +397,7 @@ def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fil
         photos.mkdir()
         return found
 
-    monkeypatch.setattr(syncing, "present_and_absent", then_gone)
+    monkeypatch.setattr(following, "present_and_absent", then_gone)
     counts = sync(index, [photos])
     assert (counts.deleted, counts.absent) == (0, [str(photos)])
     assert index.count == len(files)

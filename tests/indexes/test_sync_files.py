@@ -1,6 +1,5 @@
 """Files of every kind in a run: refused, spoilt, hidden, real."""
 
-import importlib
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -9,12 +8,9 @@ import pytest
 from answers import ask, assert_found, seen, told
 from PIL import ExifTags, Image
 
-from indexes import sync
+from indexes import embedding, sync
 from mocosearch.photos import decode, scan
 from mocosearch.photos.worker import outcome_of
-
-# The package gives the function the module's name.
-syncing = importlib.import_module("indexes.sync")
 
 pytestmark = pytest.mark.usefixtures("read")
 
@@ -45,7 +41,7 @@ def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monk
             yield found, "out of luck" if broken else outcome_of(found.path, side)
 
     with monkeypatch.context() as patch:
-        patch.setattr(syncing, "outcomes", failing)
+        patch.setattr(embedding, "outcomes", failing)
         assert told(sync(index, [photos])) == {"embedded": 2, "refused": 1, "not_pictures": 1}
     assert told(sync(index, [photos])) == {"unchanged": 2, "refused": 1, "not_pictures": 1}
     assert read == []
@@ -124,7 +120,7 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture
             yield found, read
 
     with monkeypatch.context() as patch:
-        patch.setattr(syncing, "outcomes", slow)
+        patch.setattr(embedding, "outcomes", slow)
         assert told(sync(index, [photos])) == {"embedded": 1}
     assert index.facts(str(growing))["truncated"]
     assert told(sync(index, [photos])) == {"embedded": 1}
@@ -166,7 +162,7 @@ def test_a_refused_file_that_goes(index, photos, fill):
 
 @pytest.mark.parametrize("bad", [(0,), (3,), (6,), (0, 6), (2, 3), tuple(range(7))])
 def test_a_bad_file_costs_no_other(index, photos, fill, bad, monkeypatch):
-    monkeypatch.setattr(syncing, "ENCODED_AT_ONCE", 3)
+    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 3)
     files = fill(photos, range(7))
     for n in bad:
         files[n].write_bytes(files[n].read_bytes()[:300])
@@ -200,7 +196,7 @@ def test_photos_are_read_only(index, photos, fill):
 def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
     from mocosearch.photos import outcomes
 
-    monkeypatch.setattr(syncing, "outcomes", outcomes)
+    monkeypatch.setattr(embedding, "outcomes", outcomes)
     files = list(scan([str(data / name)]))
     counts = sync(index, [data / name])
     assert seen(counts) == len(files)
@@ -227,7 +223,7 @@ def test_each_orientation_finds_its_group_first(index, data):
 def test_reading_in_other_processes_gives_the_same(index, photos, fill, monkeypatch):
     from mocosearch.photos import outcomes
 
-    monkeypatch.setattr(syncing, "outcomes", outcomes)
+    monkeypatch.setattr(embedding, "outcomes", outcomes)
     files = fill(photos, range(10))
     assert told(sync(index, [photos])) == {"embedded": 10}
     assert_found(index, *files)

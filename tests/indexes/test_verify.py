@@ -1,13 +1,14 @@
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from indexes import Index, segments, sync, verify
+from indexes import Index, merging, segments, sync, verify
 from indexes.records import id_key
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, StorageFailed
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +38,13 @@ def change(folder: Path, what) -> None:
 
 def test_a_whole_index_has_no_faults(whole):
     assert verify.faults(whole) == []
+
+
+def test_what_lies_in_the_current_folder_is_no_part_of_the_program(whole, tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    assert verify.faults(whole) == []
+    assert not (tmp_path / "ran").exists()
 
 
 def flip_segment(txn):
@@ -127,3 +135,21 @@ def test_a_file_that_was_cut_is_refused(copy):
     os.truncate(copy / "data.mdb", size // 2)
     with pytest.raises(Damaged, match="cut"):
         Index.open(copy)
+
+
+def test_repair_builds_the_kind_that_is_asked_for(copy, monkeypatch):
+    monkeypatch.setattr(merging, "REBUILT_AT_ONCE", 8)
+    with Index.create(copy, None) as index:
+        verify.repair(index)
+        assert [part["keys"] for part in index.info()["segment_list"]] == [20]
+
+
+def test_a_look_that_fails_condemns_nothing(copy, tmp_path, monkeypatch):
+    """As where a library does not load: that says nothing of the index."""
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho 'ImportError: no such library' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(StorageFailed) as caught:
+        verify.faults(copy)
+    assert caught.value.hint == "ImportError: no such library"

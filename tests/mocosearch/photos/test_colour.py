@@ -164,28 +164,51 @@ def test_transparency_does_not_bleed_into_its_neighbours():
     assert (pixels[..., 0] <= pixels[..., 2]).all()
 
 
-def test_sixteen_bits_a_channel():
-    """A TIFF of three 16-bit channels, written by hand: 0x64ff is 100 of 255."""
-    data = b"".join(struct.pack("<3H", 0x64FF, 0xC8FF, 0x0AFF) for _ in range(16))
-    entries = [
-        (256, 4),
-        (257, 4),
-        (258, 0),
-        (259, 1),
-        (262, 2),
-        (273, 0),
-        (277, 3),
-        (278, 4),
-        (279, len(data)),
-    ]
-    at = 8 + 2 + 12 * len(entries) + 4
-    values = dict(entries) | {258: at, 273: at + 6}
-    body = b"II*\0" + struct.pack("<IH", 8, len(entries))
+def tiff(data: bytes, bits: tuple[int, ...], photometric: int) -> bytes:
+    """4 x 4 pixels, written by hand (TIFF 6.0)."""
+    count = len(bits)
+    values = {256: 4, 257: 4, 258: bits[0], 259: 1, 262: photometric, 273: 0, 277: count, 278: 4}
+    values |= {279: len(data)}
+    at = 8 + 2 + 12 * len(values) + 4
+    values |= {273: at + 2 * count} | ({258: at} if count > 1 else {})
+    body = b"II*\0" + struct.pack("<IH", 8, len(values))
     for tag, value in values.items():
-        body += struct.pack("<HHII", tag, 3 if tag == 258 else 4, 3 if tag == 258 else 1, value)
-    body += struct.pack("<I3H", 0, 16, 16, 16) + data
-    pixels = decode(body, 4).pixels
+        many = tag == 258
+        body += struct.pack("<HHII", tag, 3 if many else 4, count if many else 1, value)
+    return body + struct.pack(f"<I{count}H", 0, *bits) + data
+
+
+def test_sixteen_bits_a_channel():
+    """0x64ff is 100 of 255."""
+    data = struct.pack("<3H", 0x64FF, 0xC8FF, 0x0AFF) * 16
+    pixels = decode(tiff(data, (16, 16, 16), 2), 4).pixels
     assert np.abs(pixels.astype(int) - (100, 200, 10)).max() <= 1
+
+
+def test_sixteen_bits_with_white_as_zero():
+    data = struct.pack("<H", 0x64FF) * 16
+    assert (decode(tiff(data, (16,), 1), 4).pixels == 100).all()
+    assert (decode(tiff(data, (16,), 0), 4).pixels == 155).all()
+
+
+def test_twelve_bits():
+    """Two numbers in three bytes: 0x640 and 0xc80 are 100 and 200 of 255."""
+    pixels = decode(tiff(b"\x64\x0c\x80" * 8, (12,), 1), 4).pixels
+    assert (pixels[:, ::2] == 100).all()
+    assert (pixels[:, 1::2] == 200).all()
+
+
+def test_the_profile_in_a_jpeg_2000():
+    out = io.BytesIO()
+    Image.new("RGB", (16, 16), (90, 160, 60)).save(out, "JPEG2000")
+    data, told = out.getvalue(), b"\2\0\0" + profile(ADOBE)
+    head, known = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    size = int.from_bytes(data[head : head + 4], "big")
+    colour = struct.pack(">I4s", 8 + len(told), b"colr") + told
+    data = data[:known] + colour + data[known + 15 :]
+    data = data[:head] + struct.pack(">I", size - 15 + len(colour)) + data[head + 4 :]
+    pixels = decode(data, 8).pixels
+    assert np.abs(pixels - in_srgb((90, 160, 60), ADOBE)).max() <= 4
 
 
 def test_cmyk_and_ycck_jpegs():

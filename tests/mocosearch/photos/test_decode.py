@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, digest_of, read, upright
@@ -59,11 +59,11 @@ def png_header(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("turn", STORED)
-@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_every_orientation_comes_upright(picture, turn, kind):
     scene = picture(1, 96, 64)
     stored = scene if STORED[turn] is None else scene.transpose(STORED[turn])
-    options = {"quality": 95} if kind == "JPEG" else {}
+    options = {} if kind == "PNG" else {"quality": 95}
     data = saved(stored, kind, exif=oriented(turn), **options)
     found = decode(data, SIDE)
     assert distance(found.pixels, plain_square(scene)) < 4
@@ -100,6 +100,25 @@ def test_sixteen_bits_are_scaled_and_not_clipped(kind):
         )
     )
     assert np.abs(found.pixels[..., 0].astype(int) - wanted).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "order"), [("PNG", "<u2"), ("TIFF", "<u2"), ("TIFF", ">u2"), ("JPEG2000", "<u2")]
+)
+def test_a_large_picture_of_sixteen_bits(kind, order):
+    """Pillow first takes several pixels together, which it cannot do with 16 bits."""
+    ramp = np.linspace(0, 65535, 1000).astype(order)[None].repeat(600, 0)
+    data = saved(Image.fromarray(ramp), kind)
+    wanted = np.linspace(0, 255, 64)
+    assert np.abs(decode(data, 64).pixels[..., 0] - wanted).max() <= 3
+    assert np.abs(np.asarray(upright(data, 64))[..., 0] - wanted).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I", "F"])
+def test_a_large_picture_of_any_mode(mode):
+    data = saved(Image.new("L", (600, 400), 255).convert(mode), "TIFF")
+    assert decode(data, SIDE).pixels.min() > 250
+    assert upright(data, 48).size == (48, 32)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -141,6 +160,37 @@ def test_heic(picture):
     heif.from_pillow(picture(5)).save(out, quality=90)
     found = decode(out.getvalue(), SIDE)
     assert distance(found.pixels, plain_square(picture(5))) < 8
+
+
+@pytest.mark.parametrize("brand", [b"mif1", b"mif2", b"msf1", b"1pic"])
+@pytest.mark.parametrize("kind", ["HEIF", "AVIF"])
+def test_the_first_of_several_brands_may_be_anything(picture, brand, kind):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = saved(picture(5), kind, quality=90)
+    found = decode(data[:8] + brand + data[12:], SIDE)
+    assert found.facts.format == kind
+    assert distance(found.pixels, plain_square(picture(5))) < 8
+
+
+@pytest.mark.parametrize("turn", [None, 6])
+def test_a_heic_is_read_from_its_thumbnail_if_that_is_large_enough(picture, turn):
+    """The photo itself is spoilt, so that only the thumbnail can be what is seen."""
+    heif = pytest.importorskip("pillow_heif")
+    scene = picture(1, 480, 320)
+    stored = scene.transpose(STORED[turn]) if turn else scene
+    out = io.BytesIO()
+    exif = oriented(turn or 1).tobytes()
+    heif.from_pillow(stored).save(out, quality=95, thumbnails=[160], exif=exif)
+    data = out.getvalue()
+    begin = data.index(b"mdat") + 2000
+    data = data[:begin] + bytes(10_000) + data[begin + 10_000 :]
+    found = decode(data, 96)
+    wanted = np.asarray(scene.resize((96, 96), Image.Resampling.BILINEAR))
+    assert distance(found.pixels, wanted) < 8
+    assert (found.facts.width, found.facts.height) == (480, 320)
+    with contextlib.suppress(Unreadable):
+        assert distance(decode(data, 300).pixels, np.asarray(scene.resize((300, 300)))) > 8
 
 
 def test_a_large_jpeg_decoded_small_is_the_same_picture(picture):
@@ -193,6 +243,33 @@ def test_a_cut_file_with_few_rows_is_refused(picture, kind, options, share):
         decode(data[: int(len(data) * share)], SIDE)
     assert caught.value.what
     assert "\n" not in caught.value.what
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "JPEG"])
+def test_rows_inside_a_cut_picture_are_its_own(picture, kind):
+    """A night above a town: black rows look like those that Pillow could not fill."""
+    night = Image.new("RGB", (400, 300))
+    night.paste(picture(7, 400, 100).effect_spread(9), (0, 200))
+    data = saved(night, kind, **({"interlace": 0} if kind == "GIF" else {}))
+    assert decode(data[: int(len(data) * 0.97)], SIDE).facts.truncated
+
+
+def test_a_page_that_lacks_its_last_bytes_is_a_truncated_picture(picture):
+    """Its white rows are like its last one, and there is nothing that lacks."""
+    page = Image.new("RGB", (400, 300), "white")
+    page.paste(picture(7, 300, 60), (50, 20))
+    found = decode(saved(page, "JPEG")[:-2], SIDE)
+    assert found.facts.truncated
+    assert (found.pixels[-8:] == 255).all()
+
+
+@pytest.mark.parametrize("turn", [1, 3, 4])
+def test_a_cut_tiff_with_few_rows_is_refused_however_it_is_turned(picture, turn):
+    data = saved(picture(7, 400, 300), "TIFF", exif=oriented(turn))
+    pixels = picture(7, 400, 300).tobytes()
+    begin = data.index(pixels[:400])
+    with pytest.raises(Unreadable, match="cut off"):
+        decode(data[: begin + len(pixels) // 4], SIDE)
 
 
 @pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG2000"])
@@ -256,6 +333,74 @@ def test_a_heic_is_turned_once(picture, where, turn):
     found = decode(data, SIDE)
     assert distance(found.pixels, plain_square(scene)) < 8
     assert (found.facts.width, found.facts.height) == (192, 128)
+
+
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_a_heic_that_tells_of_its_turn_at_its_end_is_turned_once(picture, turn):
+    heif = pytest.importorskip("pillow_heif")
+    scene = picture(1, 192, 128)
+    out = io.BytesIO()
+    stored = heif.from_pillow(scene.transpose(STORED[turn]))
+    stored.save(out, quality=95, exif=oriented(turn).tobytes())
+    data = out.getvalue()
+    begin = data.index(b"meta") - 4
+    size = int.from_bytes(data[begin : begin + 4], "big")
+    told = data[begin : begin + size]
+    # In the place where it was there is a box to be passed over, full of its name.
+    room = told[:4] + b"free" + (b"\0\0\0\x08meta" * size)[: size - 8]
+    found = decode(data[:begin] + room + data[begin + size :] + told, SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 8
+    assert (found.facts.width, found.facts.height) == (192, 128)
+
+
+@pytest.mark.parametrize("where", ["container", "exif", "both"])
+@pytest.mark.parametrize("turn", [3, 6, 8])
+def test_an_avif_is_turned_as_its_container_says(picture, where, turn):
+    """EXIF should tell of no turn in these (ISO/IEC 23000-22:2024, 7.3.10.1), and where it does,
+    Pillow and Chrome leave it alone.
+    """
+    scene = picture(1, 192, 128)
+    stored = scene if where == "exif" else scene.transpose(STORED[turn])
+    exif = Image.Exif()
+    if where != "exif":
+        exif[ExifTags.Base.Orientation] = turn
+    # Pillow writes an orientation into the container alone, so that another tag takes its place.
+    exif[ExifTags.Base.Orientation + 1] = turn
+    data = saved(stored, "AVIF", quality=95, exif=exif)
+    if where != "container":
+        assert data.count(b"\x01\x13\0\x03\0\0\0\1") == 1
+        data = data.replace(b"\x01\x13\0\x03\0\0\0\1", b"\x01\x12\0\x03\0\0\0\1")
+    assert (b"irot" in data) == (where != "exif")
+    found = decode(data, SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 8
+    assert (found.facts.width, found.facts.height) == (192, 128)
+
+
+def beside(data: bytes, kind: bytes, content: bytes) -> bytes:
+    """A JPEG 2000 file with one more box, before that of its pixels."""
+    at = data.index(b"jp2c") - 4
+    return data[:at] + struct.pack(">I4s", 8 + len(content), kind) + content + data[at:]
+
+
+def test_exif_beside_a_jpeg_2000(picture):
+    scene, exif = picture(1, 96, 64), oriented(6)
+    exif[ExifTags.Base.Model] = "One"
+    data = saved(scene.transpose(STORED[6]), "JPEG2000")
+    found = decode(beside(data, b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()[6:]), SIDE)
+    assert distance(found.pixels, plain_square(scene)) < 2
+    assert found.facts.camera == "One"
+
+
+@pytest.mark.parametrize("tag", [ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo])
+def test_a_tiff_with_a_broken_pointer_is_a_picture(picture, tag):
+    told = TiffImagePlugin.ImageFileDirectory_v2()
+    told.tagtype[tag] = TiffTags.SIGNED_LONG
+    told[tag] = -5
+    told[ExifTags.Base.Model] = "One"
+    found = decode(saved(picture(1), "TIFF", tiffinfo=told), SIDE)
+    assert distance(found.pixels, plain_square(picture(1))) < 2
+    assert not found.facts.truncated
+    assert found.facts.camera == "One"
 
 
 @settings(max_examples=60, deadline=None)

@@ -92,10 +92,13 @@ def dng(*, turn: int = 1, preview: bytes | None = None) -> bytes:
     return b"II*\0" + struct.pack("<I", last) + body
 
 
-def jpeg(width: int, height: int) -> bytes:
+def jpeg(width: int, height: int, **options) -> bytes:
+    """As cameras write it, with EXIF at once: before any other LibRaw puts one of its own."""
     out = io.BytesIO()
-    Image.new("RGB", (width, height), (0, 200, 0)).save(out, "JPEG", quality=95)
-    return out.getvalue()
+    Image.new("RGB", (width, height), (0, 200, 0)).save(out, "JPEG", quality=95, **options)
+    data = out.getvalue()
+    assert data[2:4] == b"\xff\xe0"
+    return data[:2] + data[20:] if "exif" in options else data
 
 
 def test_raw_is_told_from_tiff_by_content():
@@ -140,6 +143,36 @@ def test_the_preview_first_if_it_is_large_enough():
         green = np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
         assert green == used
         assert (found.facts.width, found.facts.height) == (WIDTH, HEIGHT)
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xda"])
+def test_a_broken_preview_leaves_the_sensor(marker):
+    pytest.importorskip("rawpy")
+    preview = jpeg(64, 48)
+    kept = preview.index(marker) + 30
+    broken = preview[:kept] + bytes(len(preview) - kept)
+    found = decode(dng(preview=preview).replace(preview, broken), 24)
+    assert not found.facts.truncated
+    left, right = found.pixels[16, 4].astype(int), found.pixels[16, 20].astype(int)
+    assert left[0] > left[2] + 50
+    assert right[2] > right[0] + 50
+
+
+@pytest.mark.parametrize("said", [0, 9, 77])
+def test_a_preview_that_lies_in_no_way_there_is_lies_as_the_sensor(said):
+    pytest.importorskip("rawpy")
+    exif = Image.Exif()
+    exif[0x0112] = said
+    found = decode(dng(turn=6, preview=jpeg(64, 48, exif=exif)), 24)
+    assert np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
+    assert (found.facts.width, found.facts.height) == (HEIGHT, WIDTH)
+
+
+def test_broken_exif_costs_no_preview():
+    pytest.importorskip("rawpy")
+    found = decode(dng(turn=6, preview=jpeg(64, 48, exif=b"Exif\0\0nonsense")), 24)
+    assert np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
+    assert (found.facts.width, found.facts.height) == (HEIGHT, WIDTH)
 
 
 def test_without_the_extra_the_reason_says_how_to_add_it(monkeypatch):

@@ -1,13 +1,16 @@
 import gc
 import io
 import os
+import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -15,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mocosearch.errors import MocosearchError
-from mocosearch.photos import Content, decode, outcomes, reading, scan
+from mocosearch.photos import Content, decode, outcomes, reading, scan, worker
 from mocosearch.photos.decode import digest_of
 from mocosearch.photos.scan import Found
 
@@ -89,10 +92,12 @@ def test_a_file_that_goes_away_is_refused(fill, tmp_path):
     assert isinstance(answers[1], Content)
 
 
-def test_a_killed_worker_costs_one_file(fill, tmp_path, picture):
-    for seed in range(120):
+def test_a_killed_worker_costs_one_file(tmp_path, picture, monkeypatch):
+    for seed in range(40):
         picture(seed, 500, 400).save(tmp_path / f"{seed:03}.png", compress_level=0)
     files = listed(tmp_path)
+    # So few that none has gone through all files before it is killed.
+    monkeypatch.setattr(reading, "WAITING", 4)
     answers = []
     for n, answer in enumerate(outcomes(files, SIDE, workers=2)):
         answers.append(answer)
@@ -100,7 +105,7 @@ def test_a_killed_worker_costs_one_file(fill, tmp_path, picture):
             workers()[0].kill()
     assert [found for found, _ in answers] == files
     lost = [o for _, o in answers if not isinstance(o, Content)]
-    assert lost in ([], ["crashed the decoder"])
+    assert lost == ["crashed the decoder"]
     assert_no_workers()
 
 
@@ -147,6 +152,63 @@ def test_a_worker_that_hangs_costs_one_file(fill, tmp_path, monkeypatch):
     assert lost == ["took longer than 2 s"]
     assert len(answers) == 200
     assert_no_workers()
+
+
+def test_time_that_the_program_stood_still_does_not_count(fill, tmp_path, monkeypatch):
+    """As after Ctrl-Z: the clock has gone on, and the worker has been at its file all the while."""
+    fill(tmp_path, range(40))
+    monkeypatch.setattr(reading, "WAITING", 4)
+    clock = SimpleNamespace(ahead=0.0, monotonic=lambda: time.monotonic() + clock.ahead)
+    monkeypatch.setattr(reading, "time", clock)
+    running = outcomes(listed(tmp_path), SIDE, workers=1)
+    answers = [next(running)[1]]
+    (process,) = workers()
+    process.suspend()
+
+    def go_on():
+        clock.ahead = 100.0
+        time.sleep(3 * reading.LOOK)
+        process.resume()
+
+    threading.Timer(0.5, go_on).start()
+    answers += [outcome for _, outcome in running]
+    assert len(answers) == 40
+    assert [a for a in answers if not isinstance(a, Content)] == []
+
+
+def test_what_lies_in_the_current_folder_is_no_part_of_the_program(fill, tmp_path, monkeypatch):
+    """Photos of a stranger's may lie beside a json.py."""
+    fill(tmp_path / "stick", range(2))
+    found = listed(tmp_path / "stick")
+    for name in ("json", "numpy", "mocosearch"):
+        said = f"open({str(tmp_path / 'ran')!r}, 'w')"
+        (tmp_path / "stick" / f"{name}.py").write_text(said)
+    before = sorted(os.listdir(tmp_path / "stick"))
+    monkeypatch.chdir(tmp_path / "stick")
+    monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    assert all(isinstance(outcome, Content) for _, outcome in outcomes(found, SIDE))
+    assert not (tmp_path / "ran").exists()
+    assert sorted(os.listdir(tmp_path / "stick")) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="Windows has no such alarm")
+def test_a_worker_ends_itself_where_no_parent_does():
+    """It sleeps over the file `slow`, and answers any other at once, however late that comes."""
+    code = (
+        "import time; from mocosearch.photos import worker; worker.ALONE = 1;"
+        "worker.outcome_of = lambda path, side: time.sleep(60 if path == 'slow' else 0);"
+        "worker.main()"
+    )
+    command = [sys.executable, "-P", "-c", code, str(SIDE)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == worker.READY
+        for _ in range(2):
+            worker.ask(process.stdin, "quick")
+            assert worker.answer_from(process.stdout, SIDE) is None
+            time.sleep(1.2)
+        worker.ask(process.stdin, "slow")
+        assert process.wait(20) == -signal.SIGALRM
 
 
 def test_what_is_no_file_is_never_opened(fill, tmp_path):
@@ -199,6 +261,14 @@ def test_closing_early_leaves_no_processes(fill, tmp_path):
 
 
 def test_closing_while_every_reader_waits_for_room(fill, tmp_path, monkeypatch):
+    """And one that is woken early has time to read a file, and to wait again."""
+    kill = subprocess.Popen.kill
+
+    def slowly(process):
+        time.sleep(0.2)
+        kill(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", slowly)
     monkeypatch.setattr(reading, "WAITING", 2)
     fill(tmp_path, range(12))
     for _ in range(4):

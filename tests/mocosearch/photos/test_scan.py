@@ -1,4 +1,7 @@
+import errno
 import os
+import tracemalloc
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +30,14 @@ def test_size_and_time(tmp_path):
     status = (tmp_path / "a.jpg").stat()
     wanted = Found(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
     assert list(scan([str(tmp_path)])) == [wanted]
+
+
+def test_times_that_64_bits_do_not_hold_are_the_last_that_they_do():
+    """ext4 goes on to 2446, but not every file system, so the system's answer is given here."""
+    latest = 2**63 - 1
+    year_2300 = 10_413_792_000 * 10**9
+    status = SimpleNamespace(st_size=5, st_mtime_ns=year_2300, st_ctime_ns=-year_2300)
+    assert Found.of("a.jpg", status) == Found("a.jpg", 5, latest, -latest)
 
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):
@@ -87,6 +98,49 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
     assert left_out.unreadable == [str(tmp_path / "locked")]
 
 
+@pytest.mark.parametrize(
+    ("error", "untold"),
+    [
+        (PermissionError(errno.EACCES, "Permission denied"), ["dead"]),
+        (OSError(errno.EIO, "Input/output error"), ["dead/a.jpg", "dead/b.jpg"]),
+        (OSError(errno.ENOTCONN, "Not connected"), ["dead/a.jpg", "dead/b.jpg"]),
+        (FileNotFoundError(errno.ENOENT, "No such file or directory"), []),
+    ],
+)
+def test_files_of_which_nothing_is_told_are_said(tmp_path, monkeypatch, error, untold):
+    """As root a folder is searched whatever its mode, so the system's answer is given here."""
+    put(tmp_path / "dead" / "a.jpg", tmp_path / "dead" / "b.jpg", tmp_path / "z.jpg")
+    looked = os.lstat
+
+    def refusing(path, **options):
+        if os.path.basename(os.path.dirname(path)) == "dead":
+            raise error
+        return looked(path, **options)
+
+    monkeypatch.setattr(os, "lstat", refusing)
+    left_out = LeftOut()
+    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    assert found == [str(tmp_path / "z.jpg")]
+    assert left_out.unreadable == [str(tmp_path / name) for name in untold]
+
+
+def test_a_link_to_what_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
+    put(tmp_path / "a.jpg")
+    (tmp_path / "link.jpg").symlink_to("/elsewhere/b.jpg")
+    looked = os.stat
+
+    def refusing(path, **options):
+        if str(path).endswith("link.jpg"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return looked(path, **options)
+
+    monkeypatch.setattr(os, "stat", refusing)
+    left_out = LeftOut()
+    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    assert found == [str(tmp_path / "a.jpg")]
+    assert left_out.unreadable == [str(tmp_path / "link.jpg")]
+
+
 def test_a_link_to_a_file_below_a_root_is_the_same_file(tmp_path):
     put(tmp_path / "one" / "a.jpg", tmp_path / "away" / "b.jpg", tmp_path / "one" / ".h" / "c.jpg")
     for name, target in (("1", "one/a.jpg"), ("2", "away/b.jpg"), ("3", "away/b.jpg")):
@@ -95,6 +149,14 @@ def test_a_link_to_a_file_below_a_root_is_the_same_file(tmp_path):
     assert names_below(tmp_path) == ["away/b.jpg", "one/a.jpg"]
     (tmp_path / "one" / "4.jpg").symlink_to(tmp_path / "one" / ".h" / "c.jpg")
     assert names_below(tmp_path / "one") == ["2.jpg", "4.jpg", "a.jpg"]
+
+
+@pytest.mark.parametrize("pattern", ["sub", "album/sub", "b.jpg", "album/*"])
+def test_a_link_to_a_file_that_is_left_out_stands_for_it(tmp_path, pattern):
+    put(tmp_path / "album" / "sub" / "b.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "album" / "sub" / "b.jpg")
+    assert names_below(tmp_path) == ["album/sub/b.jpg"]
+    assert [f.path for f in scan([str(tmp_path)], [pattern])] == [str(tmp_path / "link.jpg")]
 
 
 def test_two_hard_links_are_two_files(tmp_path):
@@ -133,9 +195,27 @@ def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
 def test_broken_links_and_pipes_are_passed_over(tmp_path):
     put(tmp_path / "a.jpg")
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nothing")
+    (tmp_path / "below_a_file.jpg").symlink_to(tmp_path / "a.jpg" / "b.jpg")
+    (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert names_below(tmp_path) == ["a.jpg"]
+    left_out = LeftOut()
+    assert [f.path for f in scan([str(tmp_path)], [], left_out)] == [str(tmp_path / "a.jpg")]
+    assert left_out.unreadable == []
     assert list(scan([str(tmp_path / "pipe.jpg")])) == []
+
+
+def test_many_names_in_one_folder_weigh_little(tmp_path):
+    """Their names are in memory, for they are sorted; what else is known of each is not."""
+    count = 20_000
+    for number in range(count):
+        os.mknod(tmp_path / f"{number:05}.jpg")
+    tracemalloc.start()
+    try:
+        assert sum(1 for _ in scan([str(tmp_path)])) == count
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 150 * count
 
 
 def test_names_that_are_no_utf8(tmp_path):

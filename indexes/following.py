@@ -1,0 +1,86 @@
+"""Bring an index up to date with folders: what is new, changed, moved or gone."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from indexes import merging, roots
+from indexes.counts import Counts, Progress
+from indexes.embedding import embed
+from indexes.looking import Seen, compare, is_empty, present_and_absent, tidy
+from indexes.turns import in_turn
+from mocosearch.photos import scan
+from mocosearch.photos.scan import inside
+
+if TYPE_CHECKING:
+    from indexes.index import Index
+
+
+@in_turn
+def sync(
+    index: "Index",
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    exclude: Sequence[str] = (),
+    retry: bool = False,
+    workers: int | None = None,
+    prune: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Counts:
+    """Make the index equal to the folders, as far as they reach; others keep their photos.
+
+    exclude: patterns of names and paths to leave out, as of `scan`; photos that they leave out
+    are taken out of the index too.
+    retry: read refused files again, though they have not changed.
+    workers: processes that decode; one a core if not given.
+    prune: believe a known folder that is missing or empty, and take its photos out.
+    stopped: asked between batches; once true, what is read so far is committed and the rest
+    left for another run.
+
+    Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+    """
+    begun = time.monotonic()
+    counts = Counts()
+    index.refresh()
+    present, counts.absent = present_and_absent(folders, index.roots)
+    encoder = index.encoder
+    # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
+    index.refresh()
+    index.store.write(lambda txn: roots.add(txn, present))
+    seen = Seen(roots=list(present), unreadable=counts.left_out.unreadable)
+    files = scan(present, exclude, counts.left_out)
+    work = compare(index.store, files, seen, retry, counts)
+    # A disk that went away after the first look has not taken its photos with it.
+    went = [root for root in present if root not in seen.met and is_empty(root)]
+    seen.roots = [root for root in present if root not in went]
+    counts.absent += went
+    if prune:
+        seen.roots += counts.absent
+        counts.absent = []
+    embed(index.store, encoder, work, workers, counts, report, stopped)
+    counts.interrupted = stopped()
+    whole = None if counts.interrupted else seen
+    counts.deleted = index.store.write(lambda txn: tidy(txn, whole))
+    merging.merge(index.store)
+    index.refresh()
+    counts.seconds = time.monotonic() - begun
+    return counts
+
+
+@in_turn
+def remove(index: "Index", folder: str | os.PathLike[str]) -> int:
+    """Take a root, or a folder below one, out of the index; returns how many photos went.
+
+    Raises NotFound where the index knows no such folder, and StorageFailed.
+    """
+    path = roots.absolute(folder)
+    known = index.roots
+    if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
+        raise roots.unknown(path, known.places.values())
+    index.refresh()
+    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
+    merging.merge(index.store)
+    index.refresh()
+    return deleted
