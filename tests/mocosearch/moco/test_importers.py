@@ -17,6 +17,7 @@ from mocosearch.errors import Damaged, MocosearchError, NotFound, Unsuitable
 from mocosearch.moco.adopt import adopt
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.importers import read, start_from
+from mocosearch.moco.published import PUBLISHED, Published
 from mocosearch.moco.v3 import mlp
 from mocosearch.moco.vit import ViT, positions
 
@@ -233,7 +234,13 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
     np.testing.assert_allclose(keys, encoder.encode(photos), atol=0.02)
 
 
-def test_a_published_file_tells_its_corpus(resnet, tmp_path):
-    file = tmp_path / "moco_v2_800ep_pretrain.pth.tar"
-    torch.save(moco_v2(resnet.state_dict()), file)
-    assert read(file).corpus.startswith("ImageNet's 1.28 million training pictures")
+@pytest.mark.parametrize(("architecture", "known"), [("resnet18", True), ("resnet50", False)])
+def test_a_published_file_tells_licence_and_corpus(
+    resnet, tmp_path, monkeypatch, architecture, known
+):
+    published = Published("a/b.pth.tar", "", "CC0", architecture)
+    monkeypatch.setitem(PUBLISHED, "known", published)
+    torch.save(moco_v2(resnet.state_dict()), tmp_path / "b.pth.tar")
+    start = read(tmp_path / "b.pth.tar")
+    assert start.corpus.startswith("ImageNet's 1.28 million training pictures") == known
+    assert start.licence.startswith("CC0, and yours") == known
