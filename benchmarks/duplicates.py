@@ -3,7 +3,8 @@
     python -m benchmarks.duplicates [--count 100000] [--baseline PYTHON]
 
 Keys are clustered and synthetic (benchmarks/keys.py), hashes are drawn bits; one photo in ten is
-a copy of another, its key a little moved, its hash in up to 3 bits. No photo is read.
+a copy of another, its key a little moved, its hash in up to 3 bits. The files are there, and empty:
+no photo is read.
 Baselines in the same run, where PYTHON is one that has imagededup (`pip install imagededup`, in
 an environment of its own): its PHash search on the same hashes, and the search of its CNN method
 on the same keys, each stopped at a time or an amount of memory.
@@ -35,9 +36,10 @@ from benchmarks.measure import (
 )
 from indexes import Index, segments
 from indexes.copies import BITS, COSINE
-from indexes.records import Record, id_key
+from indexes.records import PathEntry, Record, id_key, path_key
 from indexes.roots import Roots
 from indexes.store import Txn
+from mocosearch.photos import Found
 
 SECONDS, GIGABYTES = 60, 2
 COPIES = 0.1
@@ -112,15 +114,17 @@ def with_copies(count: int, dimension: int) -> Made:
 
 
 def written(folder: Path, made: Made) -> None:
-    """An index of them as `index` leaves one, with paths of photos that are not there."""
+    """An index of them as `index` leaves one, beside empty files in place of photos."""
     say(f"writing {len(made.keys)} photos")
+    photos = folder.with_name("photos")
+    photos.mkdir()
     with Index.create(folder, unused_encoder(made.keys.shape[1])) as index:
-        index.store.write(lambda txn: Roots({0: "/photos"}).keep(txn))
+        index.store.write(lambda txn: Roots({0: str(photos)}).keep(txn))
         for first in range(0, len(made.keys), AT_ONCE):
-            index.store.write(lambda txn, at=first: _put(txn, at, made))  # type: ignore[misc]
+            index.store.write(lambda txn, at=first: _put(txn, at, made, photos))  # type: ignore[misc]
 
 
-def _put(txn: Txn, first: int, made: Made) -> None:
+def _put(txn: Txn, first: int, made: Made, photos: Path) -> None:
     last = min(first + AT_ONCE, len(made.keys))
     for row in range(first, last):
         stored, digest = f"0/{row:07}.jpg", f"{row:032x}"
@@ -128,8 +132,11 @@ def _put(txn: Txn, first: int, made: Made) -> None:
         record = Record(640, 480, "JPEG", None, 100_000, digest, [stored], perceptual=hash)
         txn.put("images", id_key(row + 1), record.to_bytes())
         txn.put("vectors", id_key(row + 1), made.keys[row].tobytes())
-        # Only that there is a path is asked of it.
-        txn.put("paths", bytes.fromhex(digest), stored.encode())
+        file = photos / f"{row:07}.jpg"
+        file.touch()
+        found = Found.of(stored, file.stat())
+        entry = PathEntry(row + 1, found.size, found.mtime, stored, found.changed)
+        txn.put("paths", path_key(stored), entry.to_bytes())
     segments.append(txn, range(first + 1, last + 1), made.keys[first:last])
 
 
@@ -138,7 +145,8 @@ def ours(index: Path, made: Made) -> Outcome:
     run = mocosearch("duplicates", "--index", index, "--json")
     groups = run.json()["groups"]
     by_name = {path: number for number, group in enumerate(groups) for path in group["paths"]}
-    names = [[f"/photos/{row:07}.jpg" for row in pair] for pair in made.pairs.tolist()]
+    photos = index.with_name("photos")
+    names = [[str(photos / f"{row:07}.jpg") for row in pair] for pair in made.pairs.tolist()]
     together = [by_name.get(a, -1) == by_name.get(b, -2) for a, b in names]
     return Outcome(run.seconds, run.peak / 1e9, sum(together))
 

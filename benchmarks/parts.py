@@ -178,9 +178,9 @@ def altered(
 def found(index: Index, way: Way, query: Path, original: Path) -> tuple[int, float | None, float]:
     """The original's rank among the first ten or 0, its score, and milliseconds."""
     begun = time.perf_counter()
-    matches = search(index, way(index, query), 10, fold=False).matches
+    lines = search(index, way(index, query), 10, fold=False).lines
     taken = 1000 * (time.perf_counter() - begun)
-    for rank, match in enumerate(matches, 1):
+    for rank, match in enumerate((line.match for line in lines), 1):
         if str(original.absolute()) in match.record.paths:
             return rank, match.score, taken
     return 0, None, taken

@@ -4,8 +4,9 @@ Leave-one-out precision at 1 and 10 by plain cosine, on Caltech-101 (objects cen
 groceries (things anywhere). Keys come from an index that the real command made; labels serve
 for scoring alone.
 Baselines: 8x8 colour thumbnails, and the untrained network with the same descriptor. Beside
-them, the starter as it comes, which never saw these photos.
-Bar: the trained encoder's P@10 is at least the best baseline's (1.0x) on both sets.
+them the starter, which never saw these photos, as it comes and as an index makes it.
+Bars: the trained encoder's P@10 is at least the best baseline's (1.0x) on both sets; after 20
+minutes from nothing .32 on Caltech and .34 on groceries; after 20 from the starter .02 above it.
 
     python -m benchmarks.retrieval --minutes 20      trained on each set, from nothing
     python -m benchmarks.retrieval --minutes 20 --init starter      from the starter
@@ -36,10 +37,19 @@ from benchmarks.measure import (
 )
 from indexes import Index
 from indexes.records import id_key
+from mocosearch.encoder import Encoder
 from mocosearch.evaluation import precision_at
+from mocosearch.home import STARTER
+from mocosearch.photos import decode
 
 BAR = 1.0
-SETS = ("caltech101_max40", "groceries")
+FROM_NOTHING = {"caltech101_max40": 0.32, "groceries": 0.34}
+"""P@10 after LONG minutes."""
+FROM_STARTER = 0.02
+"""P@10 above the starter's after as long."""
+LONG = 20.0
+AT_ONCE = 64
+SETS = tuple(FROM_NOTHING)
 Keys = NDArray[np.float32]
 Score = dict[int, float]
 
@@ -66,18 +76,31 @@ def main() -> None:
     for name in SETS:
         needed(args.photos / f"{name}.tsv")
     title(__doc__)
-    rows, ratios = [], []
+    rows, ratios, reached, gained = [], [], {}, []
     for name in SETS:
         with temporary_home() as home:
             photos = labelled(args.photos, name, home, args.limit)
             scores = baselines(home, photos, args.train)
             base = max(score[10] for score in scores.values())
-            scores["starter"] = scored(home, photos, "starter")
+            scores["the starter as it comes"] = as_it_comes(photos)
+            scores["the starter in an index, which fits its whitening"] = scored(
+                home, photos, "starter"
+            )
             scores[trained_name(args)] = best = trained(home, photos, args)
         rows += [row(photos, method, score, base) for method, score in scores.items()]
         ratios.append(best[10] / base)
+        reached[name] = best[10]
+        gained.append(best[10] - scores["the starter as it comes"][10])
     table(["photos", "keys", "P@1", "P@10", "P@10, of the best baseline"], rows)
     conclude(BAR, min(ratios), what="trained over the best baseline, P@10, the lower of both")
+    if args.encoder or args.minutes < LONG:
+        return
+    if args.init == "starter":
+        what = "trained above the starter as it comes, P@10, the lower of both"
+        conclude(FROM_STARTER, min(gained), what=what, unit="")
+    if args.init == "none":
+        for name, bar in FROM_NOTHING.items():
+            conclude(bar, reached[name], what=f"{name}, P@10 from nothing", unit="")
 
 
 def trained_name(args: argparse.Namespace) -> str:
@@ -146,6 +169,16 @@ def learned(home: Path, photos: Photos, options: list[str], *length: str | int) 
     encoder = Path(mkdtemp(dir=home)) / "encoder"
     mocosearch("train", photos.folder, "--name", encoder, *length, *options)
     return scored(home, photos, str(encoder))
+
+
+def as_it_comes(photos: Photos) -> Score:
+    """The starter's keys without an index, which would fit its whitening on the photos."""
+    encoder, rows = Encoder.open(STARTER), []
+    for first in range(0, len(photos.links), AT_ONCE):
+        files = photos.links[first : first + AT_ONCE]
+        pixels = [decode(file.read_bytes(), encoder.side).pixels for file in files]
+        rows.append(encoder.encode(np.stack(pixels)))
+    return precision_at(np.concatenate(rows), photos.labels)
 
 
 def scored(home: Path, photos: Photos, encoder: str) -> Score:

@@ -121,7 +121,7 @@ def _answered(questions: list[tuple[str, bytes]], when: str, drawn: bool) -> lis
             matches = opened.query(pixels[None], RESULTS + 1)[0]
             others = [match for match in matches if path not in match.record.paths][:RESULTS]
             words = f"{when}: {_same(path, others)} of the same picture" if drawn else when
-            rows.append(Row(image, Path(path).name, others, words))
+            rows.append(Row(image, Path(path).name, others, words=words))
     return rows
 
 

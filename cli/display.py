@@ -126,10 +126,16 @@ def show_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document) + "\n")
 
 
-def show_raw(path: str, end: bytes) -> None:
-    """A path as the file system's own bytes, for pipes."""
+def show_raw(line: str, end: bytes) -> None:
+    """A line with a path in it, as the file system's own bytes.
+
+    Not on a terminal, which must not obey a name; what ends in a zero byte is never for one.
+    """
+    if end == b"\n" and sys.stdout.isatty():
+        show(one_line(line))
+        return
     sys.stdout.flush()
-    sys.stdout.buffer.write(os.fsencode(path) + end)
+    sys.stdout.buffer.write(os.fsencode(line) + end)
 
 
 def printable(text: str) -> str:
@@ -147,7 +153,7 @@ def say_refused(reasons: dict[str, str]) -> None:
     """The files refused in this run, the first few of them by name, or all with --verbose."""
     shown = len(reasons) if loudness.get() == Loudness.VERBOSE else REFUSED_SHOWN
     for path, reason in list(reasons.items())[:shown]:
-        warn(f"refused {path}: {reason}")
+        warn(one_line(f"refused {path}: {reason}"))
     if len(reasons) > shown:
         warn(f"refused {len(reasons) - shown} more: --verbose names them all")
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import shlex
 import time
 from collections.abc import Iterator, Sequence
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw
+from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
+    from indexes import Index
     from indexes.duplicates import Group, Member
     from mocosearch.photos import Picture
 
-BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG", "MPO", "GIF")
-"""From the least lossy on; others come last."""
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
 
@@ -37,8 +35,11 @@ def duplicates(
         bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads files.")
     ] = False,
     keep: Annotated[
-        str, typer.Option(help="The file of a group to keep: largest, oldest or best-format.")
-    ] = "largest",
+        str | None,
+        typer.Option(
+            help="The file of a group to keep: largest, oldest or best-format [default: largest]."
+        ),
+    ] = None,
     ignore: Annotated[
         list[str] | None, typer.Option(help="Remember that this group is no group of copies.")
     ] = None,
@@ -54,18 +55,21 @@ def duplicates(
 ) -> None:
     """List pictures that are in the collection more than once.
 
-    Keys and perceptual hashes must both agree. Nothing is ever deleted: --script prints the
-    commands, which you may read and run.
+    Keys and perceptual hashes must both agree with those of the file to keep. Nothing is ever
+    deleted: --script prints the commands, which you may read and run. Files that are gone, or
+    were changed since they were indexed, are left out.
 
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     begun = time.perf_counter()
-    if keep not in ("largest", "oldest", "best-format"):
+    if keep not in (None, "largest", "oldest", "best-format"):
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
     if sum([json, as_csv, print0, script]) > 1:
         raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
     if against and turned:
         raise typer.BadParameter("--turned compares the collection with itself, not --against it")
+    if against and keep:
+        raise typer.BadParameter("with --against the collection's file is kept, there is no --keep")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
     from cli.search import check_filled
@@ -77,39 +81,45 @@ def duplicates(
 
     roots = roots_of([folder]) if folder is not None else []
     refused: dict[str, str] = {}
+    changed: set[str] = set()
     opening = Index.create(index, None) if ignore and Index.exists(index) else Index.open(index)
     with opening as opened:
         check_filled(opened)
         if against:
             photos = new_photos(roots, opened.encoder.side, refused)
-            found = list(compare(opened, photos, threshold, roots))
+            found = list(compare(opened, photos, threshold, roots, changed))
         else:
-            where = Where(under=tuple(roots)) if roots else None
-            found = groups(opened, threshold, where, turned)
+            for root in roots:
+                _check_known(opened, root)
+            where = Where(under=tuple(roots))
+            found = groups(opened, threshold, where, turned, keep or "largest", changed)
         if ignore:
             remember(opened, ignore, found)
             found = [group for group in found if group.name not in ignore]
-    # Of a new photo and the collection, the collection's is the one that is there to stay.
-    chosen = [group.members[1] if against else kept(group, keep) for group in found]
     seconds = time.perf_counter() - begun
     say_refused(refused)
+    if changed:
+        warn(
+            f"left out, gone or changed since they were indexed: {len(changed)} files; "
+            "next: mocosearch index FOLDER"
+        )
     if json:
-        document = [plain(g, k.path) for g, k in zip(found, chosen, strict=True)]
-        show_json({"groups": document, "seconds": seconds})
+        show_json({"groups": [plain(group) for group in found], "seconds": seconds})
         ended(False, len(refused))
         return
     if as_csv:
         show(COLUMNS)
-    for number, (group, keeper) in enumerate(zip(found, chosen, strict=True)):
+    for number, group in enumerate(found):
         if as_csv:
-            show_raw(table(group, keeper.path), b"\n")
+            for member in group.members:
+                show_raw(row(group, member), b"\n")
         elif print0:
-            for member in others(group, keeper, against):
+            for member in others(group, against):
                 show_raw(member.path, b"\0")
         elif script:
-            _show_script(group, keeper, against, head=number == 0)
+            _show_script(group, against, head=number == 0)
         else:
-            _show_group(group, keeper)
+            _show_group(group)
     files = sum(len(group.members) for group in found)
     say(f"{len(found)} groups of copies, {files} files, in {seconds:.1f} s")
     ended(False, len(refused))
@@ -128,66 +138,62 @@ def new_photos(
             refused[found.path] = outcome
 
 
-def kept(group: "Group", how: str) -> "Member":
-    """The member to keep, of those that are still there; on a tie the first by path."""
-
-    def pixels(member: "Member") -> tuple[int, int]:
-        return -member.record.width * member.record.height, -member.record.size
-
-    def worth(member: "Member") -> tuple[Any, ...]:
-        record = member.record
-        if how == "oldest":
-            return record.taken or "9999", pixels(member), member.path
-        if how == "best-format":
-            known = record.format in BEST_FORMATS
-            place = BEST_FORMATS.index(record.format) if known else len(BEST_FORMATS)
-            return place, pixels(member), member.path
-        return pixels(member), member.path
-
-    there = [member for member in group.members if os.path.exists(member.path)]
-    return min(there or group.members, key=worth)
-
-
-def others(group: "Group", keeper: "Member", against: bool) -> "Sequence[Member]":
+def others(group: "Group", against: bool) -> "Sequence[Member]":
     """What need not be kept: of a new photo and the collection, the new photo alone."""
-    return group.members[:1] if against else [m for m in group.members if m is not keeper]
+    return group.members[:1] if against else [m for m in group.members if m is not group.kept]
 
 
-def plain(group: "Group", keep: str) -> dict[str, Any]:
+def plain(group: "Group") -> dict[str, Any]:
     """A group for JSON."""
     paths = [member.path for member in group.members]
-    return {"name": group.name, "score": group.score, "keep": keep, "paths": paths}
+    return {"name": group.name, "score": group.score, "keep": group.kept.path, "paths": paths}
 
 
-def table(group: "Group", keep: str) -> str:
-    """A group as lines of comma-separated values, without the last line's end."""
+def row(group: "Group", member: "Member") -> str:
+    """One file of a group as comma-separated values."""
     text = io.StringIO()
-    lines = csv.writer(text, lineterminator="\n")
-    for member in group.members:
-        r = member.record
-        facts = [r.width, r.height, r.format, r.size]
-        keeps = "yes" if member.path == keep else "no"
-        lines.writerow([group.name, f"{group.score:.4f}", keeps, *facts, member.path])
-    return text.getvalue().rstrip("\n")
+    r = member.record
+    facts = [r.width, r.height, r.format, r.size]
+    keeps = "yes" if member is group.kept else "no"
+    words = [group.name, f"{group.score:.4f}", keeps, *facts, member.path]
+    # With this end, names that hold either of its characters are quoted.
+    csv.writer(text, lineterminator="\r\n").writerow(words)
+    return text.getvalue().removesuffix("\r\n")
 
 
-def _show_group(group: "Group", keeper: "Member") -> None:
+def _check_known(index: "Index", folder: str) -> None:
+    """Raises NotFound for a folder of which the index can hold nothing."""
+    from mocosearch.errors import NotFound
+    from mocosearch.photos.scan import inside, spellings
+
+    places = index.roots.places.values()
+    for spelling in spellings(folder):
+        if any(inside(spelling, root) or inside(root, spelling) for root in places):
+            return
+    raise NotFound(
+        f"{folder} lies in no folder of this index",
+        f"its folders: {', '.join(sorted(places))}; --against compares other photos with them",
+    )
+
+
+def _show_group(group: "Group") -> None:
     show(f"{group.name}  {len(group.members)} files, {group.score:.3f}")
     for member in group.members:
         r = member.record
-        mark = "keep" if member is keeper else ""
+        mark = "keep" if member is group.kept else ""
         size = f"{r.width}x{r.height}"
         show(
             f"  {mark:4}  {size:>10}  {r.format:4}  {r.size / 1e6:6.1f} MB  {one_line(member.path)}"
         )
 
 
-def _show_script(group: "Group", keeper: "Member", against: bool, head: bool) -> None:
+def _show_script(group: "Group", against: bool, head: bool) -> None:
     if head:
         show("#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu")
     # A name with a line break must not leave its comment.
-    show(f"# {group.name} {group.score:.3f}: keeps {one_line(keeper.path)}")
-    for member in others(group, keeper, against):
-        # What is kept may have gone since it was indexed.
-        keep, spare = shlex.quote(keeper.path), shlex.quote(member.path)
-        show_raw(f"if [ -e {keep} ]; then rm -- {spare}; fi", b"\n")
+    show(f"# {group.name} {group.score:.3f}: keeps {one_line(group.kept.path)}")
+    for member in others(group, against):
+        # Either may have gone since, or become a link to the other.
+        keep, spare = shlex.quote(group.kept.path), shlex.quote(member.path)
+        check = f"[ -e {keep} ] && [ -e {spare} ] && ! [ {keep} -ef {spare} ]"
+        show_raw(f"if {check}; then rm -- {spare}; fi", b"\n")

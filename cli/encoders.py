@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import common
-from cli.display import progress, say, show, show_json, warn
+from cli.display import one_line, progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Card
@@ -38,12 +38,12 @@ def list_(
         try:
             cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
         except (Damaged, FileNotFoundError):
-            warn(f"{name}: its card cannot be read; train it again")
+            warn(f"{one_line(name)}: its card cannot be read; train it again")
     if json:
         show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
         return
     for name, card in cards.items():
-        show(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}")
+        show(one_line(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}"))
 
 
 def _past(card: "Card") -> str:

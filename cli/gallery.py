@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.results import and_copies
+
 if TYPE_CHECKING:
     from indexes import Match
 
@@ -42,13 +44,16 @@ footer { color: var(--soft); font-size: 12px; border-top: 1px solid var(--line);
 
 @dataclass(frozen=True)
 class Row:
-    """One question: the image's bytes, what to call it, its matches, best first, and a line to
-    stand above them.
+    """One question: the image's bytes, what to call it, and its matches, best first.
+
+    copies: how many of each match are not shown; none where it is empty.
+    words: a line to stand above them.
     """
 
     image: bytes
     name: str
     matches: Sequence["Match"]
+    copies: Sequence[int] = ()
     words: str = ""
 
 
@@ -76,11 +81,12 @@ def _section(row: Row) -> str:
     found = "".join(
         _figure(
             _bytes(match.record.paths[0]),
-            f"<b>{match.score:.3f}</b> {_escaped(os.path.basename(match.record.paths[0]))}",
+            f"<b>{match.score:.3f}</b> {_escaped(os.path.basename(match.record.paths[0]))}"
+            + and_copies(copies),
             match.score,
             "",
         )
-        for match in row.matches
+        for match, copies in zip(row.matches, row.copies or [0] * len(row.matches), strict=True)
     )
     words = f"<h2>{_escaped(row.words)}</h2>" if row.words else ""
     return f"<section>{words}{asked}{found}</section>"

@@ -24,7 +24,7 @@ def indexes(
             with Index.open(name) as opened:
                 told = opened.info()
         except MocosearchError as error:
-            warn(f"{name}: {error}")
+            warn(one_line(f"{name}: {error}"))
             continue
         facts = ("images", "refused", "encoder", "bytes", "roots")
         listed.append({"name": name} | {fact: told[fact] for fact in facts})

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.display import show, show_json
+from cli.display import one_line, show, show_json
 
 if TYPE_CHECKING:
     from indexes.records import Refusal
@@ -38,7 +38,7 @@ def info(
         show_json(told | listed)
     elif refused:
         for refusal in refusals:
-            show(f"{refusal.path}: {_reason(refusal)}")
+            show(one_line(f"{refusal.path}: {_reason(refusal)}"))
     else:
         parts = []
         for part in told.pop("segment_list"):
@@ -47,7 +47,7 @@ def info(
         told["segments"] = "; ".join(parts)
         for name, value in told.items():
             value = ", ".join(value) if isinstance(value, list) else value
-            show(f"{name.replace('_', ' '):13} {value}")
+            show(one_line(f"{name.replace('_', ' '):13} {value}"))
 
 
 def _reason(refusal: "Refusal") -> str:
@@ -72,7 +72,7 @@ def _tell_photos(index: str, photos: list[str], json: bool) -> None:
     for facts in told:
         for name, value in facts.items():
             if value not in (None, "", [], False):
-                show(f"{name.replace('_', ' '):13} {_words(value)}")
+                show(one_line(f"{name.replace('_', ' '):13} {_words(value)}"))
 
 
 def _words(value: Any) -> str:

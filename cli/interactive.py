@@ -1,15 +1,17 @@
 """Asking on: each answer is the ground of the next question."""
 
+import io
 import os
 import re
+import shlex
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
-from cli.display import warn
-from cli.question import MINUS, ask, unit
+from cli.display import one_line, say, say_refused, warn
+from cli.question import MINUS, Part, ask, unit
 from cli.results import show_lines
 from cli.search import Found, search
 
@@ -28,14 +30,17 @@ back            the question before
 
 
 def converse(index: "Index", images: list[str], top: int, where: "Where", no_color: bool) -> None:
-    """Read questions from stdin and answer them until it ends; the prompt goes to stderr."""
+    """Read questions from stdin and answer them until it ends; Ctrl-C leaves with 130."""
     _with_history()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # A name need not be text in the terminal's encoding.
+        sys.stdin.reconfigure(errors="surrogateescape")
     talk = _Talk(index, top, where, no_color)
     if images:
         talk.ask(images)
     elif sys.stdin.isatty():
         warn(HELP)
-    with suppress(EOFError, KeyboardInterrupt):
+    with suppress(EOFError):
         while (line := _line()) not in ("", "q", "quit", "exit"):
             talk.take(line)
 
@@ -64,15 +69,27 @@ class _Talk:
             elif not os.path.exists(line) and (numbers := _numbers(line)):
                 self._refine(numbers, fresh=line.isdigit())
             else:
-                self.ask([os.path.expanduser(_unquoted(line))])
+                self._ask_typed(line)
         except MocosearchError as error:
-            warn(f"{error.what}\n{error.hint}")
+            warn(f"{one_line(error.what)}\n{one_line(error.hint)}")
         except typer.BadParameter as error:
             warn(error.message)
 
     def ask(self, images: list[str]) -> None:
         """A new question."""
-        self._answer(ask(self.index.encoder, images).keys)
+        question = ask(self.index.encoder, images)
+        say_refused(question.refused)
+        self._answer(question.keys)
+
+    def _ask_typed(self, line: str) -> None:
+        if "\0" in line:
+            warn(f"cannot read {one_line(line)}: no name holds a zero byte")
+            return
+        word = os.path.expanduser(_unquoted(line))
+        if Part.of(word).name == "-":
+            warn("- is no name here: stdin holds the questions")
+        else:
+            self.ask([word])
 
     def _refine(self, numbers: list[int], fresh: bool) -> None:
         """By Rocchio's rule: the question, and what is liked, less a share of what is not."""
@@ -96,6 +113,8 @@ class _Talk:
         self.found = search(self.index, keys, self.top, self.where)
         show_lines(self.found.lines, self.found.better, self.no_color)
         sys.stdout.flush()
+        if not self.found.lines:
+            say("no photo fits: the filters leave none")
 
 
 def _numbers(line: str) -> list[int]:
@@ -105,10 +124,15 @@ def _numbers(line: str) -> list[int]:
 
 
 def _unquoted(line: str) -> str:
-    """As a terminal pastes a dropped file: in quotes, or with its blanks escaped."""
-    if len(line) > 1 and line[0] == line[-1] and line[0] in "'\"":
-        return line[1:-1]
-    return line if os.path.exists(line) else line.replace("\\ ", " ")
+    """The name that was meant, as a terminal pastes a dropped file: quoted for the shell."""
+    if os.path.exists(os.path.expanduser(Part.of(line).name)):
+        return line
+    if os.name == "nt":
+        return line.strip('"')
+    with suppress(ValueError):
+        words = shlex.split(line)
+        return words[0] if len(words) == 1 else line
+    return line
 
 
 def _line() -> str:

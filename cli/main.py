@@ -13,6 +13,7 @@ import typer
 from cli.common import common
 from cli.compact import compact
 from cli.demo import demo
+from cli.display import one_line
 from cli.duplicates import duplicates
 from cli.encoders import encoders
 from cli.evaluate import evaluate
@@ -67,46 +68,74 @@ def run() -> None:
     """
     # What is imported stays; to look through it for garbage again and again costs a query 15 ms.
     gc.set_threshold(50_000)
-    code: object = 0
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is escaped, never an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    code = _run()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
+
+
+def _open_closed_streams() -> None:
+    """Give each standard stream that was closed (`>&-`) a place of its own, where no file of ours
+    takes its number: nothing can be read from stdin or written to stdout, and stderr is silent.
+    """
+    for name, mode, flags in (
+        ("stdin", "r", os.O_RDONLY),
+        ("stdout", "w", os.O_RDONLY),
+        ("stderr", "w", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))
+
+
+def _run() -> int:
+    """The exit code; every error that a user can cause ends as two lines on stderr."""
     try:
-        _run()
-    except SystemExit as end:
-        code = end.code
-    with suppress(BrokenPipeError):
+        code = _ended()
         sys.stdout.flush()
-        sys.stderr.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
-
-
-def _run() -> None:
-    """Every error that a user can cause ends as two lines on stderr."""
-    try:
-        app()
     except MocosearchError as error:
-        _fail(error)
+        return _fail(error)
     except BrokenPipeError:
         # The reader of a pipe went away, as `head` does: no more output, and no complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return 0
     except OSError as error:
-        _fail(_storage(error))
+        return _fail(_storage(error))
+    return code
+
+
+def _ended() -> int:
+    """Run the app, which always ends with SystemExit."""
+    try:
+        app()
+    except SystemExit as end:
+        # Typer makes a 1 of a pipe that was closed.
+        if isinstance(end.__context__, BrokenPipeError):
+            raise end.__context__ from None
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
 
 
 def _storage(error: OSError) -> StorageFailed:
     where = f" at {error.filename}" if error.filename else ""
     if error.errno == errno.ENOSPC:
         return StorageFailed(f"no room on the disk{where}", "free some room, then run it again")
+    if error.errno == errno.EBADF:
+        return StorageFailed("stdout is closed", "leave it open, or send it to /dev/null")
     return StorageFailed(
         f"{error.strerror or error}{where}",
         "if that is the home of mocosearch, MOCOSEARCH_HOME names another",
     )
 
 
-def _fail(error: MocosearchError) -> None:
-    printable = f"error: {error.what}\n" + (f"next:  {error.hint}\n" if error.hint else "")
-    sys.stderr.write(printable.encode("utf-8", "backslashreplace").decode())
-    sys.exit(error.exit_code)
+def _fail(error: MocosearchError) -> int:
+    """Say what and what next, if there is a place to say it."""
+    with suppress(OSError):
+        sys.stderr.write(one_line(f"error: {error.what}") + "\n")
+        if error.hint:
+            sys.stderr.write(one_line(f"next:  {error.hint}") + "\n")
+    return error.exit_code

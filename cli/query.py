@@ -1,13 +1,15 @@
 """mocosearch query: the photos nearest to an image."""
 
+import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cli.display import detail, ended, say, say_refused, show_json, show_raw
+from cli.display import detail, ended, say, say_refused, show_json, show_raw, warn
 
 
 def query(
@@ -37,7 +39,7 @@ def query(
         list[str] | None, typer.Option("--in", help="Photos in this folder; may be given again.")
     ] = None,
     outside: Annotated[
-        list[str] | None, typer.Option("--not-in", help="No photo in this folder.")
+        list[str] | None, typer.Option("--not-in", help="Not in this folder; may be given again.")
     ] = None,
     taken: Annotated[
         str | None, typer.Option(help="When taken: 2019, 2019..2021-06, 2020-08-03.. .")
@@ -72,8 +74,8 @@ def query(
 ) -> None:
     """Find the photos that look like an image; of several images, like their mean.
 
-    Copies of one picture share a line in the table and on the page; --json and --paths list
-    every photo.
+    Copies of one picture share a line in the table and on the page; --json, --paths and -0
+    list every file.
 
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
@@ -107,21 +109,24 @@ def query(
         encoding = time.perf_counter()
         question = ask(opened.encoder, images or [], minus or [], region, turned)
         searching = time.perf_counter()
-        found = search(opened, question.keys, top, where, least, auto, fold=not (all or machine))
+        find = partial(search, opened, question.keys, top, where, least, auto)
+        found = find(fold=not (all or machine))
         done = time.perf_counter()
         detail(
             f"opened in {encoding - begun:.3f} s, the question's key made in "
             f"{searching - encoding:.3f} s, {opened.count} photos searched "
             f"in {done - searching:.3f} s"
         )
+        page = _page(gallery, open)
+        folded = find(fold=True).lines if page and (all or machine) else found.lines
     say_refused(question.refused)
-    if not found.matches:
+    if not found.lines:
         say("no photo fits: the filters or --min-score leave none")
-    page = _page(gallery, open)
     if page is not None:
         from cli.gallery import Row, write
 
-        write(page, [Row(question.image, (images or [""])[0], [x.match for x in found.lines])])
+        matches, copies = [line.match for line in folded], [line.copies for line in folded]
+        write(page, [Row(question.image, (images or [""])[0], matches, copies)])
         say(f"gallery: {page}")
     if json:
         from cli.results import plain
@@ -131,14 +136,11 @@ def query(
             "encode": searching - encoding,
             "search": done - searching,
         }
-        results = [
-            plain(rank, match, odds)
-            for rank, (match, odds) in enumerate(zip(found.matches, found.odds, strict=True), 1)
-        ]
+        results = [plain(rank, line) for rank, line in enumerate(found.lines, 1)]
         show_json({"query": images, "index": index, "results": results, "seconds": seconds})
     elif paths or print0:
-        for match in found.matches:
-            show_raw(match.record.paths[0], b"\0" if print0 else b"\n")
+        for line in found.lines:
+            show_raw(line.match.record.paths[0], b"\0" if print0 else b"\n")
     else:
         show_lines(found.lines, found.better, no_color)
         if preview and sys.stdout.isatty():
@@ -146,7 +148,7 @@ def query(
 
             draw([line.match.record.paths[0] for line in found.lines])
     if open and page is not None:
-        typer.launch(page.absolute().as_uri())
+        _look_at(page)
     ended(False, len(question.refused))
 
 
@@ -169,3 +171,19 @@ def _page(gallery: Path | None, open: bool) -> Path | None:
     page = home() / "cache" / "results.html"
     page.parent.mkdir(parents=True, exist_ok=True)
     return page
+
+
+def _look_at(page: Path) -> None:
+    """Open it in the browser, which may write what it likes, though not among our results."""
+    import webbrowser
+
+    sys.stdout.flush()
+    ours, kept = sys.stdout.fileno(), os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), ours)
+    try:
+        shown = webbrowser.open(page.absolute().as_uri())
+    finally:
+        os.dup2(kept, ours)
+        os.close(kept)
+    if not shown:
+        warn(f"no browser could be started: open {page} in one")

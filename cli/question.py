@@ -116,9 +116,10 @@ def ask(
     refused: dict[str, str] = {}
     first = b""
 
-    def total(words: Sequence[str], crop: Crop | None, *, inside: bool) -> "Keys":
-        """Whole, and `inside` borders: (2, ways, d), or (1, ways, d) where none has any."""
+    def total(words: Sequence[str], crop: Crop | None, *, wanted: bool) -> "Keys":
+        """Whole, and within borders: (2, ways, d), or (1, ways, d) where none has any."""
         nonlocal first
+        inside = wanted and crop is None
         summed: Keys = np.zeros((2, 8 if turned else 1, encoder.dimension), np.float32)
         looks = 1
         for part in map(Part.of, words):
@@ -128,7 +129,7 @@ def ask(
                 keys = _folder_key(encoder, part.name, turned, refused)[None]
             else:
                 data, pixels = read_image(part.name, encoder.side, crop)
-                first = first or data
+                first = first or (data if wanted else b"")
                 both = [pixels, *(_without_borders(data, pixels) if inside else ())]
                 views = np.concatenate([_views(look, turned) for look in both])
                 keys = encoder.encode(views).reshape(len(both), *summed.shape[1:])
@@ -136,9 +137,9 @@ def ask(
             summed += part.weight * keys
         return summed[:looks]
 
-    keys = unit(total(words, crop, inside=crop is None))
+    keys = unit(total(words, crop, wanted=True))
     if minus:
-        keys = unit(keys - MINUS / len(minus) * total(minus, None, inside=False))
+        keys = unit(keys - MINUS / len(minus) * total(minus, None, wanted=False))
     return Question(keys.reshape(-1, encoder.dimension), first, refused)
 
 

@@ -75,7 +75,7 @@ def show_lines(lines: Sequence[Line], better: int, no_color: bool) -> None:
     if not sys.stdout.isatty():
         for rank, line in enumerate(lines, 1):
             path = line.match.record.paths[0]
-            show(f"{rank:3}  {line.match.score:.3f}  {one_line(path)}{_copies(line)}")
+            show(f"{rank:3}  {line.match.score:.3f}  {one_line(path)}{and_copies(line.copies)}")
         return
     screen = Screen.of(sys.stdout, no_color)
     dated = any(line.match.record.taken for line in lines)
@@ -92,7 +92,7 @@ def row(rank: int, line: Line, screen: Screen, dated: bool) -> str:
     date = f"{(record.taken or '')[:10]:10}  " if dated else ""
     facts = f"{odds(line.one_in):>9}  {date}"
     facts += f"{record.width}x{record.height}".rjust(9)
-    copies = _copies(line)
+    copies = and_copies(line.copies)
     used = 3 + 1 + BAR + 6 + 2 + width_of(facts) + 2 + len(copies)
     path = shortened(one_line(record.paths[0]), max(screen.width - used, 16))
     return (
@@ -125,8 +125,8 @@ def odds(one_in: float) -> str:
     return f"1 in {one_in:.0f}"
 
 
-def _copies(line: Line) -> str:
-    count = line.copies
+def and_copies(count: int) -> str:
+    """How many more files a line stands for; nothing for none."""
     return f"  (+{count} {'copy' if count == 1 else 'copies'})" if count else ""
 
 
@@ -152,16 +152,16 @@ def shortened(path: str, width: int) -> str:
     return "…" + path
 
 
-def plain(rank: int, match: "Match", one_in: float) -> dict[str, Any]:
+def plain(rank: int, line: Line) -> dict[str, Any]:
     """A result for JSON."""
-    record = match.record
+    record = line.match.record
     return {
         "rank": rank,
-        "score": match.score,
+        "score": line.match.score,
         "path": record.paths[0],
-        "id": match.id,
+        "id": line.match.id,
         "width": record.width,
         "height": record.height,
         "taken": record.taken,
-        "one_in": one_in,
+        "one_in": line.one_in,
     }

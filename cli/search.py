@@ -12,13 +12,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Found:
-    """All matches, best first; the same with copies folded; and how many are no chance."""
+    """The lines, best first, and how many of them are no chance."""
 
-    matches: "list[Match]"
     lines: list[Line]
     better: int
-    odds: list[float]
-    """How unusual each match is: one pair of photos in so many."""
 
 
 def check_filled(index: "Index") -> None:
@@ -38,12 +35,12 @@ def search(
     only_better: bool = False,
     fold: bool = True,
 ) -> Found:
-    """The best of all keys' answers: `top` matches, and `top` lines.
+    """The `top` best lines of all keys' answers.
 
     least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
     share a line; otherwise every file has one of its own.
     """
-    from indexes.copies import folded
+    from indexes.pairs import folded
 
     chance, tries = index.chance, len(keys)
     count = len(index.among(where)) if where else index.count
@@ -62,13 +59,11 @@ def search(
         groups, least = groups[:better], scores[better - 1] if better else 2.0
     if least is not None:
         groups = [group for group in groups if group[0].score >= least]
-        best = [match for match in best if match.score >= least]
     lines = [
         Line(g[0], sum(len(m.record.paths) for m in g) - 1, chance.one_in(g[0].score, tries))
         for g in groups
     ]
-    matches = best[:top]
-    return Found(matches, lines, better, [chance.one_in(m.score, tries) for m in matches])
+    return Found(lines, better)
 
 
 def _files(match: "Match") -> "list[Match]":

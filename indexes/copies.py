@@ -4,9 +4,6 @@ Two measures must agree: the keys, which also find two photos of one scene alike
 perceptual hash, which tells those apart.
 """
 
-from collections.abc import Sequence
-
-from indexes.index import Index, Match
 from indexes.records import Record
 
 COSINE = 0.9
@@ -37,21 +34,3 @@ def are_copies(a: Record, b: Record, cosine: float, least: float = COSINE) -> bo
         return cosine >= max(least, COSINE_ALONE)
     apart = bits_apart(a.perceptual, b.perceptual)
     return cosine >= least and apart <= (BITS if cosine >= SURE else 0)
-
-
-def folded(index: Index, matches: Sequence[Match]) -> list[list[Match]]:
-    """Each match with its copies among those after it; order is kept, best first."""
-    if not matches:
-        return []
-    keys = index.keys([match.id for match in matches])
-    cosines = keys @ keys.T
-    groups: list[list[int]] = []
-    for at, match in enumerate(matches):
-        for group in groups:
-            cosine = float(cosines[at, group[0]])
-            if are_copies(match.record, matches[group[0]].record, cosine):
-                group.append(at)
-                break
-        else:
-            groups.append([at])
-    return [[matches[at] for at in group] for group in groups]

@@ -6,23 +6,24 @@ import itertools
 import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from indexes.copies import COSINE, are_copies, hash_of
+from indexes.copies import COSINE, are_copies
 from indexes.filters import Where
 from indexes.index import Index
-from indexes.pairs import ROWS, Hashes, Pairs, Rows, copies
+from indexes.pairs import ROWS, Alike, Hashes, Joined, Pairs, Rows, alike, copies, hashes_of, parted
 from indexes.records import Record
 from indexes.segments import Keys
 from indexes.store import Txn
 from mocosearch.errors import NotFound, Unreadable
-from mocosearch.photos import Picture
+from mocosearch.photos import Found, Picture
 from mocosearch.photos.decode import upright
 from mocosearch.photos.perceptual import orientations, turned
 from mocosearch.photos.scan import inside
@@ -36,7 +37,10 @@ THUMBNAIL = 24
 RAW = frozenset(
     {".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"}
 )
+BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG", "MPO", "GIF")
+"""From the least lossy on; others come last."""
 NEAREST = 20
+_NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -51,54 +55,115 @@ class Member:
 class Group:
     """Files that show one picture; `score` is the lowest cosine of any two of them.
 
-    name: 8 hexadecimal digits that stand for the contents, the same in every run.
+    name: 8 hexadecimal digits that stand for the contents, the same in every run. kept: the
+    member to keep, of which each other one is a copy.
     """
 
     name: str
     score: float
     members: list[Member]
+    kept: Member
 
 
 def groups(
-    index: Index, least: float = COSINE, where: Where | None = None, all_ways: bool = False
+    index: Index,
+    least: float = COSINE,
+    where: Where | None = None,
+    all_ways: bool = False,
+    keep: str = "largest",
+    changed: set[str] | None = None,
 ) -> list[Group]:
     """Copies among the photos of an index, largest group first.
 
     least: the lowest cosine of two copies; their perceptual hashes must agree too. all_ways:
-    also find turned and mirrored copies, by the hash in 8 orientations, confirmed by the
-    pictures themselves, which are read for that. Files of one content, other than links to one
-    file, are copies; a raw file and a picture made from it are not. What was told to `ignore` is
-    left out.
+    also find turned and mirrored copies, by the hash in the 7 other orientations, confirmed by
+    the pictures themselves, which are read for that. keep: as of `worth`; every member of a group
+    is a copy of the one that is kept. changed: gets the paths that are left out, for their files
+    are gone, or others than those that were indexed.
+
+    Files of one content, other than links to one file, are copies; a raw file and a picture made
+    from it are not. What was told to `ignore` is left out.
     """
-    ids = index.among(where or Where())
+    where = where or Where()
+    ids = index.among(where)
     if not len(ids):
         return []
     records = [index.record(int(id)) for id in ids]
-    keys = index.keys(ids)
     hashes = hashes_of(records)
-    ignored = _ignored(index.txn)
-    joined = _Joined(len(ids))
-    # A part at a time: what one part joins, the next need not compare.
-    found = copies(keys, hashes, least, joined.together)
-    if all_ways:
-        found = itertools.chain(found, [turned_copies(records, hashes)])
-    for left, right in found:
-        for a, b in zip(left.tolist(), right.tolist(), strict=True):
-            # Never by way of a third: of a raw file and what was made from it both stay.
-            raw_and_made = _is_raw(records[a].paths) != _is_raw(records[b].paths)
-            if not (raw_and_made or _known(ignored, records[a], records[b])):
-                joined.join(a, b)
-    several = [rows for rows in joined.sets() if len(rows) > 1 or len(records[rows[0]].paths) > 1]
-    made = [_group(rows, records, keys, where) for rows in several]
+    turned_ones = turned_copies(records, hashes) if all_ways else _NO_PAIRS
+    photos = _Photos(records, index.keys(ids), hashes, least, turned_ones, _ignored(index.txn))
+    gone = set() if changed is None else changed
+    made: list[Group] = []
+    for rows in photos.sets():
+        if len(rows) == 1 and len(records[rows[0]].paths) == 1:
+            continue
+        files = {row: _files(index, records[row], where.lies_in, gone) for row in rows.tolist()}
+        first = {row: min(worth(m, keep) for m in files[row]) for row in files if files[row]}
+        order = np.array(sorted(first, key=first.__getitem__), np.int64)
+        for part in parted(order, photos.copies_of):
+            members = [member for row in sorted(part.tolist()) for member in files[row]]
+            if len(members) > 1:
+                name = _name([records[row] for row in part])
+                kept = min(members, key=lambda member: worth(member, keep))
+                made.append(Group(name, _lowest(photos.keys[part]), members, kept))
     return sorted(
-        (group for group in made if len(group.members) > 1 and not _one_content(ignored, group)),
+        (group for group in made if not _one_content(photos.ignored, group)),
         key=lambda g: (-len(g.members), g.members[0].path),
     )
 
 
-def hashes_of(records: Sequence[Record]) -> Hashes:
-    """The perceptual hashes as numbers, 0 for none."""
-    return np.array([hash_of(record) for record in records], np.uint64)
+@dataclass(frozen=True)
+class _Photos:
+    """Those of an index, a row each, and what makes copies of two of them."""
+
+    records: list[Record]
+    keys: Keys
+    hashes: Hashes
+    least: float
+    turned: Pairs
+    ignored: list[Counter[str]]
+
+    def sets(self) -> list[Rows]:
+        """Those that copies join, be it by way of others: no copy is outside its set."""
+        joined = Joined(len(self.records))
+        raw = np.array([_is_raw(record) for record in self.records])
+        # A part at a time: what one part joins, the next need not compare.
+        found = copies(self.keys, self.hashes, self.least, joined.together)
+        for left, right in itertools.chain(found, [self.turned]):
+            # Never by way of a third: of a raw file and what was made from it both stay.
+            same = raw[left] == raw[right]
+            joined.join_all(left[same], right[same])
+        return joined.sets()
+
+    def copies_of(self, one: int, others: Rows) -> Alike:
+        """Which rows of one set are copies of one of it."""
+        same = alike(self.keys, self.hashes, one, others, self.least)
+        same |= np.isin(others, self.partners.get(one, []))
+        for at in np.flatnonzero(same) if self.ignored else ():
+            same[at] = not _known(self.ignored, self.records[one], self.records[others[at]])
+        return same
+
+    @cached_property
+    def partners(self) -> dict[int, list[int]]:
+        """Of each row those that show its picture turned."""
+        found: dict[int, list[int]] = {}
+        for a, b in zip(*(side.tolist() for side in self.turned), strict=True):
+            found.setdefault(a, []).append(b)
+            found.setdefault(b, []).append(a)
+        return found
+
+
+def worth(member: Member, keep: str) -> tuple[Any, ...]:
+    """Less for what is rather kept: `largest`, `oldest` or `best-format`; on a tie by path."""
+    record = member.record
+    pixels = (-record.width * record.height, -record.size)
+    if keep == "oldest":
+        return record.taken or "9999", pixels, member.path
+    if keep == "best-format":
+        known = record.format in BEST_FORMATS
+        place = BEST_FORMATS.index(record.format) if known else len(BEST_FORMATS)
+        return place, pixels, member.path
+    return pixels, member.path
 
 
 def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
@@ -122,10 +187,13 @@ def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
 
 
 def _laid_over(one: Keys | None, other: Keys | None) -> bool:
-    """Whether two thumbnails are one picture in some orientation; one that is gone is not."""
+    """Whether two thumbnails are one picture, turned or mirrored; one that is gone is not.
+
+    Upright, where keys and hashes decide, two photos of one scene would be alike enough.
+    """
     if one is None or other is None:
         return False
-    return max(float((one * way).mean()) for way in orientations(other)) >= ALIKE
+    return max(float((one * way).mean()) for way in orientations(other)[1:]) >= ALIKE
 
 
 def _thumbnail(record: Record) -> Keys | None:
@@ -140,67 +208,34 @@ def _thumbnail(record: Record) -> Keys | None:
     return made
 
 
-class _Joined:
-    """Disjoint sets of 0..n-1 (union and find, with paths halved)."""
-
-    def __init__(self, n: int) -> None:
-        self.above = np.arange(n)
-
-    def root(self, a: int) -> int:
-        above = self.above
-        while above[a] != a:
-            above[a] = above[above[a]]
-            a = int(above[a])
-        return a
-
-    def join(self, a: int, b: int) -> None:
-        low, high = sorted((self.root(a), self.root(b)))
-        self.above[high] = low
-
-    def roots(self, rows: Rows) -> Rows:
-        """The roots of many at once."""
-        above = self.above[rows]
-        while (self.above[above] != above).any():
-            above = self.above[above]
-        return above
-
-    def together(self, left: Rows, right: Rows) -> NDArray[np.bool_]:
-        """Which pairs are in one set."""
-        same: NDArray[np.bool_] = self.roots(left) == self.roots(right)
-        return same
-
-    def sets(self) -> list[list[int]]:
-        found: dict[int, list[int]] = {}
-        for a, root in enumerate(self.roots(np.arange(len(self.above))).tolist()):
-            found.setdefault(root, []).append(a)
-        return list(found.values())
-
-
-def _group(rows: list[int], records: list[Record], keys: Keys, where: Where | None) -> Group:
-    members = [Member(path, records[row]) for row in rows for path in _files(records[row], where)]
-    return Group(_name([records[row] for row in rows]), _lowest(keys[rows]), members)
-
-
 def _lowest(keys: Keys) -> float:
     """The lowest cosine of any two keys, a part of all at a time: a group may be large."""
     parts = (keys[at : at + ROWS] @ keys.T for at in range(0, len(keys), ROWS))
     return min(1.0, *(float(part.min()) for part in parts))
 
 
-def _files(record: Record, where: Where | None) -> list[str]:
-    """A photo's paths, one for each file on the disk: links to one file are one."""
-    if len(record.paths) == 1:
-        return record.paths
-    files: dict[tuple[int, int] | str, str] = {}
-    for path in record.paths:
-        if where is not None and not where.admits(vars(record) | {"paths": [path]}):
-            continue
-        try:
-            status = os.stat(path)
-            files.setdefault((status.st_dev, status.st_ino), path)
-        except OSError:
-            files.setdefault(path, path)
+def _files(
+    index: Index, record: Record, wanted: Callable[[str], bool], changed: set[str]
+) -> list[Member]:
+    """A photo's files that are as they were indexed: links to one file are one."""
+    files: dict[tuple[int, int], Member] = {}
+    for path in filter(wanted, record.paths):
+        status = _still(index, path)
+        if status is None:
+            changed.add(path)
+        else:
+            files.setdefault((status.st_dev, status.st_ino), Member(path, record))
     return list(files.values())
+
+
+def _still(index: Index, path: str) -> os.stat_result | None:
+    """Of a file that is as it was indexed: what took its place may be the only one of its kind."""
+    entry = index.entry(path)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status if entry is not None and entry.is_still(Found.of(path, status)) else None
 
 
 def _name(records: Sequence[Record]) -> str:
@@ -208,8 +243,10 @@ def _name(records: Sequence[Record]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _is_raw(paths: Sequence[str]) -> bool:
-    return any(os.path.splitext(path)[1].lower() in RAW for path in paths)
+def _is_raw(record: Record) -> bool:
+    """By its content, or by its name: what is read of it may be the JPEG within."""
+    ends = (os.path.splitext(path)[1].lower() for path in record.paths)
+    return record.format == "RAW" or any(end in RAW for end in ends)
 
 
 def against(
@@ -217,42 +254,45 @@ def against(
     photos: Iterator[tuple[str, int, bytes, Picture]],
     least: float = COSINE,
     folders: Sequence[str] = (),
+    changed: set[str] | None = None,
 ) -> Iterator[Group]:
     """The new photos, by path, size, digest and picture, of which the index holds copies.
 
-    folders: where the new photos lie. A group begins with the new file; files below these folders
-    are not compared with each other, though the index may hold them, and neither are two names of
-    one file. What is gone from the disk, or was told to `ignore`, is left out.
+    folders: where the new photos lie. A group begins with the new file; the collection's first one
+    is kept. Files below these folders are not compared with each other, though the index may hold
+    them, and neither are two names of one file. What was told to `ignore` is left out, and so is
+    what goes to `changed`, as of `groups`.
     """
     ignored = _ignored(index.txn)
+    gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
     for path, size, digest, picture in photos:
         key = index.encoder.encode(picture.pixels[None])
-        new = Record.of(picture.facts, size, digest)
-        held = [
-            (match, [p for p in match.record.paths if _stands_elsewhere(p, path, real)])
+        new = replace(Record.of(picture.facts, size, digest), paths=[path])
+        elsewhere = partial(_stands_elsewhere, new=path, folders=real)
+        same = [
+            (match, _files(index, match.record, elsewhere, gone))
             for match in index.query(key, NEAREST)[0]
             if not _known(ignored, new, match.record)
-            and _is_raw([path]) == _is_raw(match.record.paths)
+            and _is_raw(new) == _is_raw(match.record)
             and (
                 match.record.digest == new.digest
                 or are_copies(new, match.record, match.score, least)
             )
         ]
-        members = [Member(other, match.record) for match, paths in held for other in paths]
-        if members:
-            score = min(match.score for match, _ in held)
+        held = [(match, files) for match, files in same if files]
+        if held:
+            members = [Member(path, new), *(file for _, files in held for file in files)]
             name = _name([new, *(match.record for match, _ in held)])
-            yield Group(name, score, [Member(path, new), *members])
+            yield Group(name, min(match.score for match, _ in held), members, kept=members[1])
 
 
 def _stands_elsewhere(held: str, new: str, folders: Sequence[str]) -> bool:
-    """Whether the collection's file is there, is another one, and lies in none of the folders."""
-    try:
-        same = os.path.samefile(held, new)
-    except OSError:
-        return False
-    return not same and not any(inside(os.path.realpath(held), folder) for folder in folders)
+    """Whether the collection's file is another one, and lies in none of the folders."""
+    with suppress(OSError):
+        if os.path.samefile(held, new):
+            return False
+    return not any(inside(os.path.realpath(held), folder) for folder in folders)
 
 
 def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:

@@ -23,9 +23,9 @@ class Where:
     """
 
     under: tuple[str, ...] = ()
-    """Absolute folders, in any of which one of the photo's paths lies."""
+    """Absolute folders, in any of which the photo lies."""
     not_under: tuple[str, ...] = ()
-    """Absolute folders that hold none of the photo's paths."""
+    """Absolute folders, in none of which it lies; a copy elsewhere is admitted."""
     taken: tuple[str, str] | None = None
     """First and last day, month or year, as beginnings of ISO 8601, both included; local time
     where the picture was taken. An empty one is open."""
@@ -43,8 +43,8 @@ class Where:
         return self != Where()
 
     def lies_in(self, path: str) -> bool:
-        """Whether a path lies in one of the folders that are asked for."""
-        return not self.under or _any_in([path], self.under)
+        """Whether a path lies where the folders say."""
+        return (not self.under or _in_any(path, self.under)) and not _in_any(path, self.not_under)
 
     def admits(self, facts: Mapping[str, Any]) -> bool:
         """Whether a photo meets all conditions; `facts` are a record's fields by name."""
@@ -54,8 +54,7 @@ class Where:
             and (self.camera is None or _part(self.camera, facts.get("camera")))
             and (self.taken is None or _within(facts["taken"], *self.taken))
             and (self.near is None or _around(facts, *self.near))
-            and (not self.under or _any_in(facts["paths"], self.under))
-            and not _any_in(facts["paths"], self.not_under)
+            and any(map(self.lies_in, facts["paths"]))
         )
 
 
@@ -78,9 +77,11 @@ def _within(taken: str | None, first: str, last: str) -> bool:
     return taken is not None and first <= taken[: len(first)] and taken[: len(last)] <= last
 
 
-def _any_in(paths: list[str], folders: tuple[str, ...]) -> bool:
-    whole = [_spelled(os.path.abspath(path)) for path in paths]
-    return any(inside(path, _spelled(folder)) for path in whole for folder in folders)
+def _in_any(path: str, folders: tuple[str, ...]) -> bool:
+    if not folders:
+        return False
+    whole = _spelled(os.path.abspath(path))
+    return any(inside(whole, _spelled(folder)) for folder in folders)
 
 
 def _spelled(path: str) -> str:

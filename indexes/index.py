@@ -195,11 +195,11 @@ class Index:
         ]
 
     def _told(self, id: int, where: Where | None) -> Record:
-        """A photo's record; of its paths, those that are asked for come first."""
+        """A photo's record, with those of its paths that are asked for."""
         record = self.record(id)
         if where is None or len(record.paths) == 1:
             return record
-        return replace(record, paths=sorted(record.paths, key=lambda p: not where.lies_in(p)))
+        return replace(record, paths=[path for path in record.paths if where.lies_in(path)])
 
     def among(self, where: Where) -> Ids:
         """The ids of the photos that meet some conditions, ascending."""

@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 from program import Run, make_photos
 
 
@@ -73,6 +73,75 @@ def test_the_script_removes_nothing_whose_copy_went(
     subprocess.run(["sh"], input=script, text=True, check=True)
     assert sorted(copy.iterdir()) == before
     assert json.loads(run(*words, "--json").stdout)["groups"][0]["keep"] != str(keeper)
+
+
+def test_the_script_goes_on_where_a_file_went(run: Run, doubled: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "photos"
+    shutil.copytree(doubled / "photos", copy)
+    index = tmp_path / "index"
+    assert run("index", copy, "--index", index).returncode == 0
+    words = ["duplicates", "--index", index, "--keep", "best-format"]
+    script = run(*words, "--script").stdout
+    first, second = map(Path, run(*words, "-0").stdout.split("\0")[:-1])
+    first.unlink()
+    subprocess.run(["sh"], input=script, text=True, check=True)
+    assert not second.exists()
+    shutil.copy(doubled / "photos" / first.name, first)
+    second.hardlink_to(copy / "it's a\ncopy.png")
+    subprocess.run(["sh"], input=script, text=True, check=True)
+    assert second.exists()
+
+
+def test_what_changed_since_it_was_indexed_is_left_out(
+    run: Run, doubled: Path, tmp_path: Path
+) -> None:
+    copy, new = tmp_path / "photos", tmp_path / "new"
+    shutil.copytree(doubled / "photos", copy)
+    index = tmp_path / "index"
+    assert run("index", copy, "--index", index).returncode == 0
+    new.mkdir()
+    shutil.copy(copy / "photo 00.jpg", new / "again.jpg")
+    (another,) = make_photos(tmp_path / "others", 1, seed=99)
+    shutil.copy(another, copy / "small.jpg")
+    (copy / "photo 00.jpg").unlink()
+    for more in ([], ["--json"], ["--csv"], ["-0"], ["--script"]):
+        told = run("duplicates", "--index", index, *more)
+        assert "small.jpg" not in told.stdout
+        assert "changed since they were indexed: 2 files; next: mocosearch index" in told.stderr
+    told = run("duplicates", new, "--against", "--index", index, "--json")
+    (group,) = json.loads(told.stdout)["groups"]
+    assert [Path(path).name for path in group["paths"]] == ["again.jpg", "it's a\ncopy.png"]
+    assert "changed since they were indexed: 2 files" in told.stderr
+
+
+def test_a_folder_that_the_index_does_not_hold(run: Run, doubled: Path, tmp_path: Path) -> None:
+    words = ["duplicates", "--index", doubled / "index"]
+    told = run(*words, tmp_path)
+    assert told.returncode == 1
+    assert "in no folder of this index" in told.stderr
+    assert "--against" in told.stderr
+    assert len(json.loads(run(*words, doubled, "--json").stdout)["groups"]) == 1
+    assert run(*words, tmp_path, "--against").returncode == 0
+    assert run(*words, tmp_path, "--against", "--keep", "oldest").returncode == 2
+
+
+def test_which_file_is_kept(run: Run, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "2011:05:06 07:08:09"
+    (large,) = make_photos(tmp_path / "photos", 1)
+    with Image.open(large) as image:
+        image.resize((96, 72)).save(large.with_name("old.jpg"), exif=exif, quality=95)
+    index = tmp_path / "index"
+    assert run("index", tmp_path / "photos", "--index", index).returncode == 0
+    words = ["duplicates", "--index", index, "--json"]
+
+    def keeps(*more: object) -> list[str]:
+        groups = json.loads(run(*words, *more).stdout)["groups"]
+        return [Path(group["keep"]).name for group in groups]
+
+    assert keeps() == keeps("--keep", "largest") == ["photo 00.jpg"]
+    assert keeps("--keep", "oldest") == ["old.jpg"]
+    assert keeps("--threshold", 0.9999) == []
 
 
 def test_the_table_holds_names_as_they_are(run: Run, photos: Path, tmp_path: Path) -> None:

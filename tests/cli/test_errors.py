@@ -6,10 +6,10 @@ import resource
 import shutil
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from program import PROGRAM, Run, environment, make_photos
 
 
@@ -161,22 +161,20 @@ def test_refused_files_are_listed_and_exit_with_3(run: Run, tmp_path: Path) -> N
     assert "notes.txt: not a picture" in listed
 
 
-def interrupted(words: list[object], home: Path, when: Path) -> subprocess.CompletedProcess[str]:
-    """Send Ctrl-C once the given file or folder is there."""
-    process = subprocess.Popen(
+def interrupted(words: list[object], home: Path, when: str) -> subprocess.CompletedProcess[str]:
+    """Send Ctrl-C once a line of progress says something."""
+    with subprocess.Popen(
         [str(PROGRAM), *map(str, words)],
         env=environment(home),
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not when.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(words, process.returncode, out, err)
+    ) as process:
+        assert process.stderr
+        assert any(when in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+    return subprocess.CompletedProcess(words, process.returncode, "", said)
 
 
 def test_an_interrupted_training_keeps_a_usable_encoder(
@@ -184,23 +182,67 @@ def test_an_interrupted_training_keeps_a_usable_encoder(
 ) -> None:
     home = tmp_path / "home"
     words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32]
-    ended = interrupted(words, home, home / "cache")
+    ended = interrupted(words, home, "loss")
     assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
+    assert (home / "encoders" / "default" / "card.json").is_file()
     assert run("index", photos, home=home).returncode == 0
 
 
 def test_an_interrupted_index_keeps_what_is_committed(made: Path, tmp_path: Path, run: Run) -> None:
-    make_photos(tmp_path / "photos", 600, seed=3)
+    (tmp_path / "photos").mkdir()
+    # Small files that take long to decode.
+    Image.new("RGB", (4000, 3000), "teal").save(tmp_path / "plain.png")
+    for number in range(60):
+        content = (tmp_path / "plain.png").read_bytes() + bytes([number])
+        (tmp_path / "photos" / f"{number}.png").write_bytes(content)
     index = tmp_path / "index"
-    words: list[object] = ["index", tmp_path / "photos", "--index", index]
-    ended = interrupted(words, made, index / "data.mdb")
-    assert ended.returncode in (0, 130), ended.stderr
+    words: list[object] = ["index", tmp_path / "photos", "--index", index, "--workers", 1]
+    ended = interrupted(words, made, "of 60")
+    assert ended.returncode == 130, ended.stderr
     assert "Traceback" not in ended.stderr
     kept = json.loads(run("info", "--index", index, "--json").stdout)["images"]
     again = json.loads(run("index", tmp_path / "photos", "--index", index, "--json").stdout)
-    assert kept + again["embedded"] == 600
+    assert 0 < kept < 60
+    assert kept + again["embedded"] == 60
     assert again["unchanged"] == kept
+
+
+@pytest.mark.parametrize(
+    ("streams", "code", "said"),
+    [
+        (">/dev/full", 1, "error: no room on the disk"),
+        (">&-", 1, "error: stdout is closed"),
+        (">/dev/full 2>&-", 1, ""),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+    ],
+)
+def test_an_output_that_takes_nothing(
+    made: Path, photos: Path, streams: str, code: int, said: str
+) -> None:
+    for more in ("--json", "--paths", ""):
+        line = f'"$0" query "$1" {more} {streams}'
+        ended = subprocess.run(
+            ["bash", "-c", line, PROGRAM, photos / "other" / "photo 00.jpg"],
+            env=environment(made),
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == code, ended.stderr
+        assert ended.stderr.startswith(said)
+        assert len(ended.stderr.splitlines()) == (2 if said else 0)
+        assert bool(ended.stdout) == (code == 0)
+
+
+def test_names_in_errors_do_not_reach_the_terminal_as_they_are(run: Run, tmp_path: Path) -> None:
+    failed(run("query", "no\x1b[2J such\nfile.jpg"), 1, r"no\x1b[2J such\nfile.jpg")
+    make_photos(tmp_path / "photos", 2)
+    (tmp_path / "photos" / "bad\x1b[2J\none.jpg").write_bytes(b"\xff\xd8\xff")
+    told = run("index", tmp_path / "photos", "--index", tmp_path / "index")
+    assert r"bad\x1b[2J\none.jpg" in told.stderr
+    (line,) = run("info", "--refused", "--index", tmp_path / "index").stdout.splitlines()
+    assert r"bad\x1b[2J\none.jpg" in line
 
 
 def test_photos_are_never_written(run: Run, photos: Path) -> None:

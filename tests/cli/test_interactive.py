@@ -1,6 +1,10 @@
+import os
+import shutil
+import signal
+import subprocess
 from pathlib import Path
 
-from program import Run
+from program import PROGRAM, Run, environment, make_photos
 
 
 def answers(stdout: str) -> list[list[str]]:
@@ -50,3 +54,57 @@ def test_it_begins_without_an_image_and_ends_with_its_input(run: Run) -> None:
     assert (told.returncode, told.stdout) == (0, "")
     assert told.stderr.count("ask with a picture first") == 2
     assert "more like results" in told.stderr
+
+
+def test_names_are_understood_as_they_are_pasted(run: Run, photos: Path, tmp_path: Path) -> None:
+    for name in ("a (1).jpg", "it's.jpg", "back\\slash.jpg"):
+        shutil.copy(photos / "other" / "photo 00.jpg", tmp_path / name)
+    lines = [
+        rf"{tmp_path}/a\ \(1\).jpg",
+        f"'{tmp_path}/a (1).jpg'",
+        f'"{tmp_path}/it\'s.jpg"',
+        f"{tmp_path}/it's.jpg",
+        rf"{tmp_path}/back\slash.jpg",
+        rf"{tmp_path}/back\slash.jpg:2",
+        rf"{tmp_path}/a\ \(1\).jpg:2",
+    ]
+    told = run("query", "-i", "-k", 1, input="\n".join(lines))
+    assert told.stderr == ""
+    assert len(answers(told.stdout)) == len(lines)
+
+
+def test_what_cannot_be_asked_is_said(run: Run, made: Path, photos: Path, tmp_path: Path) -> None:
+    make_photos(tmp_path / "mixed", 2)
+    (tmp_path / "mixed" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    good = os.fsencode(photos / "other" / "photo 00.jpg")
+    lines = [b"caf\xe9.jpg", b"a\0b.jpg", b"-", b"-:2", os.fsencode(tmp_path / "mixed"), good]
+    told = subprocess.run(
+        [PROGRAM, "query", "-i", "-k", "1"],
+        input=b"\n".join(lines) + b"\n",
+        env={**environment(made), "PYTHONUTF8": "1"},
+        capture_output=True,
+    )
+    assert told.returncode == 0, told.stderr
+    assert rb"cannot read caf\udce9.jpg" in told.stderr
+    assert rb"cannot read a\x00b.jpg" in told.stderr
+    assert told.stderr.count(b"- is no name here") == 2
+    assert b"bad.jpg" in told.stderr
+    assert len(told.stdout.splitlines()) == 2
+
+
+def test_filters_that_leave_nothing_say_so(run: Run, photos: Path) -> None:
+    photo = photos / "other" / "photo 00.jpg"
+    told = run("query", "-i", "--min-side", 5000, input=f"{photo}\n")
+    assert (told.returncode, told.stdout) == (0, "")
+    assert "no photo fits" in told.stderr
+
+
+def test_it_is_left_by_an_interrupt(made: Path, photos: Path) -> None:
+    words = [PROGRAM, "query", "-i", "-k", "1", photos / "other" / "photo 00.jpg"]
+    with subprocess.Popen(
+        words, env=environment(made), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130

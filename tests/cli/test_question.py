@@ -78,6 +78,8 @@ def test_a_folder_is_the_mean_of_its_pictures(encoder: Encoder, fill, tmp_path: 
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoPhotos, match="empty"):
         ask(encoder, [str(tmp_path / "empty")])
+    assert ask(encoder, [str(tmp_path / "photos")], minus=[str(files[0])]).image == b""
+    assert ask(encoder, [str(files[1])], minus=[str(files[0])]).image == files[1].read_bytes()
 
 
 def test_all_orientations_are_asked(encoder: Encoder, picture, tmp_path: Path) -> None:

@@ -1,11 +1,13 @@
 """What the terminal shows: in a pseudo-terminal of its own."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from program import command, make_photos
 from screen import on_a_terminal
 
 from cli.results import BAR, bar, odds, shortened, width_of
@@ -23,6 +25,28 @@ def test_a_table_with_colours_and_links_that_fits(made: Path, photos: Path) -> N
     assert "160x120" in plain
     assert "photo 00.jpg" in plain
     assert max(map(width_of, plain.splitlines())) <= 90
+
+
+def test_names_move_no_cursor_and_pipes_get_them_as_they_are(made: Path, tmp_path: Path) -> None:
+    (photo,) = make_photos(tmp_path / "photos", 1)
+    for name in ("a\x1b[2Jb.jpg", "a\x1b[2J\nc.jpg"):
+        shutil.copy(photo, tmp_path / "photos" / name)
+    index = tmp_path / "index"
+    assert command("index", tmp_path / "photos", "--index", index, home=made).returncode == 0
+    for words in (
+        ["query", photo, "--paths"],
+        ["query", photo, "--all"],
+        ["duplicates", "--csv"],
+        ["duplicates", "--script"],
+        ["duplicates"],
+    ):
+        shown = on_a_terminal(made, *words, "--index", index).text
+        assert r"a\x1b[2Jb.jpg" in shown
+        assert r"a\x1b[2J\nc.jpg" in shown
+        assert "\x1b[2J" not in shown
+        if {"--paths", "--csv", "--script"} & set(words):
+            assert "\x1b[2J\nc.jpg" in command(*words, "--index", index, home=made).stdout
+    assert "\x1b[2J" in on_a_terminal(made, "query", photo, "-0", "--index", index).text
 
 
 @pytest.mark.parametrize("how", ["option", "NO_COLOR", "dumb"])

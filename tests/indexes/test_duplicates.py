@@ -1,6 +1,8 @@
 import itertools
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexes import Index, duplicates, pairs, sync
+from indexes import Index, Match, duplicates, embedding, pairs, sync
 from indexes.copies import are_copies
 from indexes.duplicates import against, groups, hashes_of, ignore
-from indexes.pairs import copies, near_hashes
+from indexes.pairs import copies, folded, near_hashes
 from indexes.records import Record
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import perceptual_hash, turned
@@ -66,6 +68,52 @@ def test_near_hashes_are_those_of_a_plain_loop(seed, n, bits):
         for i, j in itertools.combinations(range(n), 2)
         if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= bits
     }
+
+
+def index_of(keys):
+    """What `folded` asks of an index."""
+    return SimpleNamespace(keys=lambda ids: keys[np.array(ids)])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.integers(0, 60))
+def test_matches_are_folded_as_by_a_plain_loop(seed, n):
+    chance = np.random.default_rng(seed)
+    keys = chance.standard_normal((n, 8))[chance.integers(0, n, n)] if n else np.empty((0, 8))
+    keys = keys + chance.normal(0, 0.08, (n, 8))
+    keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32)
+    bits = [0, 0b1, 0b111, 0b11111, 0b1111111, 2**40 - 1]
+    records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in chance.integers(0, 6, n)]
+    matches = [Match(at, 1.0, record) for at, record in enumerate(records)]
+    expected: list[list[int]] = []
+    for at in range(n):
+        for group in expected:
+            first = group[0]
+            if are_copies(records[at], records[first], float(keys[at] @ keys[first])):
+                group.append(at)
+                break
+        else:
+            expected.append([at])
+    found = folded(index_of(keys), matches)
+    assert [[match.id for match in group] for group in found] == expected
+
+
+def test_many_matches_are_folded_in_little_memory():
+    n = 10_000
+    chance = np.random.default_rng(0)
+    keys = chance.standard_normal((n, 8)).astype(np.float32)
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    hashes = chance.integers(1, 2**64, n, np.uint64)
+    keys[n // 2 :], hashes[n // 2 :] = keys[: n // 2], hashes[: n // 2]
+    matches = [Match(i, 1.0, replace(PLAIN, perceptual=f"{h:016x}")) for i, h in enumerate(hashes)]
+    tracemalloc.start()
+    try:
+        found = folded(index_of(keys), matches)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(group) for group in found] == [2] * (n // 2)
+    assert most < n * n
 
 
 def test_pairs_that_are_settled_are_left_out():
@@ -135,6 +183,102 @@ def test_a_raw_file_is_no_copy_by_way_of_a_third(encoder, fill, tmp_path):
     with Index.create(tmp_path / "index", encoder) as index:
         sync(index, [first.parent])
         assert names(groups(index)) == [{"0001.jpg", "small.png"}]
+
+
+def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, fill, monkeypatch):
+    (first,) = fill(photos, [1])
+    (photos / "0001.iiq").write_bytes(first.read_bytes() + b"raw")
+
+    def here(files, side, workers=None):
+        for found in files:
+            content = outcome_of(found.path, side)
+            if found.path.endswith(".iiq"):
+                facts = replace(content.picture.facts, format="RAW")
+                content = replace(content, picture=replace(content.picture, facts=facts))
+            yield found, content
+
+    monkeypatch.setattr(embedding, "outcomes", here)
+    sync(index, [photos])
+    assert groups(index) == []
+    new = photos.parent / "new"
+    new.mkdir()
+    (new / "again.jpg").write_bytes(first.read_bytes())
+    found = against(index, new_photos(new, index.encoder.side))
+    assert names(found) == [{"again.jpg", "0001.jpg"}]
+
+
+def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
+    """A slow change from one picture into another, each step a copy of the one before."""
+    first, last = picture(1, 96, 96), picture(2, 96, 96)
+    for step in range(40):
+        Image.blend(first, last, step / 40).save(photos / f"{step:02}.png")
+    sync(index, [photos])
+    found = groups(index)
+    assert len(found) > 1
+    for group in found:
+        entries = [index.entry(member.path) for member in group.members]
+        keys = index.keys([entry.id for entry in entries])
+        kept = group.members.index(group.kept)
+        for member, key in zip(group.members, keys, strict=True):
+            cosine = float(key @ keys[kept])
+            assert are_copies(member.record, group.kept.record, cosine) or member is group.kept
+        assert group.score == pytest.approx(float((keys @ keys.T).min()), abs=1e-5)
+
+
+def test_what_is_ignored_is_not_joined_by_a_third(index, photos, picture):
+    picture(1).save(photos / "a.png")
+    picture(1).resize((48, 40)).save(photos / "b.png")
+    sync(index, [photos])
+    ignore(index, [groups(index)[0].name], groups(index))
+    picture(1).save(photos / "c.jpg", quality=80)
+    sync(index, [photos])
+    assert names(groups(index)) == [{"a.png", "c.jpg"}]
+
+
+@pytest.mark.parametrize("how", ["changed", "gone"])
+def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how):
+    a, b = fill(photos, [1, 2])
+    (photos / "copy of a.jpg").write_bytes(a.read_bytes())
+    Image.open(b).resize((48, 40)).save(photos / "small b.png")
+    sync(index, [photos])
+    assert len(groups(index)) == 2
+    new = photos.parent / "new"
+    new.mkdir()
+    (new / "again.jpg").write_bytes(b.read_bytes())
+    if how == "gone":
+        b.unlink()
+    else:
+        b.write_bytes(a.read_bytes() + b"another")
+    changed: set[str] = set()
+    assert names(groups(index, changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
+    assert changed == {str(b)}
+    changed.clear()
+    found = list(against(index, new_photos(new, index.encoder.side), changed=changed))
+    assert names(found) == [{"again.jpg", "small b.png"}]
+    assert changed == {str(b)}
+
+
+def test_upright_nothing_is_a_turned_copy(index, photos):
+    """Two pictures with the same fine detail upright, of which the hashes are each other's
+    mirrored.
+    """
+    chance = np.random.default_rng(3)
+    steps = (np.arange(96) + 0.5) / 96
+
+    def waves(rows, columns, size):
+        made = np.zeros((96, 96))
+        for r, c in itertools.product(rows, columns):
+            wave = np.cos(np.pi * r * steps)[:, None] * np.cos(np.pi * c * steps)
+            made += size * chance.choice([-1, 1]) * chance.uniform(0.5, 1) * wave
+        return made
+
+    even, odd = waves(range(12), range(0, 12, 2), 1.0), waves(range(12), range(1, 12, 2), 0.15)
+    fine = waves(range(5), (13, 15, 17), 1.0)
+    for name, way in (("one", 1), ("two", -1)):
+        grey = 128 + 8 * (even + way * odd + fine)
+        Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(photos / f"{name}.png")
+    sync(index, [photos])
+    assert groups(index, all_ways=True) == []
 
 
 def new_photos(folder: Path, side: int):

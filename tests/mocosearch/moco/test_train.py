@@ -283,6 +283,7 @@ def test_the_papers_recipes_run_on_few_photos(no_export, fill, tmp_path, name):
     assert no_export[0][2].recipe["name"] == name
 
 
+@pytest.mark.slow
 def test_a_vit_learns_by_v3_and_becomes_an_encoder(fill, tmp_path):
     fill(tmp_path / "photos", range(6))
     how = {"recipe": "v3", "architecture": "vit_small", "size": 32, "epochs": 1}
