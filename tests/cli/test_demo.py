@@ -23,7 +23,7 @@ def test_the_demo_begins_anew_and_ends_with_a_page_of_pictures(
     assert shown.count("at once, with the starter") == 6
     assert shown.count("after 15s of training on these photos") == 6
     assert "of the same picture" not in shown
-    assert ended.stderr.index(f"the first answers: {page}") < ended.stderr.index("learned from")
+    assert ended.stderr.index(f"the first answers: {page}") < ended.stderr.index("encoder: ")
     told = json.loads(run("info", "--index", "demo", "--json", home=tmp_path).stdout)
     assert (told["images"], told["roots"]) == (30, [str(photos)])
 
