@@ -1,9 +1,9 @@
 """mocosearch demo: the whole road, from photos to a page of answers."""
 
 import random
-import time as clock
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,23 +12,13 @@ import typer
 from cli.display import say, show, show_json
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from cli.gallery import Row
+    from indexes import Match
 
+NAME = "demo"
+"""Of its index, its encoder, and its folder in the home."""
 QUERIES = 6
 RESULTS = 7
-VIEWS_EACH = 24
-
-PICTURES = {
-    "skimage": "data/astronaut.png data/brick.png data/chelsea.png data/coffee.png "
-    "data/grass.png data/gravel.png data/hubble_deep_field.jpg data/ihc.png data/camera.png "
-    "data/motorcycle_left.png data/moon.png data/retina.jpg data/rocket.jpg data/coins.png",
-    "sklearn": "datasets/images/china.jpg datasets/images/flower.jpg",
-}
-CREDITS = (
-    "Pictures: scikit-image's samples (public domain or CC0; see its documentation), and from "
-    "scikit-learn china.jpg by danielbuechele and flower.jpg by vultilion, both CC BY 2.0; "
-    "cropped, turned brighter or darker, and shifted in colour by this program."
-)
 
 
 def demo(
@@ -38,58 +28,59 @@ def demo(
     time: Annotated[str, typer.Option("--for", help="Time for training: 90s, 20m.")] = "90s",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
-    """Train, index and query, and write the answers as one page of pictures.
+    """Index and query, then train, index and query again; the answers are a page of pictures.
 
     Example: mocosearch demo --photos ~/Pictures --for 20m
     """
-    from cli.gallery import Row, write
+    from cli.display import duration
     from cli.index import index
-    from cli.question import read_image
-    from cli.train import train
-    from indexes import Index
-    from mocosearch.errors import Unreadable
+    from cli.samples import draw_collection
     from mocosearch.home import home
-    from mocosearch.photos import scan
     from mocosearch.photos.scan import roots_of
 
-    folder = home() / "demo"
+    duration(time)
+    page, drawn = home() / NAME / "results.html", photos is None
     if photos is None:
         say("1/4 sample pictures")
-        photos = draw_collection(folder / "photos")
+        photos = draw_collection(home() / NAME / "photos")
     root = roots_of([photos])
-    say(f"2/4 train on {root[0]} for {time}")
-    _tolerant(lambda: train(root, name="demo", time=time))
-    say("3/4 index")
-    _tolerant(lambda: index(root, index="demo", encoder="demo"))
-    say("4/4 query")
-    rows: list[Row] = []
-    begun = clock.perf_counter()
-    with Index.open("demo") as opened:
-        files = [found.path for found in scan(root)]
-        random.Random(1).shuffle(files)
-        while files and len(rows) < QUERIES:
-            path = files.pop()
-            with suppress(Unreadable):
-                image, pixels = read_image(path, opened.encoder.side)
-                matches = opened.query(opened.encoder.encode(pixels[None]), RESULTS + 1)[0]
-                others = [m for m in matches if path not in m.record.paths][:RESULTS]
-                rows.append(Row(image, Path(path).name, others))
-        images = opened.info()["images"]
-    seconds = clock.perf_counter() - begun
-    page = folder / "results.html"
-    folder.mkdir(parents=True, exist_ok=True)
-    write(
-        page,
-        rows,
-        title="Where are the others like this?",
-        words=f"{len(rows)} queries among {images} photos, {seconds / len(rows) * 1000:.0f} ms "
-        "each; the picture asked with stands left, in blue, and is left out of its answers.",
-        footer="" if photos != folder / "photos" else CREDITS,
-    )
+    say("2/4 index with the starter, and query")
+    _begin_anew()
+    _tolerant(lambda: index(root, index=NAME, encoder="starter"))
+    questions = _questions(root)
+    first = _answered(questions, "at once, with the starter", drawn)
+    _write(page, first, drawn)
+    say(f"the first answers: {page}")
+    say(f"3/4 train on {root[0]} for {time}")
+    _tolerant(lambda: _train(root, time))
+    say("4/4 index with what was learned, and query again")
+    _tolerant(lambda: index(root, index=NAME, encoder=NAME))
+    then = _answered(questions, f"after {time} of training on these photos", drawn)
+    images = _write(page, list(chain(*zip(first, then, strict=True))), drawn)
     if json:
-        show_json({"page": str(page), "queries": len(rows), "images": images})
+        show_json({"page": str(page), "queries": len(questions), "images": images})
     else:
         show(f"{page}")
+
+
+def _begin_anew() -> None:
+    """The photos of an earlier demo are others, and their disk may be gone."""
+    from indexes.store import discard
+    from mocosearch.home import place
+
+    folder = place("indexes", NAME)
+    if folder.is_dir():
+        discard(folder)
+
+
+def _train(root: list[str], time: str) -> None:
+    from cli.train import train
+    from mocosearch.home import place
+    from mocosearch.moco import checkpoint
+
+    # Nobody resumes a demo, and an unfinished one would be in the way.
+    checkpoint.clear(checkpoint.folder_of(place("encoders", NAME)), keep=False)
+    train(root, name=NAME, time=time)
 
 
 def _tolerant(step: Callable[[], None]) -> None:
@@ -101,62 +92,61 @@ def _tolerant(step: Callable[[], None]) -> None:
             raise
 
 
-def draw_collection(folder: Path) -> Path:
-    """A small collection of altered crops of the pictures that two packages ship.
+def _questions(root: list[str]) -> list[tuple[str, bytes]]:
+    """Some of the photos: path and content."""
+    from cli.gallery import SIDE
+    from cli.question import read_image
+    from mocosearch.errors import Unreadable
+    from mocosearch.photos import scan
 
-    Raises NotFound where neither package is installed.
-    """
-    from mocosearch.errors import NotFound
-
-    originals = dict(_originals())
-    if not originals:
-        raise NotFound(
-            "the sample pictures are not installed",
-            "pip install 'mocosearch[demo]', or name a folder: mocosearch demo --photos FOLDER",
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(0)
-    for name, picture in originals.items():
-        for number in range(VIEWS_EACH):
-            path = folder / f"{name}-{number:02}.jpg"
-            altered = _altered(picture, chance)
-            if not path.exists():
-                altered.save(path, quality=88)
-    return folder
+    files = [found.path for found in scan(root)]
+    random.Random(1).shuffle(files)
+    chosen: list[tuple[str, bytes]] = []
+    while files and len(chosen) < QUERIES:
+        path = files.pop()
+        with suppress(Unreadable):
+            chosen.append((path, read_image(path, SIDE)[0]))
+    return chosen
 
 
-def _originals() -> Iterator[tuple[str, "Image"]]:
-    from importlib.util import find_spec
+def _answered(questions: list[tuple[str, bytes]], when: str, drawn: bool) -> list["Row"]:
+    from cli.gallery import Row
+    from indexes import Index
+    from mocosearch.photos import decode
 
-    from PIL import Image
+    rows = []
+    with Index.open(NAME) as opened:
+        for path, image in questions:
+            pixels = decode(image, opened.encoder.side).pixels
+            matches = opened.query(pixels[None], RESULTS + 1)[0]
+            others = [match for match in matches if path not in match.record.paths][:RESULTS]
+            words = f"{when}: {_same(path, others)} of the same picture" if drawn else when
+            rows.append(Row(image, Path(path).name, others, words=words))
+    return rows
 
-    for package, files in PICTURES.items():
-        spec = find_spec(package)
-        for place in (spec.submodule_search_locations or []) if spec else []:
-            for file in files.split():
-                path = Path(place) / file
-                if path.is_file():
-                    with Image.open(path) as image:
-                        yield path.stem, image.convert("RGB")
+
+def _same(path: str, matches: Sequence["Match"]) -> str:
+    from cli.samples import picture_of
+
+    same = sum(picture_of(match.record.paths[0]) == picture_of(path) for match in matches)
+    return f"{same} of {len(matches)}"
 
 
-def _altered(picture: "Image", chance: random.Random) -> "Image":
-    """Part of a picture, as another photo of the same thing might show it."""
-    from PIL import Image, ImageEnhance, ImageOps
+def _write(page: Path, rows: Sequence["Row"], drawn: bool) -> int:
+    """Returns how many photos were asked."""
+    from cli.gallery import write
+    from cli.samples import CREDITS
+    from indexes import Index
 
-    width, height = picture.size
-    share = chance.uniform(0.45, 0.85)
-    w, h = int(width * share * chance.uniform(0.85, 1.1)), int(height * share)
-    left, top = chance.randint(0, width - min(w, width)), chance.randint(0, height - h)
-    part = picture.crop((left, top, min(left + w, width), top + h))
-    part = ImageEnhance.Brightness(part).enhance(chance.uniform(0.6, 1.35))
-    part = ImageEnhance.Color(part).enhance(chance.uniform(0.5, 1.4))
-    bands = [
-        band.point([min(255, int(i * gain)) for i in range(256)])
-        for band, gain in ((band, chance.uniform(0.88, 1.12)) for band in part.split())
-    ]
-    part = Image.merge("RGB", bands)
-    if chance.random() < 0.3:
-        part = ImageOps.mirror(part)
-    part.thumbnail((400, 400))
-    return part
+    with Index.open(NAME) as opened:
+        images = opened.count
+    page.parent.mkdir(parents=True, exist_ok=True)
+    write(
+        page,
+        rows,
+        title="Where are the others like this?",
+        words=f"Asked among {images} photos; the picture asked with stands left, in blue, and is "
+        "left out of its answers.",
+        footer=CREDITS if drawn else "",
+    )
+    return images

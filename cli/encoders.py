@@ -68,7 +68,7 @@ def add(
 
     Example: mocosearch encoders add moco-v2-800ep
     """
-    from mocosearch.errors import NotFound, Unsuitable
+    from mocosearch.errors import Damaged, NotFound, Unsuitable
     from mocosearch.home import place
     from mocosearch.moco.published import PUBLISHED
 
@@ -83,7 +83,12 @@ def add(
     file = _fetched(what, mirror) if known else Path(what)
     from mocosearch.moco.adopt import adopt
 
-    card = adopt(file, folder)
+    try:
+        card = adopt(file, folder, PUBLISHED[what].architecture if known else None)
+    except Damaged:
+        if known:
+            file.unlink()
+        raise
     if known:
         file.unlink()
     say(f"{card.architecture} from {card.parent}; {card.recipe['keys']}")

@@ -27,6 +27,7 @@ body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var
 h1 { font-size: 1.5rem; margin: 0 0 .3rem; } p { color: var(--soft); margin: 0 0 1.8rem; }
 section { display: grid; grid-template-columns: repeat(auto-fill, minmax(136px, 1fr));
           gap: .8rem; padding: 1.1rem 0; border-top: 1px solid var(--line); }
+h2 { grid-column: 1 / -1; font-size: 14px; font-weight: 600; margin: 0; }
 figure { margin: 0; background: var(--card); border: 1px solid var(--line);
          border-radius: 8px; overflow: hidden; }
 figure.query { border: 2px solid var(--mark); }
@@ -46,12 +47,14 @@ class Row:
     """One question: the image's bytes, what to call it, and its matches, best first.
 
     copies: how many of each match are not shown; none where it is empty.
+    words: a line to stand above them.
     """
 
     image: bytes
     name: str
     matches: Sequence["Match"]
     copies: Sequence[int] = ()
+    words: str = ""
 
 
 def write(
@@ -85,7 +88,8 @@ def _section(row: Row) -> str:
         )
         for match, copies in zip(row.matches, row.copies or [0] * len(row.matches), strict=True)
     )
-    return f"<section>{asked}{found}</section>"
+    words = f"<h2>{_escaped(row.words)}</h2>" if row.words else ""
+    return f"<section>{words}{asked}{found}</section>"
 
 
 def _figure(image: bytes, caption: str, score: float, kind: str) -> str:

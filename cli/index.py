@@ -1,5 +1,7 @@
 """mocosearch index: bring an index up to date with folders."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os.path import basename
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,9 +70,9 @@ def index(
     """Give every photo below the folders a key, and forget those that are gone.
 
     Run it again at any time: only what is new or changed is encoded. Ctrl-C keeps every
-    finished batch. An encoder that was not trained on these photos, as the starter, has its
-    whitening fitted on the first 2,048 that come, from everywhere among them. --move,
-    --remove, --kind, --recall and --encoder also work without PHOTOS.
+    finished batch. The starter, and a published encoder, has its whitening fitted on the first
+    2,048 photos that come, from everywhere among them. --move, --remove, --kind, --recall and
+    --encoder also work without PHOTOS.
 
     With another --encoder the old keys go on answering until all new ones are there, and the
     disk needs room for both; a run that was stopped or killed goes on when run again.
@@ -81,7 +83,6 @@ def index(
     from indexes import remove as take_out
     from indexes.generation import renew, unfinished
     from indexes.kinds import Plan, check
-    from indexes.store import discard
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NoPhotos
     from mocosearch.home import missing, place
@@ -105,6 +106,7 @@ def index(
     _warn(place("indexes", index))
     with (
         Index.create(index, chosen if fresh else None, wait=wait) as opened,
+        _gone_where_empty(opened, fresh),
         progress() as bar,
         interruptible() as stopped,
     ):
@@ -156,13 +158,11 @@ def index(
             "a change to another encoder is unfinished, and the keys before it answer: "
             f"go on with --encoder, or remove {begun[0]}"
         )
-    if fresh and count == 0:
-        discard(place("indexes", index))
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
     if photos and not (done or counts.interrupted):
         raise NoPhotos(
             f"no photos that can be read below {', '.join(photos)}",
-            "name a folder with photos; nothing was taken out of the index",
+            "name a folder with photos",
         )
     say(
         f"{counts.embedded} embedded, {counts.unchanged} unchanged, {counts.moved} moved, "
@@ -175,6 +175,20 @@ def index(
     ended(counts.interrupted, counts.refused + len(counts.left_out.unreadable) + len(counts.absent))
 
 
+@contextmanager
+def _gone_where_empty(opened: "Index", fresh: bool) -> Iterator[None]:
+    """An index that was made just now and holds nothing at the end, however that comes, would
+    bind what is indexed there later to its encoder.
+    """
+    try:
+        yield
+    finally:
+        if fresh:
+            opened.refresh()
+            if opened.count == 0:
+                opened.discard()
+
+
 def _usual_encoder() -> str:
     """The one that `train` makes, or else the one that comes with the program."""
     from mocosearch.home import names
@@ -182,7 +196,7 @@ def _usual_encoder() -> str:
     if "default" in names("encoders"):
         return "default"
     say(
-        "no encoder trained yet: using the starter, its whitening fitted on these photos; "
+        "no encoder called default: using the starter, its whitening fitted on these photos; "
         "mocosearch train PHOTOS makes one of yours"
     )
     return "starter"

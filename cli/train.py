@@ -9,6 +9,7 @@ from cli.display import duration, ended, interruptible, progress, say, say_refus
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
+    from mocosearch.encoder import Card
     from mocosearch.moco.loop import Progress
 
 
@@ -29,7 +30,12 @@ def train(
         typer.Option(help="Photos of one burst: masked from each other, or positive as well."),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=0, help="Passes over the photos; 0 exports untrained.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Passes over the photos; 0 exports the network that it starts from "
+            "[default: 200; 100 for v3, 300 for its ViTs].",
+        ),
     ] = None,
     time: Annotated[
         str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
@@ -44,24 +50,33 @@ def train(
     device: Annotated[
         str, typer.Option(help="Where to learn: auto, cpu, cuda or mps; auto takes what is there.")
     ] = "auto",
-    seed: Annotated[int, typer.Option(help="Makes a run repeatable.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Makes a run repeatable.")] = 0,
     cache_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")
     ] = "8G",
     resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with a run that was stopped or killed.")
+        bool,
+        typer.Option("--resume", help="Go on with a run that was stopped or killed, as it began."),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Learn an encoder from the photos themselves; no labels, no folders by class.
 
-    Ctrl-C keeps what is learned so far as a usable encoder; --resume goes on from there.
+    Ctrl-C keeps what is learned so far as a usable encoder, unless there is an earlier one,
+    which is kept; --resume goes on from there.
 
     Example: mocosearch train ~/Pictures --for 20m
     """
     seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
+    settled = {
+        **{"--recipe": recipe != "auto", "--arch": arch, "--size": size, "--batch": batch},
+        **{"--bursts": bursts, "--epochs": epochs is not None, "--for": time, "--init": init},
+        "--seed": seed,
+    }
+    if resume and (given := [option for option, value in settled.items() if value]):
+        raise typer.BadParameter(f"--resume goes on as the run began, without {', '.join(given)}")
     from mocosearch.home import place
     from mocosearch.photos.scan import roots_of
 
@@ -72,7 +87,11 @@ def train(
     with progress() as bar, interruptible() as stopped:
 
         def report(at: "Progress") -> None:
-            words = f"{at.done:.0f} of {at.total:.0f}" if at.stage == "photos" else ""
+            if at.words:
+                say(at.words)
+                return
+            counted = at.stage in ("photos", "sample")
+            words = f"{at.done:.0f} of {at.total:.0f}" if counted else ""
             if at.loss is not None:
                 words = f"loss {at.loss:.2f} of {at.loss_of_chance:.2f}"
                 words += f", {at.images_per_second:.0f} photos/s"
@@ -99,13 +118,25 @@ def train(
             stopped=stopped,
         )
     say_refused(made.refused)
+    for unread in made.unreadable:
+        warn(f"cannot look into {unread}: nothing was learned from there")
     for sign in made.warnings:
         warn(f"warning: {sign}")
     card = made.card
-    say(f"recipe {card.recipe['name']}: {made.reason}")
-    say(f"learned from {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs")
+    if made.kept:
+        warn("the earlier encoder is kept; --resume goes on")
+    else:
+        say(_learned(card))
     say(f"encoder: {folder}")
     if json:
         refused = len(made.refused)
         show_json({"encoder": str(folder), "card": asdict(card), "refused": refused})
-    ended(made.interrupted, len(made.refused))
+    ended(made.interrupted, len(made.refused) + len(made.unreadable))
+
+
+def _learned(card: "Card") -> str:
+    if card.epochs == 0:
+        fitted = f"its whitening fitted on {card.photos} photos"
+        return f"the network is the start as it was, {fitted}; {card.seconds:.0f} s in all"
+    spent = f"{card.photos} photos in {card.seconds:.0f} s"
+    return f"learned from {spent}, {card.epochs:.1f} epochs"

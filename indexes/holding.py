@@ -21,10 +21,12 @@ class Holding:
     """
 
     def __init__(self, folder: Path, *, wait: bool = False) -> None:
-        """wait: until the other program is done. Raises Busy, OSError."""
-        self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
+        """The folder is made where there is none. wait: until the other program is done. Raises
+        Busy, OSError.
+        """
+        self._file = -1
         try:
-            while not self._taken():
+            while not self._taken(folder):
                 if not wait:
                     raise self._busy(folder)
                 time.sleep(ASKED_EVERY)
@@ -32,15 +34,19 @@ class Holding:
             os.lseek(self._file, 0, os.SEEK_SET)
             os.write(self._file, str(os.getpid()).encode())
         except BaseException:
-            os.close(self._file)
+            self.release()
             raise
 
-    def _taken(self) -> bool:
+    def _taken(self, folder: Path) -> bool:
+        """The file is opened anew, for whoever held it may have removed it with the index."""
+        self.release()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._file)
-        except (BlockingIOError, PermissionError):
+            return os.path.samestat(os.fstat(self._file), os.stat(folder / LOCK))
+        except (BlockingIOError, PermissionError, FileNotFoundError):
             return False
-        return True
 
     def _busy(self, folder: Path) -> Busy:
         os.lseek(self._file, 0, os.SEEK_SET)

@@ -380,6 +380,12 @@ class Index:
             self._end_snapshots()
         self.store.close()
 
+    def discard(self) -> None:
+        """Close, and remove the index before another program can change it."""
+        with self._lock:
+            self._end_snapshots()
+        self.store.discard()
+
     def _end_snapshots(self) -> None:
         for snapshot in list(self._snapshots):
             snapshot.end()

@@ -59,12 +59,24 @@ def check_place(folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove an index; whatever else lies in its folder stays, and then the folder too."""
+    """Remove an index, which need not be whole; whatever else lies in its folder stays, and then
+    the folder too. Raises Busy.
+    """
+    holding = Holding(folder)
+    try:
+        _remove(folder)
+    finally:
+        holding.release()
+
+
+def _remove(folder: Path) -> None:
     for path in [path for path in folder.iterdir() if _own(path.name)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            # Windows lets nobody remove the lock that is held.
+            with suppress(PermissionError):
+                path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 
@@ -178,7 +190,6 @@ class Store:
         self._holding: Holding | None = None
         with reported(folder):
             if writable:
-                folder.mkdir(parents=True, exist_ok=True)
                 self._holding = Holding(folder, wait=wait)
             try:
                 if writable and not (folder / DATA).exists():
@@ -384,6 +395,12 @@ class Store:
 
     def _data(self) -> int:
         return (self.folder / DATA).stat().st_ino
+
+    def discard(self) -> None:
+        """Close it, its files removed before another program can change it."""
+        self.env.close()
+        _remove(self.folder)
+        self.close()
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""

@@ -52,7 +52,7 @@ def fill() -> Callable[[Path, Sequence[int]], list[Path]]:
 
 @pytest.fixture(scope="session")
 def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained encoder, whitened on 12 drawn pictures; not to be changed."""
+    """The starter at 80 pixels, whitened on 12 drawn pictures; not to be changed."""
     from mocosearch import train
 
     base = tmp_path_factory.mktemp("encoder")

@@ -10,6 +10,7 @@ from mocosearch.errors import Damaged
 FORMAT = 1
 OWN, OTHERS, NOTHING = "own photos", "other photos", "nothing"
 """What a whitening is fitted on."""
+OWN_CORPUS = "your own photos"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class Card:
     created: str
     quality: dict[str, float] = field(default_factory=dict)
     licence: str = "yours: learned from your own photos alone"
-    corpus: str = "your own photos"
+    corpus: str = OWN_CORPUS
+    """What it was trained on, in the order of it."""
     command: str = ""
     """How to train it again, where it is given to others."""
     whitening: str = OWN

@@ -22,11 +22,13 @@ TRAINED = "weights.safetensors"
 COMPARED = 64
 _ROOM = "free some room, or choose another place"
 REPORT = "report.html"
+_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""What a system leaves in any folder that somebody looks into."""
 
 
 def check_place(folder: Path) -> None:
     """Raises Unsuitable where an encoder would take the place of anything but an older one."""
-    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT}
+    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, *_SYSTEMS}
     strange = (
         [] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name not in known]
     )
@@ -52,11 +54,9 @@ def export(
     photos: uint8 (n, side, side, 3); the card tells how far their keys move by all that is
         rounded on the way, as `cosine_to_fp32`, the lowest over COMPARED of them.
     Everything is written into a hidden folder beside the place and renamed into it. Raises
-    Unsuitable for a place that holds anything else.
+    Unsuitable for a place that holds anything else, StorageFailed.
     """
     check_place(folder)
-    from safetensors.torch import save_file
-
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = folder.parent / f".{folder.name}.{os.getpid()}.part"
     old = folder.parent / f".{folder.name}.{os.getpid()}.old"
@@ -64,7 +64,7 @@ def export(
     part.mkdir()
     try:
         save_graph(_graph(descriptor, card.side), part)
-        save_file({k: _stored(v) for k, v in backbone.state_dict().items()}, part / TRAINED)
+        _save_weights(backbone, part)
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
         if photos is not None:
@@ -92,6 +92,16 @@ def save_graph(model: Any, folder: Path) -> None:
     except RuntimeError as error:
         # It names its own source and not the disk's reason.
         raise StorageFailed(f"cannot write the encoder's graph into {folder}", _ROOM) from error
+
+
+def _save_weights(backbone: "nn.Module", folder: Path) -> None:
+    from safetensors import SafetensorError
+    from safetensors.torch import save_file
+
+    try:
+        save_file({k: _stored(v) for k, v in backbone.state_dict().items()}, folder / TRAINED)
+    except SafetensorError as error:
+        raise StorageFailed(f"cannot write the encoder's weights into {folder}", _ROOM) from error
 
 
 def _stored(weight: "Tensor") -> "Tensor":

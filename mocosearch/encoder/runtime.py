@@ -87,10 +87,11 @@ class Encoder:
 
     def prepare(self) -> "Future[Any]":
         """Begin to load the graph in another thread, which `encode` otherwise does first."""
-        if self._compiled is None:
-            self._compiled = Future()
-            Thread(target=self._load, args=(self._compiled,), daemon=True).start()
-        return self._compiled
+        with self._one:
+            if self._compiled is None:
+                self._compiled = Future()
+                Thread(target=self._load, args=(self._compiled,), daemon=True).start()
+            return self._compiled
 
     def _load(self, loaded: "Future[Any]") -> None:
         try:

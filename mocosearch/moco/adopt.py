@@ -8,6 +8,7 @@ import torch
 
 from mocosearch.encoder.card import NOTHING, Card
 from mocosearch.encoder.export import export
+from mocosearch.errors import Damaged
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.importers import read
 
@@ -15,16 +16,22 @@ DIMENSION = 256
 NOT_WHITENED = "not whitened yet: the first `mocosearch index` with it does that, on your photos"
 
 
-def adopt(file: Path, folder: Path) -> Card:
+def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
     """Write the encoder's folder from a file of published weights; returns its card.
+
+    architecture: what the file is said to hold.
 
     A whitening needs photos. Without any, the features are projected onto 256 fixed random
     directions at right angles to each other, which keeps distances within about 1/sqrt(2 * 256)
     of themselves (Johnson and Lindenstrauss, 1984); the card says so.
 
-    Raises what importers.read raises, and OSError where the folder cannot be written.
+    Raises what importers.read raises, Damaged for another network than it should be, and OSError
+    where the folder cannot be written.
     """
     start = read(file)
+    found = start.backbone.architecture
+    if architecture not in (None, found):
+        raise Damaged(f"{file.name} holds a {found}, and not a {architecture}", "try --mirror URL")
     descriptor = Descriptor(start.backbone).float().eval()
     with torch.no_grad():
         blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
@@ -43,6 +50,7 @@ def adopt(file: Path, folder: Path) -> Card:
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         licence=start.licence,
+        corpus=start.corpus,
         whitening=NOTHING,
     )
     return export(descriptor, start.backbone, card, folder)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+from mocosearch.errors import StorageFailed
+
 KEPT = 2
 SECONDS = 240.0
 """Time between two checkpoints."""
@@ -18,7 +20,9 @@ def folder_of(encoder: Path) -> Path:
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write beside and rename; older ones but the last are removed afterwards."""
+    """Write beside and rename; older ones but the last are removed afterwards. Raises
+    StorageFailed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{os.getpid()}.part"
     try:
@@ -27,6 +31,11 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, folder / f"{state['steps']:010}.pt")
+    # torch's writer names its own source and not the disk's reason.
+    except RuntimeError as error:
+        raise StorageFailed(
+            f"cannot write a checkpoint into {folder}", "free some room, then go on with --resume"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
     for old in sorted(folder.glob("*.pt"))[:-KEPT]:

@@ -20,6 +20,7 @@ from mocosearch.encoder.runtime import CARD
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import missing, place
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.published import PUBLISHED
 from mocosearch.moco.vit import WIDTHS, ViT, positions
 
 PUBLISHED_SIDE = 224
@@ -57,6 +58,8 @@ class Start:
     origin: str
     """What the card of what is made from it calls its parent."""
     licence: str
+    corpus: str
+    """What it was trained on."""
 
 
 def start_from(name: str) -> Start:
@@ -83,8 +86,14 @@ def read(file: Path) -> Start:
     architecture = _architecture(state, file)
     backbone = Backbone(architecture)
     _fill(backbone, state, file, source)
-    licence = f"that of {file.name} ({source}), and yours for what you add"
-    return Start(backbone, PUBLISHED_SIDE, f"{file.name} ({source}, {architecture})", licence)
+    origin = f"{file.name} ({source}, {architecture})"
+    licence, corpus = f"that of {file.name} ({source})", f"what the authors of {file.name} say"
+    for known in PUBLISHED.values():
+        if (known.file, known.architecture) == (file.name, architecture):
+            licence = known.licence
+            corpus = "ImageNet's 1.28 million training pictures, without their labels"
+    licence += ", and yours for what you add"
+    return Start(backbone, PUBLISHED_SIDE, origin, licence, corpus)
 
 
 def _own(folder: Path) -> Start:
@@ -99,7 +108,7 @@ def _own(folder: Path) -> Start:
         backbone.load_state_dict(load_file(file))
     except Exception as error:
         raise Damaged(f"the weights of {folder} cannot be read", "train it again") from error
-    return Start(backbone, card.side, card.fingerprint, card.licence)
+    return Start(backbone, card.side, card.fingerprint, card.licence, card.corpus)
 
 
 def _loaded(file: Path) -> Mapping[str, Any]:

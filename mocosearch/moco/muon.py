@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Muon:
@@ -17,33 +17,23 @@ class Muon:
     (benchmarks/recipes.md).
     """
 
-    def __init__(self, groups: Iterable[dict[str, Any]], weight_decay: float) -> None:
-        """groups: `params`, and `rates` where they move at another multiple of the rate than 1.
-
-        The weights must lie in channels_last memory, and stay where they are.
-        """
-        self.weights: list[Tensor] = []
-        self.matrices: list[Tensor] = []
-        turned, others = [], []
-        for group in groups:
-            every, rates = list(group["params"]), group.get("rates", 1.0)
-            weights = [p for p in every if p.ndim > 1]
-            matrices = [_matrix(p.detach()) for p in weights]
-            for weight, matrix in zip(weights, matrices, strict=True):
-                assert weight.data_ptr() == matrix.data_ptr()
-            self.weights += weights
-            self.matrices += matrices
-            turned.append({"params": matrices, "rates": rates})
-            others.append({"params": [p for p in every if p.ndim <= 1], "rates": 10.0 * rates})
+    def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float) -> None:
+        """The weights must lie in channels_last memory, and stay where they are."""
+        every = list(parameters)
+        self.weights = [p for p in every if p.ndim > 1]
+        self.matrices = [_matrix(p.detach()) for p in self.weights]
+        for weight, matrix in zip(self.weights, self.matrices, strict=True):
+            assert weight.data_ptr() == matrix.data_ptr()
         self._muon = torch.optim.Muon(
-            turned,
+            self.matrices,
             lr=0.0,
             weight_decay=weight_decay,
             momentum=0.9,
             ns_steps=3,
             adjust_lr_fn="match_rms_adamw",
         )
-        self._sgd = torch.optim.SGD(others, lr=0.0, momentum=0.9, nesterov=True, fused=True)
+        others = {"params": [p for p in every if p.ndim <= 1], "rates": 10.0}
+        self._sgd = torch.optim.SGD([others], lr=0.0, momentum=0.9, nesterov=True, fused=True)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

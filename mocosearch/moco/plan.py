@@ -5,13 +5,15 @@ from typing import Any
 
 import torch
 
-from mocosearch.encoder.card import Card
+from mocosearch.encoder.card import OWN_CORPUS, Card
 from mocosearch.encoder.runtime import CARD
 from mocosearch.errors import Mismatch
 from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.importers import Start, start_from
 from mocosearch.moco.recipes import SMALL, Recipe, choose
+
+_PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed")
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class Plan:
     start: Backbone
     parent: str | None
     licence: str
+    corpus: str | None
+    """What the start was trained on; None is from nothing."""
     epochs: int | None
     seconds: float | None
     seed: int
@@ -30,11 +34,19 @@ class Plan:
     def state(self) -> dict[str, Any]:
         """Tensors and plain values alone; `as_begun` reads them back."""
         return {
-            **{key: getattr(self, key) for key in ("parent", "licence", "epochs", "seconds")},
+            **{key: getattr(self, key) for key in _PLAIN},
             "recipe": asdict(self.recipe),
-            "seed": self.seed,
             "start": {name: value.clone() for name, value in self.start.state_dict().items()},
         }
+
+    def trained_on(self, learned: bool) -> str:
+        """The corpus of what comes out: the start's, then the own photos."""
+        last = OWN_CORPUS if learned else f"{OWN_CORPUS}, for the whitening alone"
+        if self.corpus is None:
+            return last
+        if self.corpus.endswith((OWN_CORPUS, last)):
+            return self.corpus
+        return f"{self.corpus}; then {last}"
 
 
 def planned(
@@ -46,8 +58,9 @@ def planned(
     epochs: int | None,
     seconds: float | None,
     seed: int,
+    room: int | None = None,
 ) -> Plan:
-    """A new run's plan; the arguments are those of `train`.
+    """A new run's plan; the arguments are those of `train`, files and room those of `choose`.
 
     Without `init` it starts from the starter where the recipe is `small` and the network is the
     starter's, for the papers' settings are made for a start from nothing.
@@ -55,7 +68,9 @@ def planned(
     start = None if init in (None, "none") else start_from(str(init))
     network = _network(start, architecture)
     chosen, reason = (
-        choose(recipe, files, seconds, network) if isinstance(recipe, str) else (recipe, "given")
+        choose(recipe, files, seconds, network, room)
+        if isinstance(recipe, str)
+        else (recipe, "given")
     )
     if init is None and chosen == SMALL and isinstance(recipe, str):
         start = _starter(architecture)
@@ -64,24 +79,29 @@ def planned(
         fresh = Backbone(
             architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
         )
-        return Plan(chosen, reason, fresh, None, Card.licence, epochs, seconds, seed)
+        return Plan(chosen, reason, fresh, None, Card.licence, None, epochs, seconds, seed)
     chosen = chosen.seen_at(start.side, start.backbone.architecture)
-    parent, licence = start.origin, start.licence
-    return Plan(chosen, reason, start.backbone, parent, licence, epochs, seconds, seed)
+    told = (start.origin, start.licence, start.corpus)
+    return Plan(chosen, reason, start.backbone, *told, epochs, seconds, seed)
 
 
 def as_begun(past: dict[str, Any]) -> Plan:
     """The plan of a run that stopped, from its checkpoint. Raises Mismatch for one of an older
     version, which did not keep its start.
     """
-    if "start" not in past:
+    if not can_go_on(past):
         raise Mismatch("the run was begun by an older mocosearch", "train anew")
     recipe = Recipe.from_plain(past["recipe"])
     torch.manual_seed(past["seed"])
     start = Backbone(recipe.architecture)
     start.load_state_dict(past["start"])
-    told = {key: past[key] for key in ("parent", "licence", "epochs", "seconds", "seed")}
+    told: dict[str, Any] = {key: past.get(key) for key in _PLAIN}
     return Plan(recipe, "as begun", start, **told)
+
+
+def can_go_on(past: dict[str, Any]) -> bool:
+    """Whether a checkpoint holds all that `as_begun` needs."""
+    return "start" in past
 
 
 def _starter(architecture: str | None) -> Start | None:

@@ -27,6 +27,12 @@ class Published:
     md5: str
     """How the digest begins; empty where the authors publish none."""
     licence: str
+    architecture: str = "resnet50"
+
+    @property
+    def file(self) -> str:
+        """Its name, without the folders above it."""
+        return self.path.rpartition("/")[2]
 
 
 _V2 = "MIT (github.com/facebookresearch/moco)"
@@ -37,8 +43,8 @@ def _v2(name: str, md5: str) -> Published:
     return Published(f"moco/moco_checkpoints/{name}/{name}_pretrain.pth.tar", md5, _V2)
 
 
-def _v3(name: str) -> Published:
-    return Published(f"moco-v3/{name}/{name}.pth.tar", "", _V3)
+def _v3(name: str, architecture: str = "resnet50") -> Published:
+    return Published(f"moco-v3/{name}/{name}.pth.tar", "", _V3, architecture)
 
 
 PUBLISHED = {
@@ -48,8 +54,8 @@ PUBLISHED = {
     "moco-v3-resnet50-100ep": _v3("r-50-100ep"),
     "moco-v3-resnet50-300ep": _v3("r-50-300ep"),
     "moco-v3-resnet50-1000ep": _v3("r-50-1000ep"),
-    "moco-v3-vit-small-300ep": _v3("vit-s-300ep"),
-    "moco-v3-vit-base-300ep": _v3("vit-b-300ep"),
+    "moco-v3-vit-small-300ep": _v3("vit-s-300ep", "vit_small"),
+    "moco-v3-vit-base-300ep": _v3("vit-b-300ep", "vit_base"),
 }
 
 
@@ -94,7 +100,9 @@ def fetch(offer: Offer, folder: Path, report: Callable[[int], None] = lambda don
     """
     published = PUBLISHED[offer.name]
     folder.mkdir(parents=True, exist_ok=True)
-    whole = folder / published.path.rpartition("/")[2]
+    whole = folder / published.file
+    if whole.exists() and _is(offer, whole):
+        return whole
     part = folder / f"{whole.name}.{offer.version}.part"
     have = part.stat().st_size if part.exists() else 0
     if shutil.disk_usage(folder).free < offer.size - have:
@@ -103,7 +111,7 @@ def fetch(offer: Offer, folder: Path, report: Callable[[int], None] = lambda don
         )
     if have < offer.size:
         _continue(offer, part, have, report)
-    if part.stat().st_size != offer.size or not _digest(part).startswith(published.md5):
+    if not _is(offer, part):
         part.unlink()
         raise Damaged(f"{offer.url} is not the file that was published", "try another --mirror")
     os.replace(part, whole)
@@ -157,6 +165,11 @@ class _SameHost(urllib.request.HTTPRedirectHandler):
                 "name that one with --mirror, if you trust it",
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is(offer: Offer, file: Path) -> bool:
+    md5 = PUBLISHED[offer.name].md5
+    return file.stat().st_size == offer.size and _digest(file).startswith(md5)
 
 
 def _digest(file: Path) -> str:

@@ -1,11 +1,14 @@
 """Settings of a training run; every default with its source."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.views import ViewSettings
 from mocosearch.moco.vit import PATCH, WIDTHS, check_side
+
+WHITENED_ON = 4000
+"""Photos that the whitening is fitted on; more than that moves no figure."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +53,6 @@ class Recipe:
     other_views: ViewSettings | None = None
     """The second view's settings where they differ from the first's."""
     zero_init_residual: bool = False
-    trunk: float = 1.0
-    """Share of the rate at which the network learns; its head learns at all of it."""
 
     def with_changes(
         self,
@@ -100,11 +101,18 @@ class Recipe:
             self, architecture=architecture, size=size, cache_side=stored, encode_side=side
         )
 
+    def stored(self, photos: int) -> int:
+        """Bytes that so many photos take on the disk: all for the views, some for the whitening."""
+        whitened = min(photos, WHITENED_ON)
+        return 3 * (photos * self.cache_side**2 + whitened * self.encode_side**2)
+
     @classmethod
     def from_plain(cls, told: dict[str, Any]) -> "Recipe":
-        """The inverse of dataclasses.asdict."""
+        """The inverse of dataclasses.asdict; what only an older version knew is passed over."""
         other = told["other_views"] and ViewSettings(**told["other_views"])
-        return cls(**{**told, "views": ViewSettings(**told["views"]), "other_views": other})
+        told = {**told, "views": ViewSettings(**told["views"]), "other_views": other}
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in told.items() if name in known})
 
 
 V1 = Recipe(
@@ -227,12 +235,17 @@ two processor cores, in bf16."""
 
 
 def choose(
-    name: str, files: int, seconds: float | None = None, architecture: str | None = None
+    name: str,
+    files: int,
+    seconds: float | None = None,
+    architecture: str | None = None,
+    room: int | None = None,
 ) -> tuple[Recipe, str]:
     """The recipe for a name, and the reason where the name is `auto`.
 
-    files: how many there are to learn from.
+    files: how many there are to learn from, by their names.
     seconds: the time there is for it, None without a limit.
+    room: bytes that the decoded photos may take, None without a limit.
     architecture: the network asked for, where one was; a ViT has settings of its own in v3.
 
     Raises Unsuitable for an unknown name.
@@ -241,7 +254,7 @@ def choose(
     if name == "auto" and vit:
         return V3_VIT, f"{architecture} learns by MoCo v3's settings"
     if name == "auto":
-        return _by_size_and_time(files, seconds)
+        return _by_size_and_time(files, seconds, room)
     if name == "v3" and vit:
         return V3_VIT, "as asked for"
     if name not in RECIPES:
@@ -251,10 +264,13 @@ def choose(
     return RECIPES[name], "as asked for"
 
 
-def _by_size_and_time(files: int, seconds: float | None) -> tuple[Recipe, str]:
+def _by_size_and_time(files: int, seconds: float | None, room: int | None) -> tuple[Recipe, str]:
     needed = files * PASSES / RATE
     if files < ENOUGH_FILES:
-        return SMALL, f"{files} files are too few for the papers' settings"
+        return SMALL, f"{files} files named as pictures are too few for the papers' settings"
+    if room is not None and V2.stored(files) > room:
+        needs = f"{V2.stored(files) / 1e9:.0f} GB, --cache-size allows {room / 1e9:.1f}"
+        return SMALL, f"{files} photos stored for the papers' settings take {needs}"
     if seconds is not None and seconds < needed:
         hours = f"{seconds / 3600:.1f} hours are too short for the papers' settings"
         return SMALL, f"{hours}, which need {needed / 3600:.0f} for {files} files"

@@ -49,6 +49,8 @@ def report(
         f"{card.recipe['name']}, {card.architecture}. A hard view finds its photo among "
         f"{len(photos)}: {before.found:.0%} before, {after.found:.0%} after."
     )
+    if after.found < before.found:
+        words += " The start is kept, what was learned is not."
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"

@@ -9,16 +9,23 @@ from mocosearch.moco.recipes import Recipe
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: after `steps`, or when `seconds` have passed since `begun`."""
+    """When a run ends: after `steps`, or when `seconds` have passed since `begun`.
+
+    begun: time.monotonic() of the first step, had the run never paused.
+    """
 
     steps: int | None
     seconds: float | None
     begun: float
 
+    def spent(self) -> float:
+        """Seconds since the first step, pauses left out."""
+        return time.monotonic() - self.begun
+
     def progress(self, step: int) -> float:
         """Share of the run that is done, 0..1."""
         if self.seconds is not None:
-            return min(1.0, (time.monotonic() - self.begun) / max(self.seconds, 1e-9))
+            return min(1.0, self.spent() / self.seconds) if self.seconds > 0 else 1.0
         assert self.steps is not None
         return min(1.0, step / max(self.steps, 1))
 

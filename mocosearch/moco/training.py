@@ -55,6 +55,8 @@ class Training:
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         self.steps = 0
+        self.losses: list[float] = []
+        """Of all steps, for the curve."""
         self.fp32 = False
         """Whether bf16 is given up for this run."""
 
@@ -95,17 +97,19 @@ class Training:
             "shuffling": torch.get_rng_state(),
             "order": self.order.clone(),
             "steps": self.steps,
+            "losses": torch.tensor(self.losses, dtype=torch.float64),
             "fp32": self.fp32,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on where `state` was taken; the next steps are the same, bit for bit."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(_one_group(state["optimizer"]))
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["shuffling"])
         self.order = state["order"]
         self.steps = state["steps"]
+        self.losses = state["losses"].tolist() if "losses" in state else []
         self.fp32 = state.get("fp32", False)
 
     def finite(self) -> bool:
@@ -153,7 +157,7 @@ def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
 
 def optimizer_of(model: MoCo | MoCoV3, recipe: Recipe) -> torch.optim.Optimizer | Muon:
     """The recipe's optimizer for all that learns by gradient."""
-    learning, decay = _groups(model, recipe), recipe.weight_decay
+    learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
     if recipe.optimizer == "muon":
         return Muon(learning, decay)
     if recipe.optimizer == "lars":
@@ -163,9 +167,10 @@ def optimizer_of(model: MoCo | MoCoV3, recipe: Recipe) -> torch.optim.Optimizer 
     return torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)
 
 
-def _groups(model: MoCo | MoCoV3, recipe: Recipe) -> list[dict[str, Any]]:
-    """The network at its share of the rate, its head and what else there is at all of it."""
-    trunk = [p for p in model.encoder_q[0].parameters() if p.requires_grad]
-    known = {id(p) for p in trunk}
-    others = [p for p in model.parameters() if p.requires_grad and id(p) not in known]
-    return [{"params": trunk, "rates": recipe.trunk}, {"params": others}]
+def _one_group(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state; runs of an older version kept the network and its head apart."""
+    if "param_groups" not in state:
+        return {name: _one_group(part) for name, part in state.items()}
+    groups = state["param_groups"]
+    weights = [number for group in groups for number in group["params"]]
+    return {**state, "param_groups": [{**groups[0], "params": weights}]}

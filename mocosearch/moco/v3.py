@@ -71,21 +71,24 @@ class MoCoV3(nn.Module):
         """(n, dim) of unit length, without gradient and without the predictor."""
         return F.normalize(self.encoder_k(views).float(), dim=1)
 
-    def loss(self, q: Tensor, k: Tensor) -> Tensor:
-        """Algorithm 1's ctr: 2T times InfoNCE, each query's negatives being the others' keys."""
+    def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
+        """Algorithm 1's ctr: 2T times InfoNCE, each query's negatives being the others' keys,
+        but for those of its own number.
+        """
+        own = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
         with torch.autocast(q.device.type, enabled=False):
-            logits = q @ k.T / self.T
+            logits = (q @ k.T / self.T).masked_fill(own, float("-inf"))
             return 2 * self.T * F.cross_entropy(logits, torch.arange(len(q), device=q.device))
 
     def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
-        """The loss of a batch, both ways: two views of the same photos. Updates the key
-        encoder. `ids` is MoCo's third argument and of no use without a queue.
+        """The loss of a batch, both ways: two views of the same photos, and the photos' numbers
+        (n,), the same for those that are no negatives of each other. Updates the key encoder.
         """
         q_a, q_b = self.queries(view_a), self.queries(view_b)
         self.momentum_update()
         k_a, k_b = self.keys(view_a), self.keys(view_b)
         self._keys = k_b
-        return self.loss(q_a, k_b) + self.loss(q_b, k_a)
+        return self.loss(q_a, k_b, ids) + self.loss(q_b, k_a, ids)
 
 
 def mlp(widths: list[int], *, last_norm: bool = True) -> nn.Sequential:

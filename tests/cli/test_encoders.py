@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from program import Run
-from torchvision.models import resnet18
+from torchvision.models import resnet18, resnet50
 
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.moco import published
@@ -95,6 +95,16 @@ def test_a_file_comes_whole_and_is_asked_for_its_size_first(known: Mirror, tmp_p
     assert [p.name for p in tmp_path.iterdir()] == ["b.pth.tar"]
 
 
+def test_what_has_come_whole_is_not_fetched_again(known: Mirror, tmp_path: Path) -> None:
+    offer = offered("known", known.url)
+    file = fetch(offer, tmp_path)
+    asked = list(known.asked)
+    assert fetch(offer, tmp_path) == file
+    assert known.asked == asked
+    file.write_bytes(CONTENT[::-1])
+    assert fetch(offer, tmp_path).read_bytes() == CONTENT
+
+
 @pytest.mark.parametrize("resumes", [True, False])
 def test_a_broken_download_goes_on(known: Mirror, tmp_path: Path, resumes: bool) -> None:
     known.cut, known.resumes = 700_000, resumes
@@ -149,15 +159,18 @@ NAME = "moco-v2-200ep"
 def test_the_whole_road(run: Run, mirror: Mirror, photos: Path, tmp_path: Path) -> None:
     """A published name from a mirror, listed, refined on photos, and asked."""
     torch.manual_seed(0)
-    file = tmp_path / "r18.pth.tar"
-    state = {f"module.base_encoder.{n}": v for n, v in resnet18().state_dict().items()}
-    torch.save({"state_dict": state}, file)
+    file = tmp_path / "r50.pth.tar"
+    state = resnet50().half().state_dict()
+    torch.save({"state_dict": {f"module.base_encoder.{n}": v for n, v in state.items()}}, file)
     name = "moco-v3-resnet50-100ep"
     mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
     home = tmp_path / "home"
     added = run("encoders", "add", name, "--mirror", mirror.url, "--json", home=home)
     assert added.returncode == 0, added.stderr
-    assert json.loads(added.stdout)["card"]["architecture"] == "resnet18"
+    card = json.loads(added.stdout)["card"]
+    assert card["architecture"] == "resnet50"
+    assert card["licence"].startswith("CC BY-NC 4.0")
+    assert card["corpus"].startswith("ImageNet")
     first = added.stderr.splitlines()[0]
     assert f"{file.stat().st_size / 1e6:.1f} MB" in first
     assert "CC BY-NC" in first
@@ -167,15 +180,29 @@ def test_the_whole_road(run: Run, mirror: Mirror, photos: Path, tmp_path: Path) 
     assert "choose another --name" in again.stderr
     listed = run("encoders", "list", home=home)
     assert name in listed.stdout
-    assert "resnet18" in listed.stdout
+    assert "resnet50" in listed.stdout
     told = json.loads(run("encoders", "list", "--json", home=home).stdout)["encoders"]
     assert list(told) == sorted([name, "starter"])
     fitted = run("train", photos, "--init", name, "--epochs", 0, "--json", home=home)
     assert fitted.returncode == 0, fitted.stderr
     card = json.loads(fitted.stdout)["card"]
-    assert (card["architecture"], card["side"], card["photos"]) == ("resnet18", 224, 30)
+    assert (card["architecture"], card["side"], card["photos"]) == ("resnet50", 224, 30)
     parent = json.loads(added.stdout)["card"]["fingerprint"]
     assert card["parent"] == parent
+
+
+def test_another_network_than_was_published_is_refused(
+    run: Run, mirror: Mirror, tmp_path: Path
+) -> None:
+    file, name = tmp_path / "r18.pth.tar", "moco-v3-resnet50-100ep"
+    state = {f"module.base_encoder.{n}": v for n, v in resnet18().half().state_dict().items()}
+    torch.save({"state_dict": state}, file)
+    mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
+    ended = run("encoders", "add", name, "--mirror", mirror.url, home=tmp_path / "home")
+    assert ended.returncode == 1
+    assert "holds a resnet18, and not a resnet50" in ended.stderr
+    assert not (tmp_path / "home" / "encoders").exists()
+    assert not list((tmp_path / "home" / "cache" / "published").iterdir())
 
 
 def test_what_is_neither_file_nor_name(run: Run) -> None:

@@ -5,9 +5,13 @@ import subprocess
 import time
 from pathlib import Path
 
+import pytest
 from program import PROGRAM, Run, environment, make_photos
 
+from cli import index as indexing
 from mocosearch.encoder.card import fingerprint
+from mocosearch.errors import StorageFailed
+from mocosearch.home import place
 
 
 def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None:
@@ -145,6 +149,33 @@ def test_another_encoder_killed_in_the_middle_and_gone_on_with(
     assert (followed["unchanged"], followed["embedded"]) == (12, 0)
 
 
+@pytest.mark.parametrize("error", [StorageFailed("no room", "make some"), KeyboardInterrupt()])
+def test_a_first_index_that_fails_leaves_nothing_bound_to_an_encoder(
+    encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    make_photos(tmp_path / "photos", 2)
+
+    def failing(*words: object, **options: object) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr("indexes.sync", failing)
+        with pytest.raises(type(error)):
+            indexing.index([str(tmp_path / "photos")], index="fresh", encoder=str(encoder_folder))
+    assert not place("indexes", "fresh").exists()
+
+
+def test_what_is_no_photo_any_more_is_not_said_to_be_there_still(run: Run, tmp_path: Path) -> None:
+    (photo,) = make_photos(tmp_path / "photos", 1)
+    words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
+    assert run(*words).returncode == 0
+    photo.write_text("no picture any more")
+    ended = run(*words)
+    assert ended.returncode == 1
+    assert "no photos that can be read" in ended.stderr
+    assert "nothing was taken out" not in ended.stderr
+
+
 def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
     assert run("index").returncode == 2
     assert run("index", "--remove", tmp_path, "--index", "nix").returncode == 1
@@ -153,7 +184,7 @@ def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
 def test_without_any_training_the_starter_serves(run: Run, photos: Path, tmp_path: Path) -> None:
     indexed = run("index", photos, home=tmp_path)
     assert indexed.returncode == 0, indexed.stderr
-    assert "using the starter" in indexed.stderr
+    assert "no encoder called default: using the starter" in indexed.stderr
     photo = photos / "other" / "photo 05.jpg"
     found = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
     assert found["path"] == str(photo)

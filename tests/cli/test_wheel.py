@@ -5,16 +5,43 @@ import sys
 import sysconfig
 import venv
 from pathlib import Path
+from zipfile import ZipFile
 
+import pytest
 from program import environment
+
+from mocosearch.home import STARTER
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_wheel_installs_and_answers_elsewhere(made: Path, photos: Path, tmp_path: Path) -> None:
+STARTER_BYTES = 25e6
+"""Most that the starter may weigh."""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", tmp_path, ROOT], check=True, capture_output=True)
-    wheel = next(tmp_path.glob("*.whl"))
+    subprocess.run([*build, "--wheel-dir", folder, ROOT], check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_starter_and_it_is_small(wheel: Path) -> None:
+    with ZipFile(wheel) as packed:
+        held = {
+            Path(file.filename).name: file.file_size
+            for file in packed.infolist()
+            if file.filename.startswith("mocosearch/starter/")
+        }
+    assert held == {file.name: file.stat().st_size for file in STARTER.iterdir()}
+    assert held.keys() == {"card.json", "encoder.xml", "encoder.bin", "weights.safetensors"}
+    assert sum(held.values()) <= STARTER_BYTES
+
+
+def test_the_wheel_installs_and_answers_elsewhere(
+    wheel: Path, made: Path, photos: Path, tmp_path: Path
+) -> None:
     place = tmp_path / "venv"
     venv.create(place, with_pip=False)
     site = next(place.glob("lib/python*/site-packages"))

@@ -1,6 +1,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -8,8 +10,8 @@ import lmdb
 import pytest
 
 from indexes import store as stores
-from indexes.store import DATABASES, Store
-from mocosearch.errors import Damaged, StorageFailed
+from indexes.store import DATABASES, Store, discard
+from mocosearch.errors import Busy, Damaged, StorageFailed
 
 
 @pytest.fixture
@@ -220,6 +222,34 @@ def test_a_reader_goes_on_when_another_program_grows_the_file(tmp_path, monkeypa
     with reader.read() as txn:
         assert len(txn.get("vectors", b"key")) == 5 << 20
     reader.close()
+
+
+def test_who_waits_for_an_index_that_is_removed_makes_it_anew(tmp_path):
+    folder = tmp_path / "index"
+    first = Store(folder, writable=True)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(Store, folder, writable=True, wait=True)
+        time.sleep(0.3)
+        first.discard()
+        second = waiting.result(timeout=30)
+    assert (folder / "data.mdb").exists()
+    with pytest.raises(Busy):
+        Store(folder, writable=True)
+    second.discard()
+    assert not folder.exists()
+
+
+def test_an_index_that_is_being_changed_is_not_removed(store):
+    with pytest.raises(Busy):
+        discard(store.folder)
+    assert (store.folder / "data.mdb").exists()
+
+
+def test_what_else_lies_in_its_folder_stays(tmp_path):
+    Store(tmp_path / "index", writable=True).close()
+    (tmp_path / "index" / "notes.txt").write_text("mine")
+    discard(tmp_path / "index")
+    assert [path.name for path in (tmp_path / "index").iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("more", [0, 400])

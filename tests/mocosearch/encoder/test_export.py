@@ -1,6 +1,10 @@
 import os
+import resource
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +14,7 @@ from safetensors.torch import load_file
 
 from mocosearch.encoder import Encoder, export, whitening
 from mocosearch.encoder.card import Card
-from mocosearch.errors import Damaged, NotFound
+from mocosearch.errors import Damaged, NotFound, StorageFailed
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
 
@@ -159,6 +163,7 @@ def test_an_older_encoder_is_replaced(no_graph, tmp_path):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
     (folder / "report.html").touch()
+    (folder / ".DS_Store").touch()
     export.export(tiny(), tiny(), CARD, folder)
     assert not (folder / "report.html").exists()
     assert (folder / "encoder.xml").read_bytes() == b"graph"
@@ -184,6 +189,23 @@ def test_a_failed_export_leaves_what_was(no_graph, tmp_path, monkeypatch, where,
         export.export(tiny(), tiny(), CARD, folder)
     assert [p.name for p in folder.parent.iterdir()] == (["enc"] if older else [])
     assert not older or (folder / "report.html").read_text() == "kept"
+
+
+@pytest.fixture
+def little_room() -> Iterator[None]:
+    """As on a disk that is full after 100 kB."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("no_graph", "little_room")
+def test_weights_that_find_no_room_are_said(tmp_path):
+    with pytest.raises(StorageFailed, match="weights") as caught:
+        export.export(tiny(), torch.nn.Linear(1000, 100), CARD, tmp_path / "place" / "enc")
+    assert "room" in caught.value.hint
+    assert list((tmp_path / "place").iterdir()) == []
 
 
 def test_a_failed_last_rename_brings_the_old_one_back(no_graph, tmp_path, monkeypatch):
@@ -250,6 +272,20 @@ def test_an_encoder_is_opened_by_name_and_by_path(home, copy):
     copy.rename(place)
     by_name, by_text, by_path = (Encoder.open(x) for x in ("mine", str(place), place))
     assert by_name.fingerprint == by_text.fingerprint == by_path.fingerprint
+
+
+def test_threads_that_come_at_once_load_the_graph_once(encoder, monkeypatch):
+    class Slow(Future):
+        def __init__(self) -> None:
+            time.sleep(0.1)
+            super().__init__()
+
+    monkeypatch.setattr("mocosearch.encoder.runtime.Future", Slow)
+    fresh = Encoder(encoder.card, encoder.graph, encoder.weights)
+    with ThreadPoolExecutor(4) as threads:
+        begun = list(threads.map(lambda _: fresh.prepare(), range(4)))
+    assert len({id(loading) for loading in begun}) == 1
+    assert fresh.encode(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (1, fresh.dimension)
 
 
 def test_exporting_and_encoding_load_no_telemetry(tmp_path):

@@ -17,6 +17,7 @@ from mocosearch.errors import Damaged, MocosearchError, NotFound, Unsuitable
 from mocosearch.moco.adopt import adopt
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.importers import read, start_from
+from mocosearch.moco.published import PUBLISHED, Published
 from mocosearch.moco.v3 import mlp
 from mocosearch.moco.vit import ViT, positions
 
@@ -208,7 +209,7 @@ def test_an_encoder_of_ours_by_folder(encoder_folder, tmp_path):
     start = start_from(str(encoder_folder))
     encoder = Encoder.open(encoder_folder)
     assert (start.origin, start.side) == (encoder.fingerprint, encoder.side)
-    assert start.licence == encoder.card.licence
+    assert (start.licence, start.corpus) == (encoder.card.licence, encoder.card.corpus)
     with pytest.raises(NotFound):
         start_from("nowhere")
 
@@ -219,6 +220,7 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
     card = adopt(tmp_path / "r.pth", tmp_path / "enc")
     assert (card.architecture, card.side, card.dimension, card.photos) == ("resnet18", 224, 256, 0)
     assert "not whitened" in card.recipe["keys"]
+    assert card.corpus == "what the authors of r.pth say"
     encoder = Encoder.open(tmp_path / "enc")
     photos = np.stack([np.asarray(picture(i, 224, 224)) for i in range(4)])
     descriptor = Descriptor(read(tmp_path / "r.pth").backbone).eval()
@@ -230,3 +232,15 @@ def test_adopted_keys_keep_the_distances_of_the_features(resnet, tmp_path, pictu
     same, keys = refit.fit(refit.features(photos))
     assert same is encoder
     np.testing.assert_allclose(keys, encoder.encode(photos), atol=0.02)
+
+
+@pytest.mark.parametrize(("architecture", "known"), [("resnet18", True), ("resnet50", False)])
+def test_a_published_file_tells_licence_and_corpus(
+    resnet, tmp_path, monkeypatch, architecture, known
+):
+    published = Published("a/b.pth.tar", "", "CC0", architecture)
+    monkeypatch.setitem(PUBLISHED, "known", published)
+    torch.save(moco_v2(resnet.state_dict()), tmp_path / "b.pth.tar")
+    start = read(tmp_path / "b.pth.tar")
+    assert start.corpus.startswith("ImageNet's 1.28 million training pictures") == known
+    assert start.licence.startswith("CC0, and yours") == known

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from mocosearch.errors import Diverged
+from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.loop import Run, learn, warnings
+from mocosearch.moco.loop import Progress, Run, learn, warnings
 from mocosearch.moco.recipes import SMALL, fitted
 from mocosearch.moco.schedule import Budget
 from mocosearch.moco.training import Training
@@ -27,10 +28,17 @@ def training() -> Training:
     return Training(Backbone("resnet10"), pixels, fitted(TINY, 50), 0)
 
 
-def run_of(folder: Path, training: Training, steps: int) -> list[float]:
+def run_of(
+    folder: Path,
+    training: Training,
+    steps: int,
+    report: Callable[[Progress], None] = lambda progress: None,
+    judge: Callable[[], float] = lambda: 0.5,
+) -> list[float]:
     budget = Budget(steps=steps, seconds=None, begun=time.monotonic())
     run = Run(folder, {}, time.monotonic())
-    return learn(training, budget, run, lambda: 0.5, lambda progress: None, lambda: False)
+    learn(training, budget, run, judge, report, lambda: False)
+    return training.losses
 
 
 def spoil(training: Training) -> None:
@@ -49,8 +57,12 @@ def test_a_spoilt_run_goes_back_and_on_in_fp32(training, tmp_path, monkeypatch) 
         return step(self, progress)
 
     monkeypatch.setattr(Training, "step", spoilt_once)
-    losses = run_of(tmp_path, training, 6)
+    monkeypatch.setattr(time, "monotonic", iter(range(10**6)).__next__)
+    said: list[Progress] = []
+    losses = run_of(tmp_path, training, 6, said.append)
+    assert len(losses) == 6
     assert all(map(math.isfinite, losses))
+    assert all(progress.images_per_second >= 0 for progress in said)
     assert training.finite()
     assert training.steps == 6
     assert precisions == [False] * 4 + [True] * 6
@@ -69,6 +81,45 @@ def test_a_run_that_stays_spoilt_ends_with_the_reason(training, tmp_path, monkey
         run_of(tmp_path, training, 6)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["before a checkpoint", "at the end"])
+def test_weights_that_are_spoilt_after_a_good_loss_are_never_judged(
+    training, tmp_path, monkeypatch, seconds
+) -> None:
+    step, judged = Training.step, []
+
+    def spoils(self: Training, progress: float) -> torch.Tensor:
+        loss = step(self, progress)
+        if self.steps == 4 and not self.fp32:
+            spoil(self)
+        return loss
+
+    def judge() -> float:
+        judged.append(training.finite())
+        return 0.5
+
+    monkeypatch.setattr(Training, "step", spoils)
+    monkeypatch.setattr(checkpoint, "SECONDS", seconds)
+    losses = run_of(tmp_path, training, 4, judge=judge)
+    assert training.finite()
+    assert training.fp32
+    assert len(losses) == training.steps == 4
+    assert all(judged)
+
+
+def test_a_step_that_does_not_fit_into_memory_is_said(training, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(Training, "step", lambda self, progress: torch.empty(1 << 60).sum())
+    with pytest.raises(Unsuitable, match="does not fit into memory") as caught:
+        run_of(tmp_path, training, 1)
+    assert "--batch" in caught.value.hint
+
+    def defect(self: Training, progress: float) -> torch.Tensor:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(Training, "step", defect)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        run_of(tmp_path, training, 1)
+
+
 def test_spoilt_weights_are_not_saved(training, tmp_path) -> None:
     run = Run(tmp_path, {"of": "this run"}, time.monotonic())
     run.save(training)
@@ -84,9 +135,12 @@ def test_collapse_and_standstill_are_said_with_their_numbers(training) -> None:
     chance = training.model.loss_of_chance
     assert chance == pytest.approx(math.log(25))
     training.model.enqueue(torch.randn(24, 128), torch.arange(24))
-    assert warnings(training, [chance - 1.0] * 20) == []
-    (said,) = warnings(training, [chance - 1.0] * 18 + [chance] * 2)
+    training.losses = [chance - 1.0] * 20
+    assert warnings(training) == []
+    training.losses = [chance - 1.0] * 18 + [chance] * 2
+    (said,) = warnings(training)
     assert f"loss {chance:.2f}, chance {chance:.2f}" in said
     training.model.enqueue(torch.ones(24, 128), torch.arange(24))
-    (said,) = warnings(training, [chance - 1.0])
+    training.losses = [chance - 1.0]
+    (said,) = warnings(training)
     assert "collapsed: they use 1.0 directions" in said

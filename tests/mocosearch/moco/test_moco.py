@@ -207,6 +207,33 @@ def test_batch_statistics_are_kept_apart():
     assert not torch.allclose(together[4:], changed[4:])
 
 
+def test_split_batch_norm_is_a_plain_loop():
+    """Mean and variance of each half, one number at a time, in float64."""
+    model, given = model_of(normed, splits=2).double(), views(6).double()
+    model.train()
+    conv, norm, _, last = model.encoder_q[0]
+    maps = conv(given).permute(0, 2, 3, 1).tolist()
+    wanted = []
+    for half in (maps[:3], maps[3:]):
+        pixels = [pixel for photo in half for row in photo for pixel in row]
+        means = [sum(channel) / len(channel) for channel in zip(*pixels, strict=True)]
+        spreads = [
+            math.sqrt(sum((v - mean) ** 2 for v in channel) / len(channel) + norm.eps)
+            for channel, mean in zip(zip(*pixels, strict=True), means, strict=True)
+        ]
+        for photo in half:
+            flat = [
+                (photo[y][x][c] - means[c]) / spreads[c]
+                for c in range(WIDTH)
+                for y in range(2)
+                for x in range(2)
+            ]
+            wanted.append(flat)
+    features = last(torch.tensor(wanted, dtype=torch.float64))
+    expected = F.normalize(model.encoder_q[1](features), dim=1)
+    torch.testing.assert_close(model.queries(given).double(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_queries_and_keys_are_of_unit_length():
     model = model_of()
     for found in (model.queries(views(7)), model.keys(views(7))):
@@ -248,3 +275,14 @@ def test_state_dict_carries_the_queue():
     assert torch.equal(other.queue, model.queue)
     assert torch.equal(other.queue_ids, model.queue_ids)
     assert int(other.queue_ptr) == 5
+
+
+def test_keys_come_from_shuffled_sub_batches():
+    """Photos share batch statistics with others than those that their queries share them with."""
+    model, a = model_of(normed), views(8)
+    model.train()
+    with torch.no_grad():
+        in_order = [F.normalize(model.encoder_k(part), dim=1) for part in a.tensor_split(2)]
+        shuffled = [model.keys(a) for _ in range(3)]
+    assert all(not torch.allclose(keys, torch.cat(in_order)) for keys in shuffled)
+    assert not torch.allclose(shuffled[0], shuffled[1])

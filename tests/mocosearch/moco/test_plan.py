@@ -1,5 +1,6 @@
 """What a run starts from, and that a run taken up again still knows it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +62,7 @@ def test_a_plan_survives_its_checkpoint() -> None:
     made = plan(seconds=9.5)
     again = as_begun(made.state())
     assert same(again.start, made.start)
-    for name in ("recipe", "parent", "licence", "epochs", "seconds", "seed"):
+    for name in ("recipe", "parent", "licence", "corpus", "epochs", "seconds", "seed"):
         assert getattr(again, name) == getattr(made, name)
     old = made.state()
     del old["start"]
@@ -88,9 +89,21 @@ def test_a_resumed_run_that_teaches_nothing_keeps_its_first_start(fill, tmp_path
     monkeypatch.setattr(training, "judge", judge)
     monkeypatch.setattr(training, "write_encoder", write)
     folder = fill(tmp_path / "photos", range(12))[0].parent
+    # Asked once a photo while each side is decoded, then once a step.
     calls = iter(range(10**6))
     usual = {"size": 32, "batch": 4, "epochs": 3}
-    train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 13)
+    train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 25)
     resumed = train([folder], tmp_path / "e", resume=True)
     assert any("the start is kept" in sign for sign in resumed.warnings)
     assert same(handed[-1], start_from("starter").backbone)
+
+
+def test_the_corpus_is_the_starts_and_then_the_own_photos(tmp_path: Path) -> None:
+    starter = Card.from_json((STARTER / "card.json").read_bytes()).corpus
+    assert plan().trained_on(learned=True) == f"{starter}; then your own photos"
+    assert plan().trained_on(learned=False).startswith(f"{starter}; then")
+    assert "whitening alone" in plan().trained_on(learned=False)
+    nothing = plan(init="none")
+    assert nothing.trained_on(learned=True) == "your own photos"
+    own = replace(plan(), corpus=f"{starter}; then your own photos")
+    assert own.trained_on(learned=True) == own.corpus

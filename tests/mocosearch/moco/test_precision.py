@@ -11,7 +11,15 @@ def test_auto_is_the_accelerator_or_the_processor():
     assert device_of("cpu") == torch.device("cpu")
 
 
-@pytest.mark.parametrize("name", ["abacus", "cuda:77", ""])
+def test_auto_passes_over_an_accelerator_that_does_not_compute(monkeypatch):
+    def found(check_available: bool) -> torch.device:
+        return torch.device("meta")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", found)
+    assert device_of("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", "", "meta"])
 def test_a_device_that_is_not_there_is_refused_before_any_work(name, fill, tmp_path):
     fill(tmp_path / "photos", range(3))
     with pytest.raises(Unsuitable, match="no device"):

@@ -69,6 +69,17 @@ def test_auto_asks_for_the_time_as_well():
     assert choose("auto", 3000, seconds=1e7)[0] is SMALL
 
 
+def test_auto_asks_for_the_room_as_well():
+    assert choose("auto", 1_000_000, room=8 * 10**9)[0] is SMALL
+    assert "197 GB, --cache-size allows 8.0" in choose("auto", 1_000_000, room=8 * 10**9)[1]
+    assert choose("auto", 1_000_000, room=200 * 10**9)[0] is V2
+
+
+def test_photos_are_stored_for_the_views_and_some_for_the_whitening():
+    assert SMALL.stored(10) == 3 * 10 * (96 * 96 + 160 * 160)
+    assert SMALL.stored(10_000) == 3 * (10_000 * 96 * 96 + 4_000 * 160 * 160)
+
+
 @pytest.mark.parametrize("architecture", ["vit_small", "vit_base"])
 def test_a_vit_has_settings_of_its_own(architecture):
     assert choose("v3", 3000, architecture=architecture)[0] is V3_VIT
@@ -97,6 +108,10 @@ def test_settings_of_the_papers():
 @pytest.mark.parametrize("recipe", [SMALL, V1, V3, V3_VIT], ids=lambda r: r.architecture)
 def test_a_recipe_comes_back_from_json(recipe):
     assert Recipe.from_plain(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
+
+
+def test_a_setting_that_is_gone_is_passed_over():
+    assert Recipe.from_plain({**asdict(SMALL), "trunk": 1.0}) == SMALL
 
 
 def tuples(told: dict) -> dict:

@@ -1,5 +1,10 @@
 """A run that was stopped goes on as if it had not been."""
 
+import resource
+import shutil
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from mocosearch.errors import Mismatch, NotFound
+from mocosearch.encoder import Encoder
+from mocosearch.errors import Mismatch, NotFound, StorageFailed, Unsuitable
 from mocosearch.moco import checkpoint
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.recipes import SMALL, V3, Recipe, fitted
+from mocosearch.moco.selection import Judged
 from mocosearch.moco.train import train
 from mocosearch.moco.training import Training
 
@@ -55,6 +62,23 @@ def test_restored_steps_are_the_same_bit_for_bit(tmp_path: Path, recipe: Recipe)
     assert same(straight.state(), second.state())
 
 
+def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
+    """It kept the network and its head apart."""
+    run, other = begun(), begun()
+    run.step(0.5)
+    state = run.state()
+    optimizer = dict(state["optimizer"])
+    for name, part in optimizer.items():
+        (whole,) = part["param_groups"]
+        halves = [
+            {**whole, "params": whole["params"][:3]},
+            {**whole, "params": whole["params"][3:]},
+        ]
+        optimizer[name] = {**part, "param_groups": halves}
+    other.restore({**state, "optimizer": optimizer})
+    assert same(run.state(), other.state())
+
+
 def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
     for steps in (1, 2, 3):
         checkpoint.save(tmp_path, {"steps": steps})
@@ -65,6 +89,19 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Pat
     assert state is not None
     assert state["steps"] == 2
     assert checkpoint.latest(tmp_path / "absent") is None
+
+
+def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, {"steps": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(StorageFailed, match="checkpoint"):
+            checkpoint.save(tmp_path, {"steps": 2, "weights": torch.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.latest(tmp_path) == {"steps": 1}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def stop_after(calls: int) -> Callable[[], bool]:
@@ -103,6 +140,59 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.fixture
+def judged_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is learned is kept."""
+
+    def judge(backbone: Backbone, photos: Any) -> Judged:
+        return Judged(0.5, np.eye(len(photos), 8, dtype=np.float32))
+
+    monkeypatch.setattr("mocosearch.moco.train.judge", judge)
+
+
+@pytest.mark.usefixtures("judged_alike")
+def test_what_an_interrupted_run_wrote_it_replaces(folder: Path, tmp_path: Path) -> None:
+    # Asked once a photo while each side is decoded, then once a step.
+    begun = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
+    again = train([folder], tmp_path / "e", resume=True, stopped=stop_after(1))
+    assert (begun.interrupted, begun.kept, begun.card.epochs) == (True, False, 0.5)
+    assert (again.interrupted, again.kept, again.card.epochs) == (True, False, 1.0)
+    assert Encoder.open(tmp_path / "e").card == again.card
+    assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
+
+
+@pytest.mark.usefixtures("judged_alike")
+def test_an_interrupted_run_takes_the_place_of_no_earlier_encoder(
+    folder: Path, tmp_path: Path, encoder_folder: Path
+) -> None:
+    earlier = Encoder.open(encoder_folder)
+    shutil.copytree(encoder_folder, tmp_path / "e")
+    runs = (({"recipe": TINY, "epochs": 3}, 33), ({"resume": True}, 1))
+    for how, asked in runs:
+        stopped = train([folder], tmp_path / "e", **how, stopped=stop_after(asked))
+        assert (stopped.interrupted, stopped.kept) == (True, True)
+        assert stopped.card == Encoder.open(tmp_path / "e").card == earlier.card
+    resumed = train([folder], tmp_path / "e", resume=True)
+    assert (resumed.interrupted, resumed.kept, resumed.card.epochs) == (False, False, 3)
+    assert Encoder.open(tmp_path / "e").card == resumed.card
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_what_was_learned_for_long_is_not_lost_unseen(folder: Path, tmp_path: Path) -> None:
+    place, states = tmp_path / "e", tmp_path / ".e.training"
+    state = {"start": {}, "elapsed": 99999.0, "learned": 24620.0, "steps": 7}
+    checkpoint.save(states, state)
+    for epochs in (0, 3):
+        with pytest.raises(Unsuitable, match="unfinished run of e has learned for 6 h 50 min") as e:
+            train([folder], place, recipe=TINY, epochs=epochs)
+        assert "--resume" in e.value.hint
+    assert checkpoint.latest(states) == state
+    assert not (tmp_path / "home").exists()
+    checkpoint.save(states, {**state, "learned": 20.0})
+    train([folder], place, recipe=TINY, epochs=0)
+    assert not states.exists()
+
+
 def test_what_cannot_be_resumed_says_so(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,3 +205,38 @@ def test_what_cannot_be_resumed_says_so(
     (folder / "00.png").unlink()
     with pytest.raises(Mismatch):
         train([folder], tmp_path / "e", resume=True)
+
+
+HOW = {"recipe": "small", "architecture": "resnet10", "size": 32, "batch": 8, "epochs": 30}
+KILLED = f"""
+import sys
+from pathlib import Path
+from mocosearch.moco import checkpoint
+from mocosearch.moco.train import train
+checkpoint.SECONDS = 0.2
+train([sys.argv[1]], Path(sys.argv[2]), **{HOW})
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_run_resumes_to_the_same_encoder(folder: Path, tmp_path: Path) -> None:
+    straight = train([folder], tmp_path / "straight", **HOW)
+    run = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "e")]
+    states, deadline = tmp_path / ".e.training", time.monotonic() + 200
+    with subprocess.Popen(run, cwd=Path(__file__).parents[3]) as process:
+        while max([0, *(int(p.stem) for p in states.glob("*.pt"))]) < 5:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.kill()
+    assert not (tmp_path / "e").exists()
+    resumed = train([folder], tmp_path / "e", resume=True)
+    assert resumed.card.fingerprint == straight.card.fingerprint
+
+
+@pytest.mark.slow
+def test_a_run_by_the_clock_ends_on_it(folder: Path, tmp_path: Path) -> None:
+    """Within 15% of a minute, the export included, where the machine has nothing else to do."""
+    begun = time.monotonic()
+    train([folder], tmp_path / "e", recipe=TINY, seconds=60)
+    assert time.monotonic() - begun == pytest.approx(60, rel=0.15)

@@ -36,12 +36,17 @@ def units(n: int, dim: int, seed: int = 0) -> torch.Tensor:
     return F.normalize(noise, dim=1)
 
 
-def ctr(q, k, T) -> float:
-    """Algorithm 1 of arXiv:2104.02057, one number at a time."""
+def ctr(q, k, T, ids=None) -> float:
+    """Algorithm 1 of arXiv:2104.02057, one number at a time; keys of a query's own number but
+    its own are left out.
+    """
+    ids = ids or range(len(q))
     total = 0.0
     for i, query in enumerate(q):
         likes = [math.exp(sum(a * b for a, b in zip(query, key, strict=True)) / T) for key in k]
-        total -= math.log(likes[i] / sum(likes))
+        total -= math.log(
+            likes[i] / sum(like for j, like in enumerate(likes) if j == i or ids[j] != ids[i])
+        )
     return 2 * T * total / len(q)
 
 
@@ -60,11 +65,13 @@ def batch_norm(x: list[list[float]]) -> list[list[float]]:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(1, 7), st.floats(0.1, 1.0), st.integers(0, 2**20))
-def test_loss_is_a_plain_loop(n, T, seed):
-    q, k = units(n, 5, seed), units(n, 5, seed + 1)
-    got = model_of(T=T).loss(q, k).item()
-    assert got == pytest.approx(ctr(q.tolist(), k.tolist(), T), rel=1e-9, abs=1e-12)
+@given(
+    st.lists(st.integers(0, 4), min_size=1, max_size=7), st.floats(0.1, 1.0), st.integers(0, 2**20)
+)
+def test_loss_is_a_plain_loop_that_leaves_out_photos_of_one_burst(bursts, T, seed):
+    q, k = units(len(bursts), 5, seed), units(len(bursts), 5, seed + 1)
+    got = model_of(T=T).loss(q, k, torch.tensor(bursts)).item()
+    assert got == pytest.approx(ctr(q.tolist(), k.tolist(), T, bursts), rel=1e-9, abs=1e-12)
 
 
 def test_forward_is_both_ways_against_updated_keys():
@@ -73,9 +80,10 @@ def test_forward_is_both_ways_against_updated_keys():
         for p in model.encoder_q.parameters():
             p.add_(torch.randn_like(p))
     q_a, q_b = model.queries(a).tolist(), model.queries(b).tolist()
-    got = model(a, b, torch.arange(6)).item()
+    ids = [0, 1, 1, 2, 3, 1]
+    got = model(a, b, torch.tensor(ids)).item()
     k_a, k_b = model.keys(a).tolist(), model.keys(b).tolist()
-    assert got == pytest.approx(ctr(q_a, k_b, 0.3) + ctr(q_b, k_a, 0.3), rel=1e-6)
+    assert got == pytest.approx(ctr(q_a, k_b, 0.3, ids) + ctr(q_b, k_a, 0.3, ids), rel=1e-6)
     assert model.recent_keys().tolist() == k_b
 
 
@@ -130,7 +138,9 @@ def test_no_gradient_reaches_the_key_encoder():
 def test_keys_that_tell_nothing_lose_as_much_as_chance():
     model = model_of(N=512, T=1.0)
     q, k = units(512, 128, 1), units(512, 128, 2)
-    assert model.loss(q, k).item() * 2 == pytest.approx(model.loss_of_chance, rel=0.01)
+    assert model.loss(q, k, torch.arange(512)).item() * 2 == pytest.approx(
+        model.loss_of_chance, rel=0.01
+    )
 
 
 def test_learns_in_bf16():

@@ -224,10 +224,9 @@ def chroma(pictures: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("turn", [-0.1, -0.04, 0.03, 0.1])
 def test_colours_turn_as_far_as_torchvisions(turn):
-    """Ours turn in the YIQ plane, whose sense is the opposite of HSV's; draws are symmetric.
-
-    HSV's hexagon changes the luma as well, so that colours alone are compared: their cosine
-    with torchvision's is over .95, and nearer than that of the picture unturned.
+    """Ours turn in the YIQ plane, the same way. HSV's hexagon changes the luma as well, so that
+    colours alone are compared: within a cosine of .95 of torchvision's, and nearer than the
+    picture unturned.
     """
     photos = photos_of(4, 24, 90, 150)
     wanted = chroma(tv.adjust_hue(floats(photos), turn))

@@ -1,4 +1,8 @@
+import errno
 import os
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -152,3 +156,76 @@ def test_more_pixels_than_the_disk_may_hold(fill, tmp_path):
     with pytest.raises(Unsuitable, match=r"more than 0\.0 GB"):
         pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c", limit=SIDE * SIDE * 3 * 2)
     assert list((tmp_path / "c").iterdir()) == []
+
+
+def test_two_caches_of_one_run_keep_to_the_limit_together_and_each_other(fill, tmp_path):
+    fill(tmp_path / "photos", range(3))
+    fill(tmp_path / "others", [7])
+    found, folder, one = listed(tmp_path / "photos"), tmp_path / "c", SIDE * SIDE * 3
+    first = pixel_cache(found, SIDE, folder, limit=4 * one)
+    for file in folder.iterdir():
+        os.utime(file, (1, 1))
+    pixel_cache(listed(tmp_path / "others"), SIDE, folder, limit=4 * one)
+    with pytest.raises(Unsuitable, match="more than"):
+        pixel_cache(found[:2], SIDE, folder, limit=4 * one, beside=first)
+    pixel_cache(found[:1], SIDE, folder, limit=4 * one, beside=first)
+    names = {file.name for file in folder.glob("*.u8")}
+    assert len(names) == 2
+    assert first.file.name in names
+
+
+def test_pixels_that_are_stored_already_keep_to_the_limit_too(fill, tmp_path):
+    fill(tmp_path / "photos", range(2))
+    found = listed(tmp_path / "photos")
+    pixel_cache(found, SIDE, tmp_path / "c")
+    with pytest.raises(Unsuitable, match="more than"):
+        pixel_cache(found, SIDE, tmp_path / "c", limit=SIDE * SIDE * 3)
+    assert len(list((tmp_path / "c").iterdir())) == 2
+
+
+def test_a_file_replaced_with_its_size_and_mtime_kept_is_decoded_again(fill, tmp_path, read):
+    fill(tmp_path / "photos", range(2))
+    found = listed(tmp_path / "photos")
+    first = pixel_cache(found, SIDE, tmp_path / "c")
+    replaced = [replace(photo, changed=photo.changed + 1) for photo in found]
+    again = pixel_cache(replaced, SIDE, tmp_path / "c")
+    assert len(read) == 4
+    assert (again.name, again.file != first.file) == (first.name, True)
+
+
+@pytest.mark.parametrize("reason", ["took longer than 20 s", os.strerror(errno.EIO)])
+def test_what_was_refused_for_the_disks_sake_is_tried_again(
+    fill, tmp_path, read, monkeypatch, reason
+):
+    fill(tmp_path / "photos", range(3))
+    found = listed(tmp_path / "photos")
+    works = cache.outcomes
+
+    def failing(photos, side):
+        yield from ((p, reason if p is found[1] else o) for p, o in works(photos, side))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(cache, "outcomes", failing)
+        for _ in range(2):
+            first = pixel_cache(found, SIDE, tmp_path / "c")
+            assert len(first.paths) == 2
+    assert len(pixel_cache(found, SIDE, tmp_path / "c", again=False).paths) == 2
+    read.clear()
+    whole = pixel_cache(found, SIDE, tmp_path / "c")
+    assert whole.paths == [photo.path for photo in found]
+    assert whole.refused == {}
+    read.clear()
+    pixel_cache(found, SIDE, tmp_path / "c")
+    assert read == []
+
+
+def test_what_a_killed_run_left_is_swept(fill, tmp_path):
+    fill(tmp_path / "photos", range(2))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    (tmp_path / "c").mkdir()
+    for pid in (dead.pid, os.getpid()):
+        (tmp_path / "c" / f".pixels-0123-45.{pid}").write_bytes(b"half")
+    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    left = [p.name for p in (tmp_path / "c").iterdir() if p.name.startswith(".")]
+    assert left == [f".pixels-0123-45.{os.getpid()}"]

@@ -1,0 +1,74 @@
+"""What `train` says, and what it refuses before anything is decoded."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from program import Run
+
+import mocosearch.moco.train as training
+from cli.train import train
+from mocosearch.encoder import Encoder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--resume", "--for", "5m"],
+        ["--resume", "--epochs", 0],
+        ["--resume", "--recipe", "v2", "--size", 64],
+        ["--resume", "--init", "none", "--arch", "resnet18"],
+        ["--resume", "--batch", 8, "--bursts", "positive", "--seed", 1],
+        ["--seed", -1],
+        ["--seed", 2**63],
+    ],
+)
+def test_what_would_be_passed_over_or_cannot_be_is_wrong_usage(
+    words: list[object], photos: Path, run: Run
+) -> None:
+    ended = run("train", photos, *words)
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    told = " ".join(ended.stderr.split())
+    assert all(word in told for word in words if str(word).startswith("--"))
+
+
+def test_an_export_of_the_start_says_so(photos: Path, run: Run, tmp_path: Path) -> None:
+    ended = run("train", photos, "--epochs", 0, "--size", 32, home=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "the network is the start as it was" in ended.stderr
+    assert "learned from" not in ended.stderr
+
+
+@pytest.fixture
+def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
+    """ends_with(...): the code with which `train` leaves after a run that ended so."""
+
+    def ends(**how: Any) -> object:
+        usual = {"refused": {}, "interrupted": False, "reason": "given", "warnings": []}
+        made = training.Trained(encoder.card, Path("enc"), **{**usual, **how})
+        monkeypatch.setattr(training, "train", lambda *words, **options: made)
+        try:
+            train(["."])
+        except typer.Exit as end:
+            return end.exit_code
+        return 0
+
+    return ends
+
+
+def test_an_earlier_encoder_that_is_kept_is_said(
+    ends_with: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends_with(interrupted=True, kept=True) == 130
+    said = capsys.readouterr().err
+    assert "the earlier encoder is kept; --resume goes on" in said
+    assert "photos in" not in said
+
+
+def test_a_folder_that_cannot_be_looked_into_is_said(
+    ends_with: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ends_with(unreadable=["/photos/locked"]) == 3
+    assert "cannot look into /photos/locked" in capsys.readouterr().err
