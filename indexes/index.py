@@ -279,9 +279,10 @@ class Index:
         return self.txn.count("paths")
 
     def refusals(self) -> list[Refusal]:
-        """Every file that was met and has no key, what is no picture included."""
+        """Every file that was met and has no key, by path; what is no picture included."""
         stored = [Refusal.from_bytes(value) for _, value in self.txn.items("refused")]
-        return [replace(r, path=self.roots.path(r.path)) for r in stored]
+        told = [replace(r, path=self.roots.path(r.path)) for r in stored]
+        return sorted(told, key=lambda refusal: refusal.path)
 
     def info(self) -> dict[str, Any]:
         """What the index holds, as plain values."""
