@@ -37,7 +37,7 @@ class Refit:
             raise Damaged("the encoder's graph has no whitening", "train it again")
         self._projecting = products[-1]
         self._centring = _source(self._projecting, 0)
-        self._past = Whitening(_constant(self._centring), _constant(self._projecting))
+        self.past = Whitening(_constant(self._centring), _constant(self._projecting))
         self._features: Any = None
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
@@ -57,11 +57,11 @@ class Refit:
         """
         rows = features.astype(np.float32)
         if self.before.card.whitening != NOTHING:
-            white = whitening.fit(rows, self.before.dimension, prior=self._past)
+            white = whitening.fit(rows, self.before.dimension, prior=self.past)
         elif len(features) >= FEW:
             white = whitening.fit(rows, self.before.dimension)
         else:
-            return self.before, self._past.keys(rows)
+            return self.before, self.past.keys(rows)
         for node, values in (
             (self._centring, white.centre),
             (self._projecting, white.projection),
@@ -79,6 +79,11 @@ class Refit:
             fingerprint=fingerprint(graph, weights),
         )
         return Encoder(card, graph, weights), white.keys(rows)
+
+
+def whitening_of(encoder: Encoder) -> Whitening | None:
+    """What an encoder's graph holds; None where it was never fitted on photos. Raises Damaged."""
+    return None if encoder.card.whitening == NOTHING else Refit(encoder).past
 
 
 def _is(node: Any, kind: str) -> bool:

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import TRAINED
-from mocosearch.encoder.runtime import CARD
+from mocosearch.encoder.refit import whitening_of
+from mocosearch.encoder.runtime import CARD, Encoder
+from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import missing, place
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
@@ -60,6 +62,8 @@ class Start:
     licence: str
     corpus: str
     """What it was trained on."""
+    whitening: Whitening | None = None
+    """That of an encoder of ours."""
 
 
 def start_from(name: str) -> Start:
@@ -108,7 +112,8 @@ def _own(folder: Path) -> Start:
         backbone.load_state_dict(load_file(file))
     except Exception as error:
         raise Damaged(f"the weights of {folder} cannot be read", "train it again") from error
-    return Start(backbone, card.side, card.fingerprint, card.licence, card.corpus)
+    white = whitening_of(Encoder.open(folder))
+    return Start(backbone, card.side, card.fingerprint, card.licence, card.corpus, white)
 
 
 def _loaded(file: Path) -> Mapping[str, Any]:

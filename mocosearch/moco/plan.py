@@ -7,6 +7,7 @@ import torch
 
 from mocosearch.encoder.card import OWN_CORPUS, Card
 from mocosearch.encoder.runtime import CARD
+from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
 from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
@@ -27,6 +28,8 @@ class Plan:
     licence: str
     corpus: str | None
     """What the start was trained on; None is from nothing."""
+    whitening: Whitening | None
+    """The start's."""
     epochs: int | None
     seconds: float | None
     seed: int
@@ -36,6 +39,8 @@ class Plan:
         return {
             **{key: getattr(self, key) for key in _PLAIN},
             "recipe": asdict(self.recipe),
+            "whitening": self.whitening
+            and {name: torch.from_numpy(values) for name, values in vars(self.whitening).items()},
             "start": {name: value.clone() for name, value in self.start.state_dict().items()},
         }
 
@@ -79,9 +84,9 @@ def planned(
         fresh = Backbone(
             architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
         )
-        return Plan(chosen, reason, fresh, None, Card.licence, None, epochs, seconds, seed)
+        return Plan(chosen, reason, fresh, None, Card.licence, None, None, epochs, seconds, seed)
     chosen = chosen.seen_at(start.side, start.backbone.architecture)
-    told = (start.origin, start.licence, start.corpus)
+    told = (start.origin, start.licence, start.corpus, start.whitening)
     return Plan(chosen, reason, start.backbone, *told, epochs, seconds, seed)
 
 
@@ -96,7 +101,9 @@ def as_begun(past: dict[str, Any]) -> Plan:
     start = Backbone(recipe.architecture)
     start.load_state_dict(past["start"])
     told: dict[str, Any] = {key: past.get(key) for key in _PLAIN}
-    return Plan(recipe, "as begun", start, **told)
+    kept = past.get("whitening")
+    white = kept and Whitening(**{name: values.numpy() for name, values in kept.items()})
+    return Plan(recipe, "as begun", start, whitening=white, **told)
 
 
 def can_go_on(past: dict[str, Any]) -> bool:

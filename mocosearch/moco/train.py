@@ -17,6 +17,7 @@ from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import check_place, export
 from mocosearch.encoder.runtime import Encoder
+from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, Mismatch, NoPhotos, NotFound, StorageFailed, Unsuitable
 from mocosearch.home import STARTER, home
 from mocosearch.moco import checkpoint
@@ -36,7 +37,7 @@ from mocosearch.photos.formats import looks_like_picture
 from mocosearch.photos.scan import Found, LeftOut, roots_of, scan
 
 FEW = 500
-"""Photos below which a start from somewhere else is advised."""
+"""Photos below which a start from somewhere else is advised, and its whitening counts as well."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,10 @@ def train(
             seed=seed,
             room=cache_bytes,
         )
-        plan = replace(plan, recipe=plan.recipe.with_changes(architecture, size, batch, bursts))
+        changed = plan.recipe.with_changes(architecture, size, batch, bursts)
+        # A whitening is of features seen at one side.
+        white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
+        plan = replace(plan, recipe=changed, whitening=white)
     _check_room(plan.recipe, files, cache_bytes)
     report(Progress("recipe", 0, 1, words=f"recipe {plan.recipe.name}: {plan.reason}"))
 
@@ -160,7 +164,10 @@ def train(
 
     report(Progress("encoder", 0, 1))
     card = _card(plan, n, learned, time.monotonic() - begun)
-    card = write_encoder(learned.backbone.cpu(), sample, card, folder, learned.page(card))
+    earlier_white = plan.whitening if n < FEW else None
+    card = write_encoder(
+        learned.backbone.cpu(), sample, card, folder, learned.page(card), earlier_white
+    )
     checkpoint.clear(states, keep=learned.interrupted)
     report(Progress("encoder", 1, 1))
     return Trained(card, folder, *told, unreadable=left_out.unreadable)
@@ -249,13 +256,18 @@ def _card(plan: Plan, photos: int, learned: _Learned, seconds: float) -> Card:
 
 
 def write_encoder(
-    backbone: Backbone, sample: Pixels, card: Card, folder: Path, page: str | None = None
+    backbone: Backbone,
+    sample: Pixels,
+    card: Card,
+    folder: Path,
+    page: str | None = None,
+    prior: Whitening | None = None,
 ) -> Card:
-    """Fit the whitening on a sample, uint8 (n, side, side, 3), and write the encoder, with a
-    page about its training where there is one.
+    """Fit the whitening on a sample, uint8 (n, side, side, 3), and on an earlier one where there
+    is one, and write the encoder, with a page about its training where there is one.
     """
     descriptor = Descriptor(backbone).float().eval()
-    white = whitening.fit(features(descriptor, sample), card.dimension)
+    white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
     descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, page, sample)

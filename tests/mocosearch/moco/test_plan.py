@@ -64,6 +64,7 @@ def test_a_plan_survives_its_checkpoint() -> None:
     assert same(again.start, made.start)
     for name in ("recipe", "parent", "licence", "corpus", "epochs", "seconds", "seed"):
         assert getattr(again, name) == getattr(made, name)
+    assert (again.whitening.projection == made.whitening.projection).all()
     old = made.state()
     del old["start"]
     with pytest.raises(Mismatch, match="older"):
@@ -82,7 +83,7 @@ def test_a_resumed_run_that_teaches_nothing_keeps_its_first_start(fill, tmp_path
     def judge(backbone, photos):
         return Judged(next(scores), np.eye(len(photos), 8, dtype=np.float32))
 
-    def write(backbone, sample, card, folder, page=None):
+    def write(backbone, sample, card, folder, page=None, prior=None):
         handed.append(backbone)
         return card
 

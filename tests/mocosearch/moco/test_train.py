@@ -8,7 +8,9 @@ import torch
 
 from mocosearch import Encoder, train
 from mocosearch.encoder import Card
+from mocosearch.encoder.refit import whitening_of
 from mocosearch.errors import NoPhotos, NotFound, Unsuitable
+from mocosearch.home import STARTER
 from mocosearch.moco import train as training
 from mocosearch.moco.recipes import SMALL, fitted
 from mocosearch.moco.selection import Judged
@@ -25,8 +27,8 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
     """Records what would become an encoder, and saves the seconds of writing it."""
     written: list[tuple[object, ...]] = []
 
-    def write(backbone, sample, card, folder, page=None):
-        written.append((backbone, np.array(sample), card, folder))
+    def write(backbone, sample, card, folder, page=None, prior=None):
+        written.append((backbone, np.array(sample), card, folder, prior))
         return card
 
     monkeypatch.setattr(training, "write_encoder", write)
@@ -128,6 +130,19 @@ def test_an_encoder_worse_than_its_start_is_not_handed_over(no_export, fill, tmp
         assert card.quality == {"found_again": max(after, 0.5), "found_again_before": 0.5}
         assert card.epochs == (0 if same else 2)
         assert card.corpus.endswith("for the whitening alone") == same
+
+
+def test_few_photos_lean_on_the_whitening_of_the_start(no_export, fill, tmp_path, monkeypatch):
+    """Fitted on them alone it finds less than the start's; one seen at another side is no help."""
+    folder = fill(tmp_path / "photos", range(12))[0].parent
+    train([folder], tmp_path / "enc", epochs=0)
+    train([folder], tmp_path / "enc", epochs=0, **TINY)
+    train([folder], tmp_path / "enc", epochs=0, init="none")
+    monkeypatch.setattr(training, "FEW", 12)
+    train([folder], tmp_path / "enc", epochs=0)
+    leant = [written[-1] is not None for written in no_export]
+    assert leant == [True, False, False, False]
+    assert len(no_export[0][-1].centre) == len(whitening_of(Encoder.open(STARTER)).centre)
 
 
 def test_same_seed_same_network_other_seed_another(no_export, fill, tmp_path):
