@@ -16,6 +16,7 @@ EXACT_BELOW = 50_000
 """Keys up to which comparing with every one of them takes a few milliseconds."""
 PER_CENTROID = 64
 """Keys a list that the lists are learned from; FAISS asks for 39 at least."""
+NUMBERS_A_CODE = 5
 ROUNDS = 10
 """Of k-means: more gain nothing on keys of an encoder."""
 QUESTIONS = 1024
@@ -40,19 +41,21 @@ class Plan:
 def chosen(kind: str, count: int, dimension: int) -> str:
     """The factory string for so many keys of so many numbers.
 
-    Beyond EXACT_BELOW: lists of a few hundred keys, each key as 4 bits for 4 numbers (product
-    quantisation in registers, Andre et al. 2015), and the best of those compared exactly. RaBitQ
-    of the same size opens without a copy of its codes, which are 6% of this one, but answers a
-    batch a third as fast; half as many bits copy half as much and answer half as fast; HNSW takes
-    longer to build, more memory, and wins nothing: see benchmarks/million_keys.py.
+    Beyond EXACT_BELOW: lists of a few hundred keys, each key as 4 bits for NUMBERS_A_CODE numbers
+    (product quantisation in registers, Andre et al. 2015), and the best of those compared exactly.
+    These codes are copied when an index is opened: 4 numbers a code are copied more and found a
+    little sooner; RaBitQ is not copied, and answers a batch a third as fast; HNSW takes longer to
+    build, more memory, and wins nothing: see benchmarks/million_keys.py.
     """
     if kind != "auto":
         return kind
     if count < EXACT_BELOW:
         return EXACT.kind
     lists = 1 << round(np.log2(4 * np.sqrt(count)))
-    codes = f"PQ{dimension // 4}x4fs" if dimension % 4 == 0 else "RaBitQ"
-    return f"IVF{lists},{codes},Refine(SQfp16)"
+    codes = -(-dimension // NUMBERS_A_CODE)
+    width = codes * NUMBERS_A_CODE
+    padded = f"Pad{width}," if width > dimension else ""
+    return f"{padded}IVF{lists},PQ{codes}x4fs,Refine(SQfp16)"
 
 
 def check(plan: Plan, dimension: int) -> None:
