@@ -16,7 +16,6 @@ EXACT_BELOW = 50_000
 """Keys up to which comparing with every one of them takes a few milliseconds."""
 PER_CENTROID = 64
 """Keys a list that the lists are learned from; FAISS asks for 39 at least."""
-NUMBERS_A_CODE = 5
 ROUNDS = 10
 """Of k-means: more gain nothing on keys of an encoder."""
 QUESTIONS = 1024
@@ -38,24 +37,21 @@ class Plan:
         return Plan(kind, self.recall if recall is None else recall)
 
 
-def chosen(kind: str, count: int, dimension: int) -> str:
-    """The factory string for so many keys of so many numbers.
+def chosen(kind: str, count: int) -> str:
+    """The factory string for so many keys.
 
-    Beyond EXACT_BELOW: lists of a few hundred keys, each key as 4 bits for NUMBERS_A_CODE numbers
-    (product quantisation in registers, Andre et al. 2015), and the best of those compared exactly.
-    These codes are copied when an index is opened: 4 numbers a code are copied more and found a
-    little sooner; RaBitQ is not copied, and answers a batch a third as fast; HNSW takes longer to
-    build, more memory, and wins nothing: see benchmarks/million_keys.py.
+    Beyond EXACT_BELOW: lists of a few hundred keys, each key as one bit a number (RaBitQ,
+    arXiv:2405.12497), and the best of those compared exactly. FAISS copies the lists of its faster
+    codes (PQ in registers) when it opens an index, a twelfth of it, and reads these where they lie:
+    a question from a cold start waits for that and not for the search. HNSW takes longer to build,
+    more memory, and wins nothing. Figures: benchmarks/recipes.md.
     """
     if kind != "auto":
         return kind
     if count < EXACT_BELOW:
         return EXACT.kind
     lists = 1 << round(np.log2(4 * np.sqrt(count)))
-    codes = -(-dimension // NUMBERS_A_CODE)
-    width = codes * NUMBERS_A_CODE
-    padded = f"Pad{width}," if width > dimension else ""
-    return f"{padded}IVF{lists},PQ{codes}x4fs,Refine(SQfp16)"
+    return f"IVF{lists},RaBitQ,Refine(SQfp16)"
 
 
 def check(plan: Plan, dimension: int) -> None:
@@ -123,7 +119,7 @@ def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
     Where there are too few keys to train the kind wished for, an exact one.
     """
     dimension = next(rows(slice(0, 1))).shape[1]
-    kind = chosen(plan.kind, count, dimension)
+    kind = chosen(plan.kind, count)
     if kind == EXACT.kind:
         return _plain(rows, count, plan)
     index = _made(kind, dimension)

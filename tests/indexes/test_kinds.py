@@ -64,14 +64,13 @@ def lists(keys) -> Segment:
 
 
 def test_size_chooses_the_kind():
-    assert chosen("auto", kinds.EXACT_BELOW - 1, 256) == "SQfp16"
-    assert chosen("auto", 1_000_000, 256) == "Pad260,IVF4096,PQ52x4fs,Refine(SQfp16)"
-    assert chosen("auto", 1_000_000, 255) == "IVF4096,PQ51x4fs,Refine(SQfp16)"
-    assert chosen("HNSW32", 5, 256) == "HNSW32"
+    assert chosen("auto", kinds.EXACT_BELOW - 1) == "SQfp16"
+    assert chosen("auto", 1_000_000) == "IVF4096,RaBitQ,Refine(SQfp16)"
+    assert chosen("HNSW32", 5) == "HNSW32"
 
 
 def test_a_large_index_finds_what_it_promises(lists, keys, questions):
-    assert lists.about.kind == "Pad35,IVF256,PQ7x4fs,Refine(SQfp16)"
+    assert lists.about.kind == "IVF256,RaBitQ,Refine(SQfp16)"
     assert lists.about.recall >= 0.95
     scores, found = lists.search(questions, 10, NONE)
     assert recall(found, nearest(keys, questions, 10)) >= 0.92

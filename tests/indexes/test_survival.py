@@ -52,7 +52,7 @@ def test_killed_at_many_random_moments(operation, tmp_path):
         assert told["with a part committed"] > 3
 
 
-LISTS = "Pad25,IVF8,PQ5x4fs,Refine(SQfp16)"
+LISTS = "IVF8,RaBitQ,Refine(SQfp16)"
 """As a large index is."""
 
 
