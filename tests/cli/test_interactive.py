@@ -102,7 +102,12 @@ def test_filters_that_leave_nothing_say_so(run: Run, photos: Path) -> None:
 def test_it_is_left_by_an_interrupt(made: Path, photos: Path) -> None:
     words = [PROGRAM, "query", "-i", "-k", "1", photos / "other" / "photo 00.jpg"]
     with subprocess.Popen(
-        words, env=environment(made), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        words,
+        env=environment(made),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # A job in the background passes on that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     ) as process:
         assert process.stdout
         assert process.stdout.readline()
