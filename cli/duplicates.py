@@ -164,16 +164,14 @@ def row(group: "Group", member: "Member") -> str:
 def _check_known(index: "Index", folder: str) -> None:
     """Raises NotFound for a folder of which the index can hold nothing."""
     from mocosearch.errors import NotFound
-    from mocosearch.photos.scan import inside, spellings
+    from mocosearch.photos.scan import spellings
 
-    places = index.roots.places.values()
-    for spelling in spellings(folder):
-        if any(inside(spelling, root) or inside(root, spelling) for root in places):
-            return
-    raise NotFound(
-        f"{folder} lies in no folder of this index",
-        f"its folders: {', '.join(sorted(places))}; --against compares other photos with them",
-    )
+    if not any(map(index.roots.reach, spellings(folder))):
+        places = ", ".join(sorted(index.roots.places.values()))
+        raise NotFound(
+            f"{folder} lies in no folder of this index",
+            f"its folders: {places}; --against compares other photos with them",
+        )
 
 
 def _show_group(group: "Group") -> None:

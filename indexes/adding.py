@@ -3,7 +3,6 @@
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,18 +12,15 @@ from indexes.looking import tidy
 from indexes.records import id_of
 from indexes.segments import Keys
 from indexes.store import Txn
-from indexes.turns import in_turn
+from indexes.turns import Changing, in_turn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, Found, outcomes
 
-if TYPE_CHECKING:
-    from indexes.index import Index
-
 
 @in_turn
 def add(
-    index: "Index", files: Sequence[str | os.PathLike[str]], keys: Keys | None = None
+    index: Changing, files: Sequence[str | os.PathLike[str]], keys: Keys | None = None
 ) -> list[int]:
     """Give some files keys, all of them or none; returns their ids. They are searched at once.
 

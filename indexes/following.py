@@ -3,23 +3,18 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from indexes import merging, roots
 from indexes.counts import Counts, Progress
 from indexes.embedding import embed
 from indexes.looking import Seen, compare, is_empty, present_and_absent, tidy
-from indexes.turns import in_turn
+from indexes.turns import Changing, in_turn
 from mocosearch.photos import scan
-from mocosearch.photos.scan import inside
-
-if TYPE_CHECKING:
-    from indexes.index import Index
 
 
 @in_turn
 def sync(
-    index: "Index",
+    index: Changing,
     folders: Sequence[str | os.PathLike[str]],
     *,
     exclude: Sequence[str] = (),
@@ -70,14 +65,14 @@ def sync(
 
 
 @in_turn
-def remove(index: "Index", folder: str | os.PathLike[str]) -> int:
+def remove(index: Changing, folder: str | os.PathLike[str]) -> int:
     """Take a root, or a folder below one, out of the index; returns how many photos went.
 
     Raises NotFound where the index knows no such folder, and StorageFailed.
     """
     path = roots.absolute(folder)
     known = index.roots
-    if known.number(path) is None and not any(inside(p, path) for p in known.places.values()):
+    if not known.reach(path):
         raise roots.unknown(path, known.places.values())
     index.refresh()
     deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))

@@ -56,9 +56,9 @@ def merge(store: Store, *, everything: bool = False) -> bool:
     of minutes neither holds up readers nor runs twice where the map must grow.
     """
     with store.read() as txn:
-        parts, wished = _parts(txn), plan(txn)
-        chosen = parts if everything else _chosen(parts, wished)
         deleted = _gone(txn)
+        parts, wished = _parts(txn, deleted), plan(txn)
+        chosen = parts if everything else _chosen(parts, wished)
     if not chosen and not len(deleted):
         return False
     ids = np.concatenate([np.empty(0, np.uint64), *(p.ids for p in chosen)])
@@ -92,10 +92,8 @@ def _gone(txn: Txn) -> Ids:
     return gone
 
 
-def _parts(txn: Txn) -> list[Part]:
-    # Photos whose content may yet turn up elsewhere in this run are masked too, but a merge
-    # keeps their keys.
-    deleted = _gone(txn)
+def _parts(txn: Txn, deleted: Ids) -> list[Part]:
+    """All segments; `deleted` are the ids that a merge would drop."""
     found = []
     for number in segments.numbers(txn):
         ids = np.frombuffer(bytes(segments.part(txn, number, b"ids")), np.uint64)

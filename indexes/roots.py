@@ -55,6 +55,10 @@ class Roots:
         """Of the root that holds an absolute path."""
         return next((n for n, root in self.places.items() if inside(path, root)), None)
 
+    def reach(self, folder: str) -> bool:
+        """Whether it lies in a root, or a root in it: no other folder can hold their photos."""
+        return any(inside(folder, root) or inside(root, folder) for root in self.places.values())
+
     def stored(self, path: str) -> str:
         """An absolute path as it is kept. Raises NotFound outside all roots."""
         number = self.number(path)
