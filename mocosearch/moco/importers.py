@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import TRAINED
 from mocosearch.encoder.refit import whitening_of
 from mocosearch.encoder.runtime import CARD, Encoder
@@ -103,7 +102,8 @@ def read(file: Path) -> Start:
 def _own(folder: Path) -> Start:
     from safetensors.torch import load_file
 
-    card = Card.from_json((folder / CARD).read_bytes())
+    encoder = Encoder.open(folder)
+    card = encoder.card
     file = folder / TRAINED
     if not file.is_file():
         raise NotFound(f"the encoder at {folder} holds no weights", "train it again")
@@ -112,8 +112,8 @@ def _own(folder: Path) -> Start:
         backbone.load_state_dict(load_file(file))
     except Exception as error:
         raise Damaged(f"the weights of {folder} cannot be read", "train it again") from error
-    white = whitening_of(Encoder.open(folder))
-    return Start(backbone, card.side, card.fingerprint, card.licence, card.corpus, white)
+    told = (card.fingerprint, card.licence, card.corpus, whitening_of(encoder))
+    return Start(backbone, card.side, *told)
 
 
 def _loaded(file: Path) -> Mapping[str, Any]:
