@@ -1,5 +1,6 @@
 """Fixtures for all tests: a home of their own, pictures drawn from seeds, one tiny encoder."""
 
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -74,3 +75,18 @@ def data() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"no shared pictures at {DATA}")
     return DATA
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders called `locked` may not be read. As root every folder may, so the system's answer
+    is given here.
+    """
+    listed = os.listdir
+
+    def refusing(folder: str) -> list[str]:
+        if os.path.basename(folder) == "locked":
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", refusing)

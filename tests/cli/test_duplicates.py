@@ -24,6 +24,15 @@ def doubled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base
 
 
+@pytest.fixture
+def own(run: Run, doubled: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """The same photos and an index over them, for one test to change."""
+    photos, index = tmp_path / "photos", tmp_path / "index"
+    shutil.copytree(doubled / "photos", photos)
+    assert run("index", photos, "--index", index).returncode == 0
+    return photos, index
+
+
 def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
     words = ["duplicates", "--index", doubled / "index"]
     told = json.loads(run(*words, "--json").stdout)
@@ -43,11 +52,8 @@ def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
     assert run(*words, "--json", "--script").returncode == 2
 
 
-def test_the_script_removes_what_is_not_kept(run: Run, doubled: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "photos"
-    shutil.copytree(doubled / "photos", copy)
-    index = tmp_path / "index"
-    assert run("index", copy, "--index", index).returncode == 0
+def test_the_script_removes_what_is_not_kept(run: Run, own: tuple[Path, Path]) -> None:
+    copy, index = own
     words = ["duplicates", "--index", index, "--keep", "best-format"]
     spare = run(*words, "-0").stdout.split("\0")[:-1]
     assert {Path(path).name for path in spare} == {"photo 00.jpg", "small.jpg"}
@@ -58,13 +64,8 @@ def test_the_script_removes_what_is_not_kept(run: Run, doubled: Path, tmp_path: 
     assert sorted(set(before) - set(copy.iterdir())) == sorted(map(Path, spare))
 
 
-def test_the_script_removes_nothing_whose_copy_went(
-    run: Run, doubled: Path, tmp_path: Path
-) -> None:
-    copy = tmp_path / "photos"
-    shutil.copytree(doubled / "photos", copy)
-    index = tmp_path / "index"
-    assert run("index", copy, "--index", index).returncode == 0
+def test_the_script_removes_nothing_whose_copy_went(run: Run, own: tuple[Path, Path]) -> None:
+    copy, index = own
     words = ["duplicates", "--index", index]
     script = run(*words, "--script").stdout
     keeper = Path(json.loads(run(*words, "--json").stdout)["groups"][0]["keep"])
@@ -75,11 +76,10 @@ def test_the_script_removes_nothing_whose_copy_went(
     assert json.loads(run(*words, "--json").stdout)["groups"][0]["keep"] != str(keeper)
 
 
-def test_the_script_goes_on_where_a_file_went(run: Run, doubled: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "photos"
-    shutil.copytree(doubled / "photos", copy)
-    index = tmp_path / "index"
-    assert run("index", copy, "--index", index).returncode == 0
+def test_the_script_goes_on_where_a_file_went(
+    run: Run, doubled: Path, own: tuple[Path, Path]
+) -> None:
+    copy, index = own
     words = ["duplicates", "--index", index, "--keep", "best-format"]
     script = run(*words, "--script").stdout
     first, second = map(Path, run(*words, "-0").stdout.split("\0")[:-1])
@@ -93,12 +93,10 @@ def test_the_script_goes_on_where_a_file_went(run: Run, doubled: Path, tmp_path:
 
 
 def test_what_changed_since_it_was_indexed_is_left_out(
-    run: Run, doubled: Path, tmp_path: Path
+    run: Run, tmp_path: Path, own: tuple[Path, Path]
 ) -> None:
-    copy, new = tmp_path / "photos", tmp_path / "new"
-    shutil.copytree(doubled / "photos", copy)
-    index = tmp_path / "index"
-    assert run("index", copy, "--index", index).returncode == 0
+    copy, index = own
+    new = tmp_path / "new"
     new.mkdir()
     shutil.copy(copy / "photo 00.jpg", new / "again.jpg")
     (another,) = make_photos(tmp_path / "others", 1, seed=99)

@@ -81,17 +81,8 @@ def test_patterns_leave_out(tmp_path, patterns, wanted):
     assert sorted(below + wanted) == sorted(everything)
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path, monkeypatch):
-    """As root every folder may be read, so the system's answer is given here."""
+def test_a_folder_that_may_not_be_read_is_told(tmp_path, locked):
     put(tmp_path / "locked" / "a.jpg", tmp_path / "b.jpg")
-    listed = os.listdir
-
-    def refusing(folder):
-        if os.path.basename(folder) == "locked":
-            raise PermissionError(13, "Permission denied", folder)
-        return listed(folder)
-
-    monkeypatch.setattr(os, "listdir", refusing)
     left_out = LeftOut()
     found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
     assert found == [str(tmp_path / "b.jpg")]
