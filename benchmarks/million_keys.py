@@ -31,7 +31,7 @@ from benchmarks.keys import (
     stored,
     timed,
 )
-from benchmarks.measure import conclude, machine, middle, say, table
+from benchmarks.measure import conclude, middle, say, table, title
 from indexes import Index, merging, segments
 
 QUESTIONS = 1000
@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--kind", default="auto", help="a factory string of FAISS [auto]")
     parser.add_argument("--alone", action="store_true", help="leave the others out")
     asked = parser.parse_args()
-    print(f"{(__doc__ or '').splitlines()[0]}\n{machine()}\n", flush=True)
+    title(__doc__)
     questions = np.concatenate(list(clustered(QUESTIONS, asked.dimension, seed=7)))
     questions = questions.astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
