@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from indexes import merging, roots
 from indexes.counts import Counts, Progress
 from indexes.embedding import embed
-from indexes.looking import Seen, compare, is_empty, present_and_absent, tidy
+from indexes.looking import Seen, away, compare, is_empty, present_and_absent, tidy
 from indexes.turns import Changing, in_turn
 from mocosearch.photos import scan
 
@@ -44,16 +44,18 @@ def sync(
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
     index.store.write(lambda txn: roots.add(txn, present))
-    seen = Seen(roots=list(present), unreadable=counts.left_out.unreadable)
-    files = scan(present, exclude, counts.left_out)
+    left_out = counts.left_out
+    seen = Seen(roots=list(present), unreadable=left_out.unreadable, disks=left_out.disks)
+    files = scan(present, exclude, left_out)
     work = compare(index.store, files, seen, retry, counts)
     # A disk that went away after the first look has not taken its photos with it.
     went = [root for root in present if root not in seen.met and is_empty(root)]
     seen.roots = [root for root in present if root not in went]
-    counts.absent += went
+    seen.away = away(index.store, seen)
+    counts.absent += [*went, *seen.away]
     if prune:
         seen.roots += counts.absent
-        counts.absent = []
+        counts.absent, seen.away = [], []
     embed(index.store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen

@@ -1,5 +1,6 @@
 """Which files are new, changed or gone: what lies in the folders against what is stored."""
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,8 @@ from indexes.roots import Roots
 from indexes.store import Store, Txn
 from mocosearch.photos import Found, scan
 from mocosearch.photos.scan import inside, roots_of
+
+DISKS = b"disks"
 
 
 @dataclass
@@ -26,13 +29,17 @@ class Seen:
     """The roots of which any file was seen."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be looked into."""
+    disks: list[str] = field(default_factory=list)
+    """Folders below a root that lie on a disk of their own."""
+    away: list[str] = field(default_factory=list)
+    """Those that lay on one at an earlier walk, and are missing or empty."""
 
     def misses(self, key: bytes, path: str) -> bool:
         """Whether the file is gone, as far as could be seen."""
         return (
             key not in self.keys
             and any(inside(path, root) for root in self.roots)
-            and not any(inside(path, folder) for folder in self.unreadable)
+            and not any(inside(path, folder) for folder in [*self.unreadable, *self.away])
         )
 
 
@@ -45,6 +52,29 @@ def present_and_absent(
     there = roots_of([path for path in paths if path not in missing])
     empty = [path for path in there if is_empty(path)]
     return [path for path in there if path not in empty], missing + empty
+
+
+def away(store: Store, seen: Seen) -> list[str]:
+    """Disks mounted or linked below the roots looked through that seem to be unplugged."""
+    with store.read() as txn:
+        known = {*_disks(txn), *seen.disks}
+    below = [disk for disk in sorted(known) if any(inside(disk, root) for root in seen.roots)]
+    return [disk for disk in below if is_empty(disk)]
+
+
+def _disks(txn: Txn) -> list[str]:
+    stored = txn.get("meta", DISKS)
+    disks: list[str] = json.loads(bytes(stored)) if stored is not None else []
+    return disks
+
+
+def _keep_disks(txn: Txn, seen: Seen) -> None:
+    """Those of this walk, those away, and those where it did not look."""
+    known = _disks(txn)
+    unseen = [disk for disk in known if not any(inside(disk, root) for root in seen.roots)]
+    kept = sorted({*unseen, *seen.away, *seen.disks})
+    if kept != known:
+        txn.put("meta", DISKS, json.dumps(kept).encode())
 
 
 def is_empty(folder: str) -> bool:
@@ -106,6 +136,7 @@ def tidy(txn: Txn, seen: Seen | None) -> int:
     gone = []
     known = Roots.of(txn)
     if seen is not None:
+        _keep_disks(txn, seen)
         for key, value in txn.items("paths"):
             if seen.misses(bytes(key), known.path(PathEntry.from_bytes(value).path)):
                 gone.append(bytes(key))

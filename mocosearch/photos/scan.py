@@ -88,7 +88,7 @@ def slashed(path: str) -> str:
 
 @dataclass
 class LeftOut:
-    """What a scan met and passed over: paths of folders and files."""
+    """What a scan met and passed over, and what may not be there at the next: paths."""
 
     hidden: list[str] = field(default_factory=list)
     """Hidden or the system's own."""
@@ -96,6 +96,8 @@ class LeftOut:
     """By the patterns that were given."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that may not be read, and single files of which the system tells nothing."""
+    disks: list[str] = field(default_factory=list)
+    """Folders on another disk than the one above them, walked through all the same."""
 
 
 def scan(
@@ -132,9 +134,9 @@ class _Walk:
         self.linked: set[tuple[int, int]] = set()
 
     def below(self, root: str) -> Iterator[Found]:
-        waiting = [root]
+        waiting: list[tuple[str, int | None]] = [(root, None)]
         while waiting:
-            folder = waiting.pop()
+            folder, above = waiting.pop()
             try:
                 here = os.stat(folder)
                 if (here.st_dev, here.st_ino) in self.folders:
@@ -145,6 +147,8 @@ class _Walk:
             except OSError:
                 self.left_out.unreadable.append(folder)
                 continue
+            if above not in (None, here.st_dev):
+                self.left_out.disks.append(folder)
             inner = []
             for name in names:
                 path = os.path.join(folder, name)
@@ -162,7 +166,7 @@ class _Walk:
                     is_link and self._reached_anyway(path, status)
                 ):
                     yield Found.of(path, status)
-            waiting.extend(reversed(inner))
+            waiting.extend((path, here.st_dev) for path in reversed(inner))
 
     def _told(
         self, look: Callable[[str], os.stat_result], path: str, locked: str

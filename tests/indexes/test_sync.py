@@ -1,5 +1,6 @@
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -315,6 +316,53 @@ def test_an_empty_root_looks_like_a_disk_that_is_not_mounted(index, photos, fill
     one.mkdir()
     assert sync(index, [one, two] if others else [one]).deleted == 0
     assert stored(index)["paths"] == 6
+
+
+@pytest.fixture
+def another_disk():
+    """A folder on another disk than the tests' own, as if plugged in."""
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir() or shared_memory.stat().st_dev == Path("/tmp").stat().st_dev:
+        pytest.skip("no second disk here")
+    with tempfile.TemporaryDirectory(dir=shared_memory) as folder:
+        yield Path(folder) / "disk"
+
+
+@pytest.mark.parametrize("left", ["a link to nowhere", "nothing", "an empty folder"])
+def test_a_disk_below_a_root_that_is_unplugged(index, photos, fill, another_disk, left):
+    fill(photos, range(2))
+    fill(another_disk, range(2, 5))
+    (photos / "disk").symlink_to(another_disk)
+    assert told(sync(index, [photos])) == {"embedded": 5}
+    another_disk.rename(another_disk.with_name("unplugged"))
+    if left != "a link to nowhere":
+        (photos / "disk").unlink()
+    if left == "an empty folder":
+        (photos / "disk").mkdir()
+    for _ in range(2):
+        counts = sync(index, [photos])
+        assert (counts.deleted, counts.unchanged) == (0, 2)
+        assert counts.absent == [str(photos / "disk")]
+    if left == "an empty folder":
+        (photos / "disk").rmdir()
+    if left != "a link to nowhere":
+        (photos / "disk").symlink_to(another_disk)
+    another_disk.with_name("unplugged").rename(another_disk)
+    assert told(sync(index, [photos])) == {"unchanged": 5}
+    next(another_disk.iterdir()).unlink()
+    assert told(sync(index, [photos])) == {"unchanged": 4, "deleted": 1}
+    (photos / "disk").unlink()
+    assert told(sync(index, [photos], prune=True)) == {"unchanged": 2, "deleted": 2}
+    assert sync(index, [photos]).absent == []
+
+
+def test_a_folder_that_was_emptied_is_no_disk(index, photos, fill):
+    fill(photos, range(2))
+    fill(photos / "trip", range(2, 4))
+    sync(index, [photos])
+    for file in (photos / "trip").iterdir():
+        file.unlink()
+    assert told(sync(index, [photos])) == {"unchanged": 2, "deleted": 2}
 
 
 def test_a_missing_root(index, photos, fill):
