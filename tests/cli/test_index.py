@@ -2,6 +2,7 @@ import json
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,6 +45,42 @@ def test_a_copied_index_answers_without_the_home(run: Run, made: Path, tmp_path:
     answered = run("query", photo, "--index", tmp_path / "elsewhere", "--paths", home=tmp_path)
     assert answered.returncode == 0
     assert len(answered.stdout.splitlines()) == 10
+
+
+LARGEST = """
+import resource, subprocess, sys
+ended = subprocess.run(sys.argv[1:])
+kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+print(kilobytes, file=sys.stderr)
+sys.exit(ended.returncode)
+"""
+"""Runs a program and adds the resident memory of its largest process, children included."""
+
+
+def test_hostile_files_and_those_of_cameras_are_all_accounted_for(
+    run: Run, data: Path, tmp_path: Path
+) -> None:
+    folders = [data / "hostile", data / "camera"]
+    if not all(folder.is_dir() for folder in folders):
+        pytest.skip("no hostile files among the shared pictures")
+    index = tmp_path / "index"
+    words = ["index", *map(str, folders), "--index", str(index), "--json"]
+    ended = subprocess.run(
+        [sys.executable, "-c", LARGEST, str(PROGRAM), *words],
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ended.returncode == 3, ended.stderr
+    assert int(ended.stderr.splitlines()[-1]) < 2_000_000
+    told = json.loads(ended.stdout)
+    files = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
+    assert told["embedded"] + told["refused"] + told["not_pictures"] == files
+    assert told["embedded"] > files / 2
+    listed = json.loads(run("info", "--refused", "--json", "--index", index).stdout)
+    assert len(listed["refused_files"]) == told["refused"] + told["not_pictures"]
 
 
 def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:

@@ -207,6 +207,25 @@ def test_machines_are_told_of_every_file(
     assert run(*words, "-0", "-k", 1).stdout.count("\0") == 1
 
 
+def test_a_name_of_any_bytes_goes_into_a_pipe_and_is_the_file_again(
+    made: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "photos"
+    (photo,) = make_photos(folder, 1)
+    odd = os.fsencode(folder) + b"/b\xff\nad \xc3.jpg"
+    try:
+        os.rename(photo, odd)
+    except OSError:
+        pytest.skip("no such names on this disk")
+    home, index = environment(made), str(tmp_path / "index")
+    indexed = subprocess.run([PROGRAM, "index", folder, "--index", index], env=home, check=False)
+    assert indexed.returncode == 0
+    words = [PROGRAM, "query", odd, "--index", index]
+    for option, end in (("-0", b"\0"), ("--paths", b"\n")):
+        told = subprocess.run([*words, option], env=home, capture_output=True, check=True).stdout
+        assert told == odd + end
+
+
 def test_the_camera_the_day_and_the_place_choose(run: Run, data: Path, tmp_path: Path) -> None:
     taken = [data / "camera" / f"jpg_{n}.jpg" for n in ("Canon_40D", "Nikon_D70", "gps_DSCN0010")]
     if not all(photo.is_file() for photo in taken):
