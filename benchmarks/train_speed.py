@@ -5,7 +5,9 @@ processes, fp32, contiguous memory. Both sides: the same network, head, optimise
 size, batch, queue and direction of the loss; steady state, without start-up and without
 decoding into our cache. A photo counts once a step, whatever the number of its views.
 Bar: 2 times the baseline, with a one-directional and with a symmetric loss. Beside it, without
-a bar: `small` with its own head and Muon, which costs time a step and saves most of the steps.
+a bar: `small` with its own head and Muon, which costs time a step and saves most of the steps,
+and how much of the processor a step uses: multiplications and additions of convolutions and
+matrices, each counted, both directions and the optimiser's own.
 
     python -m benchmarks.train_speed
 """
@@ -17,6 +19,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from benchmarks.measure import (
     alternating,
@@ -34,11 +38,14 @@ from benchmarks.measure import (
 
 if TYPE_CHECKING:
     from mocosearch.moco.loop import Progress
+    from mocosearch.moco.recipes import Recipe
 
 BAR = 2.0
 K = 1024
 LEAST_STEPS = 5
 LOSSES = {"one-directional": False, "symmetric": True}
+PLAIN = {"optimizer": "sgd", "levels": False}
+"""What `small` has in common with the baseline, in place of its own."""
 AS_SHIPPED = "small as it is, symmetric"
 
 
@@ -90,25 +97,21 @@ def main() -> None:
     with temporary_home() as home:
         linked(files, home / "photos")
         results = alternating(ways(home, args), args.runs)
-    conclude(BAR, report(results), what="train, images a second, the lower of both losses")
+    conclude(BAR, report(results, args), what="train, images a second, the lower of both losses")
 
 
 def ways(home: Path, args: argparse.Namespace) -> dict[str, Callable[[], float]]:
     found: dict[str, Callable[[], float]] = {}
     for loss, symmetric in LOSSES.items():
-        found[f"mocosearch, {loss}"] = partial(
-            ours, home, args, symmetric=symmetric, optimizer="sgd", levels=False
-        )
+        found[f"mocosearch, {loss}"] = partial(ours, home, args, symmetric=symmetric, **PLAIN)
         found[f"plain, {loss}"] = partial(plain, home, args, symmetric)
     return found | {AS_SHIPPED: partial(ours, home, args)}
 
 
-def ours(home: Path, args: argparse.Namespace, **changes: object) -> float:
-    """Images a second of the real training function, in this process."""
-    from mocosearch import train
+def recipe_of(args: argparse.Namespace, **changes: object) -> "Recipe":
     from mocosearch.moco.recipes import SMALL
 
-    recipe = replace(
+    return replace(
         SMALL,
         architecture=args.arch,
         size=args.size,
@@ -118,6 +121,28 @@ def ours(home: Path, args: argparse.Namespace, **changes: object) -> float:
         K=K,
         **changes,
     )
+
+
+def operations(recipe: "Recipe") -> float:
+    """Of one step, for each photo of the batch."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from mocosearch.moco.backbones import Backbone
+    from mocosearch.moco.training import Training
+
+    side = recipe.cache_side
+    pixels = np.zeros((recipe.batch, side, side, 3), np.uint8)
+    training = Training(Backbone(recipe.architecture), pixels, recipe, seed=0)
+    with FlopCounterMode(display=False) as counter:
+        training.step(0.5)
+    return counter.get_total_flops() / recipe.batch
+
+
+def ours(home: Path, args: argparse.Namespace, **changes: object) -> float:
+    """Images a second of the real training function, in this process."""
+    from mocosearch import train
+
+    recipe = recipe_of(args, **changes)
     clock = StepClock(args.warm_up, args.seconds)
     callbacks = {"report": clock.report, "stopped": clock.stopped}
     trained = train([home / "photos"], home / "encoder", recipe=recipe, **callbacks)
@@ -135,17 +160,20 @@ def plain(home: Path, args: argparse.Namespace, symmetric: bool) -> float:
     return told["images"] / told["seconds"]
 
 
-def report(results: dict[str, list[float]]) -> float:
+def report(results: dict[str, list[float]], args: argparse.Namespace) -> float:
     """Print the table; returns the lower ratio."""
     rows, ratios = [], []
-    for loss in LOSSES:
+    for loss, symmetric in LOSSES.items():
         mine, theirs = results[f"mocosearch, {loss}"], results[f"plain, {loss}"]
         ratios.append(middle(mine) / middle(theirs))
-        rows.append([loss, ranged(mine, 1), ranged(theirs, 1), f"{ratios[-1]:.2f}x"])
+        recipe = recipe_of(args, symmetric=symmetric, **PLAIN)
+        rate = f"{operations(recipe) * middle(mine) / 1e9:.0f}"
+        rows.append([loss, ranged(mine, 1), rate, ranged(theirs, 1), f"{ratios[-1]:.2f}x"])
     shipped = results[AS_SHIPPED]
     ratio = middle(shipped) / middle(results["plain, symmetric"])
-    rows.append([AS_SHIPPED, ranged(shipped, 1), "", f"{ratio:.2f}x"])
-    heads = ["loss", "mocosearch images/s: median (range)", "plain images/s", "ratio"]
+    rate = f"{operations(recipe_of(args)) * middle(shipped) / 1e9:.0f}"
+    rows.append([AS_SHIPPED, ranged(shipped, 1), rate, "", f"{ratio:.2f}x"])
+    heads = ["loss", "mocosearch images/s: median (range)", "GFLOP/s", "plain images/s", "ratio"]
     table(heads, rows)
     return min(ratios)
 
