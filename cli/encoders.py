@@ -54,7 +54,12 @@ def _past(card: "Card") -> str:
 @encoders.command("add")
 @common
 def add(
-    what: Annotated[str, typer.Argument(help="A file of weights, or the name of a published one.")],
+    what: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE|NAME", help="A file of weights, or the name of a published one."
+        ),
+    ],
     name: Annotated[str | None, typer.Option(help="Name or path of the encoder to make.")] = None,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    photos: Annotated[list[str], typer.Argument(help="Folders of photos, any depth.")],
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTOS...", help="Folders of photos, any depth.")
+    ],
     name: Annotated[str, typer.Option(help="Name or path of the encoder to make.")] = "default",
     recipe: Annotated[
         str, typer.Option(help="auto, small (ours), v1, v2 or v3 (the papers' settings).")
