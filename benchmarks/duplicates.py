@@ -38,7 +38,7 @@ from indexes import Index, segments
 from indexes.copies import BITS, COSINE
 from indexes.records import PathEntry, Record, id_key, path_key
 from indexes.roots import Roots
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.photos import Found
 
 SECONDS, GIGABYTES = 60, 2

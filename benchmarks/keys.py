@@ -10,7 +10,7 @@ import numpy as np
 from benchmarks.measure import middle
 from indexes import Index, merging, segments
 from indexes.records import Record, id_key
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.encoder import Card, Encoder
 
 AT_ONCE = 50_000

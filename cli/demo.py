@@ -65,7 +65,7 @@ def demo(
 
 def _begin_anew() -> None:
     """The photos of an earlier demo are others, and their disk may be gone."""
-    from indexes.store import discard
+    from indexes.place import discard
     from mocosearch.home import place
 
     folder = place("indexes", NAME)

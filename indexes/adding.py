@@ -11,8 +11,8 @@ from indexes.entries import Batch, commit, present
 from indexes.looking import tidy
 from indexes.records import id_of
 from indexes.segments import Keys
-from indexes.store import Txn
 from indexes.turns import Changing, in_turn
+from indexes.txn import Txn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, Found, outcomes

@@ -9,7 +9,7 @@ import numpy as np
 from indexes import segments
 from indexes.records import id_key
 from indexes.segments import Keys
-from indexes.store import Txn
+from indexes.txn import Txn
 
 SAMPLE = 1000
 """Photos, of which all pairs are taken: half a million cosines, in a hundredth of a second."""

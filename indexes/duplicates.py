@@ -21,7 +21,7 @@ from indexes.index import Index
 from indexes.pairs import ROWS, Alike, Hashes, Joined, Pairs, Rows, alike, copies, hashes_of, parted
 from indexes.records import Record
 from indexes.segments import Keys
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.errors import NotFound, Unreadable
 from mocosearch.photos import Found, Picture
 from mocosearch.photos.decode import upright

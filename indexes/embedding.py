@@ -10,7 +10,8 @@ from indexes import merging
 from indexes.counts import Counts, Progress
 from indexes.encoder import settle
 from indexes.entries import Batch, commit
-from indexes.store import Store, Txn
+from indexes.store import Store
+from indexes.txn import Txn
 from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import OWN
 from mocosearch.photos import Content, Found, Picture, outcomes

@@ -1,7 +1,7 @@
 """The encoder that an index holds: its card, graph and weights."""
 
 from indexes import segments
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Busy, Damaged, Mismatch
 

@@ -17,7 +17,7 @@ from indexes.records import (
     path_key,
 )
 from indexes.roots import Roots
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, Found
 

@@ -16,10 +16,12 @@ from indexes.counts import Counts, Progress
 from indexes.embedding import embed
 from indexes.index import Index
 from indexes.looking import Seen, compare, present_and_absent, tidy
+from indexes.place import BEGUN, DATA
 from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
-from indexes.store import BEGUN, DATA, Store, Txn
+from indexes.store import Store
 from indexes.turns import in_turn
+from indexes.txn import Txn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import Found

@@ -19,11 +19,13 @@ from indexes.counts import Counts
 from indexes.encoder import keep, kept, version
 from indexes.filters import Where
 from indexes.migrate import migrate
+from indexes.place import DATA, check_place
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Keys
-from indexes.store import DATA, FORMAT, Store, Txn, check_place
+from indexes.store import FORMAT, Store
 from indexes.turns import in_turn
+from indexes.txn import Txn
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
 from mocosearch.home import missing, place

@@ -10,7 +10,8 @@ from indexes.counts import Counts
 from indexes.entries import forget
 from indexes.records import PathEntry, Record, Refusal, path_key
 from indexes.roots import Roots
-from indexes.store import Store, Txn
+from indexes.store import Store
+from indexes.txn import Txn
 from mocosearch.photos import Found, scan
 from mocosearch.photos.scan import inside, roots_of
 

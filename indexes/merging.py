@@ -10,7 +10,8 @@ from indexes import kinds, segments
 from indexes.kinds import Plan
 from indexes.records import id_key, id_of
 from indexes.segments import About, Ids
-from indexes.store import Store, Txn
+from indexes.store import Store
+from indexes.txn import Txn
 
 MOST_SEGMENTS = 8
 MOST_BYTES = 2 << 30

@@ -10,7 +10,8 @@ import os
 from indexes import roots, segments
 from indexes.records import PathEntry, Refusal
 from indexes.roots import ROOTS, Roots
-from indexes.store import DATABASES, FORMAT, UNSEALED, Txn
+from indexes.store import DATABASES, FORMAT
+from indexes.txn import UNSEALED, Txn
 
 
 def migrate(txn: Txn) -> None:

@@ -6,7 +6,7 @@ import os
 import struct
 from dataclasses import asdict, dataclass, field
 
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, Found
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from indexes.records import PathEntry, Record, Refusal, id_key, path_key
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos.scan import inside, slashed
 

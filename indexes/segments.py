@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.records import id_key
-from indexes.store import Txn
+from indexes.txn import Txn
 from mocosearch.errors import Damaged
 
 Keys = NDArray[np.float32]

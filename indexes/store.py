@@ -1,19 +1,20 @@
 """One LMDB environment: opening, growing, and the names of what is inside."""
 
-import errno
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
 
+from indexes.faults import reported
 from indexes.holding import Holding
-from mocosearch.errors import Damaged, StorageFailed, Unsuitable
+from indexes.place import DATA, remove
+from indexes.txn import Txn
+from mocosearch.errors import Damaged, StorageFailed
 
 FORMAT = 3
 OLDER = frozenset({1, 2})
@@ -29,145 +30,14 @@ DATABASES = (
     "deleted",
     "refused",
 )
-UNSEALED = frozenset({"encoder", "segments"})
-"""Databases whose large values carry digests of their own; all others end in a checksum."""
 FIRST_MAP = 1 << 36
 """Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
 grows, because it may not while anything of this process reads it."""
-
-DATA = "data.mdb"
-BEGUN = ".generation-"
-"""What the folder of a second generation is called, within that of the first."""
-OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next"})
 READERS = 1024
 """Snapshots at one time, of all programs and threads together."""
 TRIES = 50
 
 T = TypeVar("T")
-
-
-def check_place(folder: Path) -> None:
-    """Raises Unsuitable where an index would be made among other files."""
-    if not folder.is_dir() or (folder / DATA).exists():
-        return
-    strange = [path.name for path in folder.iterdir() if not _own(path.name)]
-    if strange:
-        raise Unsuitable(
-            f"{folder} holds {sorted(strange)[0]}, and an index wants a folder of its own",
-            "name another one with --index",
-        )
-
-
-def discard(folder: Path) -> None:
-    """Remove an index, which need not be whole; whatever else lies in its folder stays, and then
-    the folder too. Raises Busy.
-    """
-    holding = Holding(folder)
-    try:
-        _remove(folder)
-    finally:
-        holding.release()
-
-
-def _remove(folder: Path) -> None:
-    for path in [path for path in folder.iterdir() if _own(path.name)]:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            # Windows lets nobody remove the lock that is held.
-            with suppress(PermissionError):
-                path.unlink(missing_ok=True)
-    with suppress(OSError):
-        folder.rmdir()
-
-
-def _own(name: str) -> bool:
-    return name in OWN or name.startswith(BEGUN)
-
-
-class Txn:
-    """A transaction with its databases by name: `txn.get("images", key)` and the like.
-
-    Small values end in a checksum of key and value, which is seen to here: what was flipped on
-    the disk is never taken for what was written. `sealed` is False for format 1 alone.
-    """
-
-    def __init__(
-        self,
-        txn: lmdb.Transaction,
-        databases: dict[str, Any],
-        folder: Path,
-        *,
-        sealed: bool = True,
-    ) -> None:
-        self.raw, self.databases, self.folder, self.sealed = txn, databases, folder, sealed
-
-    def get(self, database: str, key: bytes) -> memoryview | None:
-        """A view into the memory map, good for as long as the transaction. Raises Damaged."""
-        with self._walked():
-            found: Any = self.raw.get(key, db=self.databases[database])
-        return None if found is None else self._opened(database, key, found)
-
-    def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
-        """Write or replace."""
-        if self._seals(database, key):
-            value = bytes(value) + _checksum(key, value)
-        self.raw.put(key, value, db=self.databases[database])
-
-    def delete(self, database: str, key: bytes) -> bool:
-        """Whether there was such a key."""
-        return bool(self.raw.delete(key, db=self.databases[database]))
-
-    def count(self, database: str) -> int:
-        """Number of entries."""
-        with self._walked():
-            return int(self.raw.stat(self.databases[database])["entries"])
-
-    def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
-        """All entries in the order of their keys. Raises Damaged."""
-        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
-            entries: Any = cursor
-            for key, value in entries:
-                yield key, self._opened(database, key, value)
-
-    def _seals(self, database: str, key: bytes | memoryview) -> bool:
-        # Every format must be able to read which one it is.
-        return self.sealed and database not in UNSEALED and key != b"format"
-
-    def _opened(self, database: str, key: bytes | memoryview, stored: memoryview) -> memoryview:
-        if not self._seals(database, key):
-            return stored
-        value = stored[:-CHECKSUM]
-        if stored[-CHECKSUM:] != _checksum(key, value):
-            raise self._damaged(f"an entry of {database} is not as written")
-        return value
-
-    @contextmanager
-    def _walked(self) -> Iterator[None]:
-        try:
-            yield
-        except lmdb.Error as error:
-            raise self._damaged(str(error)) from error
-
-    def _damaged(self, what: str) -> Damaged:
-        return Damaged(
-            f"the index at {self.folder} is damaged: {what}",
-            "mocosearch verify tells what is; index into a new --index to start over",
-        )
-
-
-BROKEN = (
-    *(lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError),
-    *(lmdb.PageNotFoundError, lmdb.NotFoundError, lmdb.IncompatibleError, lmdb.PanicError),
-)
-"""What LMDB says of a file that is not as it was written."""
-
-
-CHECKSUM = 4
-
-
-def _checksum(key: bytes | memoryview, value: bytes | memoryview) -> bytes:
-    return zlib.crc32(value, zlib.crc32(key)).to_bytes(CHECKSUM, "big")
 
 
 class Store:
@@ -399,7 +269,7 @@ class Store:
     def discard(self) -> None:
         """Close it, its files removed before another program can change it."""
         self.env.close()
-        _remove(self.folder)
+        remove(self.folder)
         self.close()
 
     def close(self) -> None:
@@ -408,33 +278,3 @@ class Store:
             self.env.close()
         if self._holding is not None:
             self._holding.release()
-
-
-@contextmanager
-def reported(folder: Path) -> Iterator[None]:
-    """LMDB's and the system's complaints about a place, as errors that say what to do."""
-    try:
-        yield
-    except lmdb.DiskError as error:
-        raise StorageFailed(f"cannot write the index at {folder}: {error}", _ROOM) from error
-    except BROKEN as error:
-        raise Damaged(
-            f"the index at {folder} is damaged: {error}", "remove that folder and index again"
-        ) from error
-    except (lmdb.Error, OSError) as error:
-        number = getattr(error, "errno", None)
-        text = str(error)
-        if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
-            raise StorageFailed(f"no room on the disk for the index at {folder}", _ROOM) from error
-        if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
-            name in text for name in ("Permission denied", "Read-only file system")
-        ):
-            raise StorageFailed(
-                f"cannot write the index at {folder}: {text}",
-                _ELSEWHERE,
-            ) from error
-        raise StorageFailed(f"cannot use the index at {folder}: {text}", _ELSEWHERE) from error
-
-
-_ELSEWHERE = "choose another place with --index PATH or MOCOSEARCH_HOME"
-_ROOM = "free some room, then run the same command again: what was committed is kept"

@@ -19,8 +19,9 @@ from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Segment
-from indexes.store import DATABASES, Txn
+from indexes.store import DATABASES
 from indexes.turns import in_turn
+from indexes.txn import Txn
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
 from mocosearch.errors import MocosearchError, StorageFailed

@@ -10,7 +10,8 @@ import pytest
 
 from indexes import Counts, Index, looking, roots, segments
 from indexes.records import PathEntry, path_key
-from indexes.store import FORMAT, Store, Txn
+from indexes.store import FORMAT, Store
+from indexes.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.photos import Found
 

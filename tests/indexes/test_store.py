@@ -10,7 +10,8 @@ import lmdb
 import pytest
 
 from indexes import store as stores
-from indexes.store import DATABASES, Store, discard
+from indexes.place import discard
+from indexes.store import DATABASES, Store
 from mocosearch.errors import Busy, Damaged, StorageFailed
 
 
