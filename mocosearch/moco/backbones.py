@@ -54,6 +54,16 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).reshape(3, 1, 1), persistent=False)
 
+    def freeze(self, stages: int) -> None:
+        """Let the first stages of a ResNet learn nothing any more, nor the stem before them; their
+        batch norm goes on with the statistics of each batch. A ViT is left as it is.
+        """
+        net = self.net
+        if stages and isinstance(net, ResNet):
+            every = (net.layer1, net.layer2, net.layer3, net.layer4)
+            for part in (net.conv1, net.bn1, *every[:stages]):
+                part.requires_grad_(False)
+
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """Feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a ViT's
         tokens after half of its blocks, three quarters, and all.

@@ -1,6 +1,6 @@
 """What a run will do, decided before a photo is read or taken from where it stopped."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -9,11 +9,14 @@ from mocosearch.encoder.card import OWN_CORPUS, Card
 from mocosearch.encoder.runtime import CARD
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
-from mocosearch.home import STARTER
+from mocosearch.home import STARTER, place
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.importers import Start, start_from
 from mocosearch.moco.recipes import SMALL, Recipe, choose
 
+STARTERS_FROZEN = 1
+"""What the starter's stem and first stage see is the same in all photos: held as they are, the rest
+learns as much a photo and sees a sixth more of them (benchmarks/recipes.md)."""
 _PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed")
 
 
@@ -68,7 +71,8 @@ def planned(
     """A new run's plan; the arguments are those of `train`, files and room those of `choose`.
 
     Without `init` it starts from the starter where the recipe is `small` and the network is the
-    starter's, for the papers' settings are made for a start from nothing.
+    starter's, for the papers' settings are made for a start from nothing. `small` holds the
+    starter's first stage as it is.
     """
     start = None if init in (None, "none") else start_from(str(init))
     network = _network(start, architecture)
@@ -77,7 +81,8 @@ def planned(
         if isinstance(recipe, str)
         else (recipe, "given")
     )
-    if init is None and chosen == SMALL and isinstance(recipe, str):
+    small = chosen == SMALL and isinstance(recipe, str)
+    if init is None and small:
         start = _starter(architecture)
     torch.manual_seed(seed)
     if start is None:
@@ -86,6 +91,8 @@ def planned(
         )
         return Plan(chosen, reason, fresh, None, Card.licence, None, None, epochs, seconds, seed)
     chosen = chosen.seen_at(start.side, start.backbone.architecture)
+    if small and (init is None or place("encoders", init) == STARTER):
+        chosen = replace(chosen, frozen=STARTERS_FROZEN)
     told = (start.origin, start.licence, start.corpus, start.whitening)
     return Plan(chosen, reason, start.backbone, *told, epochs, seconds, seed)
 

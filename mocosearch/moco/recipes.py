@@ -53,6 +53,8 @@ class Recipe:
     other_views: ViewSettings | None = None
     """The second view's settings where they differ from the first's."""
     zero_init_residual: bool = False
+    frozen: int = 0
+    """Stages of a ResNet, the first with the stem, that stay as the start has them."""
 
     def with_changes(
         self,

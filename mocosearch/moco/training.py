@@ -50,6 +50,7 @@ class Training:
         self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
         self.model = model_of(backbone, recipe).to(self.device)
         self.model.to(memory_format=torch.channels_last)
+        self.backbone.freeze(recipe.frozen)
         self.model.train()
         self.optimizer = optimizer_of(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)

@@ -41,6 +41,24 @@ def run_of(
     return training.losses
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+@pytest.mark.parametrize("frozen", [0, 1, 2])
+def test_frozen_stages_stay_as_they_are(tmp_path: Path, frozen: int, optimizer: str) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
+    start = Backbone("resnet10")
+    before = {name: value.clone() for name, value in start.named_parameters()}
+    recipe = replace(fitted(TINY, 50), frozen=frozen, optimizer=optimizer)
+    training = Training(start, pixels, recipe, 0)
+    run_of(tmp_path, training, 3)
+    held = ("net.conv1", "net.bn1", "net.layer1", "net.layer2")[: frozen and frozen + 2]
+    encoder_k = training.model.encoder_k[0].backbone
+    for network in (training.backbone, encoder_k):
+        for name, value in network.named_parameters():
+            same = torch.equal(value, before[name])
+            assert same == name.startswith(held), name
+    assert all(value.requires_grad for value in start.parameters())
+
+
 def spoil(training: Training) -> None:
     with torch.no_grad():
         next(training.model.encoder_q.parameters()).fill_(math.nan)

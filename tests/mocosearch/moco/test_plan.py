@@ -1,5 +1,6 @@
 """What a run starts from, and that a run taken up again still knows it."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,7 +35,14 @@ def test_small_starts_from_the_starter() -> None:
     for made in (plan(), plan("small"), plan(architecture="resnet10"), plan(init="starter")):
         assert made.parent == card.fingerprint
         assert made.recipe.encode_side == card.side
+        assert made.recipe.frozen == 1
         assert same(made.start, start_from("starter").backbone)
+
+
+def test_the_first_stage_of_no_other_start_is_held(tmp_path: Path) -> None:
+    own = shutil.copytree(STARTER, tmp_path / "own")
+    for made in (plan(init=str(own)), plan(init="none"), plan("v2", init="starter"), plan(SMALL)):
+        assert made.recipe.frozen == 0
 
 
 @pytest.mark.parametrize(
