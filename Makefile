@@ -2,6 +2,8 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
+# A thread each: two processes whose threads wait for each other are slower than one.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 help: ## list what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -18,10 +20,10 @@ demo: setup  ## train, index and query on sample pictures, or on PHOTOS=folder
 	$(BIN)/mocosearch demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: setup  ## the fast tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-all: setup  ## every test, the slow ones too
-	$(BIN)/python -m pytest -m ''
+	$(PYTEST) -m ''
 
 lint: setup  ## format, lint and types
 	$(BIN)/ruff format --check .
