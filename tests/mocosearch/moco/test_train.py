@@ -109,7 +109,7 @@ def test_training_changes_the_network_and_zero_epochs_does_not(no_export, fill, 
     fill(tmp_path / "photos", range(8))
     for epochs in (0, 0, 2):
         train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=epochs)
-    one, same, learned = (w[0].state_dict()["net.conv1.weight"] for w in no_export)
+    one, same, learned = (w[0].state_dict()["net.layer4.0.conv1.weight"] for w in no_export)
     assert (one == same).all()
     assert (one != learned).any()
 
@@ -150,7 +150,7 @@ def test_same_seed_same_network_other_seed_another(no_export, fill, tmp_path):
         train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=2, seed=seed)
     one, same, other = (w[0].state_dict() for w in no_export)
     assert all((one[name] == same[name]).all() for name in one)
-    assert (one["net.conv1.weight"] != other["net.conv1.weight"]).any()
+    assert (one["net.layer4.0.conv1.weight"] != other["net.layer4.0.conv1.weight"]).any()
 
 
 def test_same_seed_same_fingerprint(fill, tmp_path):
@@ -178,6 +178,7 @@ def test_stopping_keeps_what_is_learned(fill, tmp_path):
         [tmp_path / "photos"],
         tmp_path / "enc",
         **TINY,
+        init="none",
         epochs=500,
         report=report,
         stopped=stopped,
