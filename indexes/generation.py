@@ -15,7 +15,7 @@ from indexes import kinds, merging
 from indexes.counts import Counts, Progress
 from indexes.embedding import embed
 from indexes.index import Index
-from indexes.looking import Seen, compare, present_and_absent, tidy
+from indexes.looking import Seen, away, compare, disks, present_and_absent, tidy
 from indexes.place import BEGUN, DATA
 from indexes.records import PathEntry, Refusal, keep_next_id, next_id
 from indexes.roots import Roots
@@ -56,7 +56,8 @@ def renew(
         if other != _place(index.store.folder, encoder):
             shutil.rmtree(other, ignore_errors=True)
     with _second(index, encoder) as fresh:
-        seen = Seen(roots=list(fresh.roots.places.values()))
+        with index.store.read() as txn:
+            seen = Seen(roots=list(fresh.roots.places.values()), disks=disks(txn))
         fresh.refresh()
         lost: set[int] = set()
         work = compare(fresh.store, _files(index.store, lost), seen, False, counts)
@@ -100,7 +101,9 @@ def _place(folder: Path, encoder: Encoder) -> Path:
 def _all_there(index: Index, prune: bool) -> None:
     index.refresh()
     known = index.roots
-    _, absent = present_and_absent(list(known.places.values()), known)
+    folders = list(known.places.values())
+    _, absent = present_and_absent(folders, known)
+    absent += away(index.store, Seen(roots=folders))
     index.refresh()
     if absent and not prune:
         raise NotFound(

@@ -58,20 +58,21 @@ def present_and_absent(
 def away(store: Store, seen: Seen) -> list[str]:
     """Disks mounted or linked below the roots looked through that seem to be unplugged."""
     with store.read() as txn:
-        known = {*_disks(txn), *seen.disks}
+        known = {*disks(txn), *seen.disks}
     below = [disk for disk in sorted(known) if any(inside(disk, root) for root in seen.roots)]
     return [disk for disk in below if is_empty(disk)]
 
 
-def _disks(txn: Txn) -> list[str]:
+def disks(txn: Txn) -> list[str]:
+    """Folders below the roots that lay on disks of their own when they were last walked through."""
     stored = txn.get("meta", DISKS)
-    disks: list[str] = json.loads(bytes(stored)) if stored is not None else []
-    return disks
+    known: list[str] = json.loads(bytes(stored)) if stored is not None else []
+    return known
 
 
 def _keep_disks(txn: Txn, seen: Seen) -> None:
     """Those of this walk, those away, and those where it did not look."""
-    known = _disks(txn)
+    known = disks(txn)
     unseen = [disk for disk in known if not any(inside(disk, root) for root in seen.roots)]
     kept = sorted({*unseen, *seen.away, *seen.disks})
     if kept != known:

@@ -1,6 +1,7 @@
 """An index and a folder of photos to follow."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,16 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def another_disk():
+    """A folder on another disk than the tests' own, as if plugged in."""
+    shared_memory = Path("/dev/shm")
+    if not shared_memory.is_dir() or shared_memory.stat().st_dev == Path("/tmp").stat().st_dev:
+        pytest.skip("no second disk here")
+    with tempfile.TemporaryDirectory(dir=shared_memory) as folder:
+        yield Path(folder) / "disk"
 
 
 @pytest.fixture

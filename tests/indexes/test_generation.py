@@ -178,6 +178,28 @@ def test_a_missing_folder_keeps_the_old_keys(index, photos, tmp_path):
     assert index.count == 0
 
 
+def test_a_disk_below_a_root_that_is_unplugged_keeps_the_old_keys(
+    index, photos, fill, another_disk
+):
+    fill(another_disk, range(20, 23))
+    (photos / "disk").symlink_to(another_disk)
+    sync(index, [photos])
+    away = another_disk.with_name("unplugged")
+    another_disk.rename(away)
+    with pytest.raises(NotFound, match="disk: missing or empty"):
+        renew(index, NEW)
+    assert (index.count, index.encoder.fingerprint) == (12, OLD.fingerprint)
+    away.rename(another_disk)
+    renew(index, NEW)
+    assert (index.count, index.encoder.fingerprint) == (12, NEW.fingerprint)
+    another_disk.rename(away)
+    counts = sync(index, [photos])
+    assert (counts.deleted, counts.absent) == (0, [str(photos / "disk")])
+    assert renew(index, OLD, prune=True).deleted == 3
+    assert sync(index, [photos], prune=True).deleted == 0
+    assert sync(index, [photos]).absent == []
+
+
 def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_path):
     def unplug(progress):
         if photos.exists():

@@ -1,6 +1,5 @@
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -316,16 +315,6 @@ def test_an_empty_root_looks_like_a_disk_that_is_not_mounted(index, photos, fill
     one.mkdir()
     assert sync(index, [one, two] if others else [one]).deleted == 0
     assert stored(index)["paths"] == 6
-
-
-@pytest.fixture
-def another_disk():
-    """A folder on another disk than the tests' own, as if plugged in."""
-    shared_memory = Path("/dev/shm")
-    if not shared_memory.is_dir() or shared_memory.stat().st_dev == Path("/tmp").stat().st_dev:
-        pytest.skip("no second disk here")
-    with tempfile.TemporaryDirectory(dir=shared_memory) as folder:
-        yield Path(folder) / "disk"
 
 
 @pytest.mark.parametrize("left", ["a link to nowhere", "nothing", "an empty folder"])
