@@ -16,7 +16,7 @@ from mocosearch.moco.recipes import SMALL, Recipe, choose
 
 STARTERS_FROZEN = 1
 """What the starter's stem and first stage see is the same in all photos: held as they are, the rest
-learns as much a photo and sees a sixth more of them (benchmarks/recipes.md)."""
+learns as much a photo and sees 7 to 17% more of them (benchmarks/recipes.md)."""
 _PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed")
 
 
