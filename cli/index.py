@@ -159,7 +159,7 @@ def index(
             f"go on with --encoder, or remove {begun[0]}"
         )
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
-    if photos and not (done or counts.interrupted):
+    if photos and not (done or counts.refused or counts.interrupted):
         raise NoPhotos(
             f"no photos that can be read below {', '.join(photos)}",
             "name a folder with photos",
@@ -177,15 +177,15 @@ def index(
 
 @contextmanager
 def _gone_where_empty(opened: "Index", fresh: bool) -> Iterator[None]:
-    """An index that was made just now and holds nothing at the end, however that comes, would
-    bind what is indexed there later to its encoder.
+    """An index that was made just now and knows of no picture at the end, not even of a broken
+    one, however that comes, would bind what is indexed there later to its encoder.
     """
     try:
         yield
     finally:
         if fresh:
             opened.refresh()
-            if opened.count == 0:
+            if not (opened.count or any(r.reason for r in opened.refusals())):
                 opened.discard()
 
 

@@ -1,7 +1,7 @@
 """Keep the segments few and as they were wished for, without ever rebuilding more than needed."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import numpy as np
 from indexes import kinds, segments
 from indexes.kinds import Plan
 from indexes.records import id_key, id_of
-from indexes.segments import About, Ids
+from indexes.segments import About, Halves, Ids
 from indexes.store import Store
 from indexes.txn import Txn
 
@@ -53,25 +53,29 @@ def keep_plan(txn: Txn, wished: Plan) -> None:
 def merge(store: Store, *, everything: bool = False) -> bool:
     """Merge what should be; whether anything was. Answers stay the same.
 
-    FAISS indexes are built beside the data and put in place by one short transaction: a build
-    of minutes neither holds up readers nor runs twice where the map must grow.
+    FAISS indexes are built beside the data, written one by one where nobody sees them, and put in
+    place by one short transaction: a build of minutes neither holds up readers nor runs twice
+    where the map must grow, and no more than one of them is in memory.
     """
     with store.read() as txn:
         deleted = _gone(txn)
         parts, wished = _parts(txn, deleted), plan(txn)
         chosen = parts if everything else _chosen(parts, wished)
+        unfinished = segments.hidden(txn)
+    if unfinished:
+        store.write(segments.drop_hidden)
     if not chosen and not len(deleted):
         return False
     ids = np.concatenate([np.empty(0, np.uint64), *(p.ids for p in chosen)])
     ids = np.sort(ids[~np.isin(ids, deleted)])
-    built = _built(store, ids, wished) if chosen else []
+    for some in _split(store, ids, wished):
+        _build(store, some, wished)
     others = [p.ids for p in parts if p not in chosen]
 
     def change(txn: Txn) -> None:
         for part in chosen:
             segments.remove(txn, part.number)
-        for some, blob, told in built:
-            segments.put_new(txn, some, blob, told)
+        segments.reveal(txn)
         left = np.concatenate([np.empty(0, np.uint64), *others])
         for id in deleted[~np.isin(deleted, left)]:
             txn.delete("deleted", id_key(int(id)))
@@ -131,16 +135,22 @@ def _outdated(parts: Sequence[Part], wished: Plan) -> bool:
     return told.asked != wished.kind or (approximate and told.wanted != wished.recall)
 
 
-def _built(store: Store, ids: Ids, wished: Plan) -> list[tuple[Ids, memoryview, About]]:
-    """New segments over some photos' keys, each below MOST_BYTES."""
+def _split(store: Store, ids: Ids, wished: Plan) -> list[Ids]:
+    """Photos in parts whose FAISS indexes stay below MOST_BYTES."""
     if not len(ids):
         return []
     with store.read() as txn:
         dimension = next(segments.read_keys(txn, ids[:1])).shape[1]
-        most = max(1, MOST_BYTES // (4 * dimension + kinds.links(wished.kind, dimension)))
-        pieces = np.array_split(ids, -(-len(ids) // most))
-        return [(some, *_index_of(txn, some, wished)) for some in pieces]
+    most = max(1, MOST_BYTES // (4 * dimension + kinds.links(wished.kind, dimension)))
+    return np.array_split(ids, -(-len(ids) // most))
 
 
-def _index_of(txn: Txn, ids: Ids, wished: Plan) -> tuple[memoryview, About]:
-    return kinds.build(lambda rows: segments.read_keys(txn, ids[rows]), len(ids), wished)
+def _build(store: Store, ids: Ids, wished: Plan) -> None:
+    """A FAISS index over some photos' keys, written where nobody sees it yet."""
+    with store.read() as txn:
+
+        def rows(some: slice) -> Iterator[Halves]:
+            return segments.read_keys(txn, ids[some])
+
+        blob, told = kinds.build(rows, len(ids), wished)
+    store.write(lambda txn: segments.put_hidden(txn, ids, blob, told))

@@ -20,6 +20,8 @@ Halves = NDArray[np.float16]
 Ids = NDArray[np.uint64]
 
 PARTS = (b"about", b"faiss", b"ids")
+HIDDEN = b"hidden"
+"""In `meta`: numbers of segments that a merge has built and not yet put in place."""
 NONSENSE = (RuntimeError, MemoryError, UnicodeDecodeError)
 """What FAISS raises of bytes that it did not write; it quotes them, whatever they are."""
 
@@ -158,7 +160,17 @@ def exact_index(dimension: int) -> Any:
 
 def numbers(txn: Txn) -> list[bytes]:
     """The numbers of all segments, 4 bytes each, in the order that they were made."""
-    return sorted({bytes(key)[:4] for key, _ in txn.items("segments")})
+    return sorted(_written(txn) - hidden(txn))
+
+
+def _written(txn: Txn) -> set[bytes]:
+    return {bytes(key)[:4] for key, _ in txn.items("segments")}
+
+
+def hidden(txn: Txn) -> set[bytes]:
+    """The numbers of segments that a merge has built and not yet put in place."""
+    stored = bytes(txn.get("meta", HIDDEN) or b"")
+    return {stored[at : at + 4] for at in range(0, len(stored), 4)}
 
 
 def part(txn: Txn, number: bytes, name: bytes) -> memoryview:
@@ -240,10 +252,32 @@ def append(txn: Txn, ids: Sequence[int], keys: Halves) -> None:
     put_new(txn, np.asarray(ids, np.uint64), exact(keys), EXACT)
 
 
-def put_new(txn: Txn, ids: Ids, blob: bytes | memoryview, told: About) -> None:
-    """Write a segment under the next free number."""
-    last = max(numbers(txn), default=b"\0\0\0\0")
-    put(txn, (int.from_bytes(last, "big") + 1).to_bytes(4, "big"), ids.tobytes(), blob, told)
+def put_new(txn: Txn, ids: Ids, blob: bytes | memoryview, told: About) -> bytes:
+    """Write a segment under the next free number, which is returned."""
+    last = max(_written(txn), default=b"\0\0\0\0")
+    number = (int.from_bytes(last, "big") + 1).to_bytes(4, "big")
+    put(txn, number, ids.tobytes(), blob, told)
+    return number
+
+
+def put_hidden(txn: Txn, ids: Ids, blob: bytes | memoryview, told: About) -> None:
+    """Write a segment that nobody sees before `reveal`, so that a merge into several holds one at
+    a time in memory and still becomes visible as a whole.
+    """
+    number = put_new(txn, ids, blob, told)
+    txn.put("meta", HIDDEN, bytes(txn.get("meta", HIDDEN) or b"") + number)
+
+
+def reveal(txn: Txn) -> None:
+    """Show what `put_hidden` wrote."""
+    txn.delete("meta", HIDDEN)
+
+
+def drop_hidden(txn: Txn) -> None:
+    """Take out what an interrupted merge has left."""
+    for number in hidden(txn):
+        remove(txn, number)
+    reveal(txn)
 
 
 def read_keys(txn: Txn, ids: Ids, at_once: int = 16384) -> Iterator[Halves]:

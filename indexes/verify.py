@@ -69,7 +69,7 @@ def repair(index: Index) -> int:
         for first in range(0, len(ids), merging.REBUILT_AT_ONCE):
             some = ids[first : first + merging.REBUILT_AT_ONCE]
             segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
-        for derived in (b"chance", b"chance_of"):
+        for derived in (segments.HIDDEN, b"chance", b"chance_of"):
             txn.delete("meta", derived)
         chance.keep(txn)
         return len(ids)

@@ -208,9 +208,33 @@ def test_what_is_no_photo_any_more_is_not_said_to_be_there_still(run: Run, tmp_p
     assert run(*words).returncode == 0
     photo.write_text("no picture any more")
     ended = run(*words)
-    assert ended.returncode == 1
-    assert "no photos that can be read" in ended.stderr
+    assert ended.returncode == 3
+    assert "not a picture in any known format" in ended.stderr
     assert "nothing was taken out" not in ended.stderr
+    assert run("query", *make_photos(tmp_path, 1), *words[2:]).returncode == 1
+
+
+def test_a_folder_of_broken_files_alone_is_accounted_for(run: Run, tmp_path: Path) -> None:
+    """And binds nothing: what is indexed later has the starter's whitening fitted on it."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    (photos / "empty.jpg").write_bytes(b"")
+    (photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    (photos / "notes.txt").write_text("words")
+    ended = run("index", photos, "--json", home=tmp_path)
+    assert ended.returncode == 3
+    told = json.loads(ended.stdout)
+    assert (told["embedded"], told["refused"], told["not_pictures"]) == (0, 2, 1)
+    listed = run("info", "--refused", home=tmp_path).stdout
+    assert "empty.jpg: empty" in listed
+    assert "bad.png" in listed
+    asked = run("query", *make_photos(tmp_path, 1), home=tmp_path)
+    assert (asked.returncode, "the index is empty" in asked.stderr) == (1, True)
+    make_photos(photos / "more", 8)
+    assert run("index", photos, home=tmp_path).returncode == 3
+    whole = json.loads(run("info", "--json", home=tmp_path).stdout)
+    assert whole["images"] + whole["refused"] + whole["not_pictures"] == 8 + 3
+    assert not run("index", "--encoder", "starter", home=tmp_path).stderr.count("new key")
 
 
 def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:

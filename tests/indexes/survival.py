@@ -72,6 +72,8 @@ def _index(folder: Path) -> None:
 
 
 def _merge(folder: Path) -> None:
+    """Into several segments, in a process of its own."""
+    merging.MOST_BYTES = 4 * DIMENSION * 4
     with Index.create(folder, None) as index:
         merging.merge(index.store, everything=True)
 

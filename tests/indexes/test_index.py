@@ -6,7 +6,7 @@ import pytest
 from indexes import Index, kinds, merging, segments, sync
 from indexes.records import id_key
 from mocosearch.encoder import Encoder
-from mocosearch.errors import Damaged, Mismatch, NotFound, Unsuitable
+from mocosearch.errors import Damaged, Mismatch, NotFound, StorageFailed, Unsuitable
 from mocosearch.photos import decode
 
 D = 32
@@ -151,6 +151,35 @@ def test_a_merge_parts_what_is_too_much_for_one_segment(index, monkeypatch):
     index.refresh()
     assert index.info()["segments"] == 3
     assert [found[0].id for found in index.query(units(10), 1)] == list(range(1, 11))
+
+
+def test_a_merge_that_ends_half_way_shows_nothing_and_leaves_nothing(index, monkeypatch):
+    monkeypatch.setattr(merging, "MOST_BYTES", 4 * 4 * D)
+    put(index, 1, units(10))
+    before, hide = index.info()["segment_list"], segments.put_hidden
+
+    def full(txn, ids, blob, told):
+        if ids[0] > 5:
+            raise StorageFailed("the disk is full", "make room")
+        hide(txn, ids, blob, told)
+
+    monkeypatch.setattr(segments, "put_hidden", full)
+    with pytest.raises(StorageFailed):
+        merging.merge(index.store, everything=True)
+    index.refresh()
+    assert segments.hidden(index.txn)
+    assert index.info()["segment_list"] == before
+    assert [found[0].id for found in index.query(units(10), 1)] == list(range(1, 11))
+    # More photos may come before the next merge.
+    put(index, 11, units(1, 1))
+    monkeypatch.setattr(segments, "put_hidden", hide)
+    assert not merging.merge(index.store)
+    index.refresh()
+    assert not segments.hidden(index.txn)
+    assert len({bytes(key)[:4] for key, _ in index.txn.items("segments")}) == 2
+    assert merging.merge(index.store, everything=True)
+    index.refresh()
+    assert [part["keys"] for part in index.info()["segment_list"]] == [4, 4, 3]
 
 
 @pytest.mark.parametrize("shape", [(1, D + 1), (D,), (1, 1, D)])
