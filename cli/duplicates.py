@@ -13,7 +13,7 @@ from cli.display import ended, one_line, say, say_refused, show, show_json, show
 
 if TYPE_CHECKING:
     from indexes import Index
-    from indexes.duplicates import Group, Member
+    from indexes.groups import Group, Member
     from mocosearch.photos import Picture
 
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
@@ -76,7 +76,7 @@ def duplicates(
     from indexes import Index, Where
     from indexes.duplicates import against as compare
     from indexes.duplicates import groups
-    from indexes.duplicates import ignore as remember
+    from indexes.ignored import ignore as remember
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []

@@ -67,8 +67,8 @@ def fit(
     amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
     x = x / max(n - 1, 1) ** 0.5
     spread = float(np.einsum("ij,ij->i", x, x).sum(dtype=np.float64)) / D
-    basis = np.random.default_rng(0).standard_normal((D, min(D, dimension + 64)))
-    basis = _orthonormal(basis.astype(np.float32))
+    chance = np.random.default_rng(0).standard_normal((D, min(D, dimension + 64)))
+    basis = _orthonormal(chance.astype(np.float32))
     for _ in range(4 if basis.shape[1] < D else 0):
         # A little of the identity turns no direction, and few photos span none without it.
         basis = _orthonormal(x.T @ (x @ basis) + TOLD_APART * spread * basis)

@@ -34,10 +34,12 @@ _BRANDS = {
 }
 _GENERAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1"})
 """Of the container, whatever is in it."""
+RAW_EXTENSIONS = tuple(".dng .cr2 .cr3 .nef .nrw .arw .orf .raf .rw2 .pef .srw".split())
+"""Of cameras' own formats."""
 _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
-    *(".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".raf", ".rw2"),
+    *RAW_EXTENSIONS,
 )
 _REDUCED, _INNER, _DNG = 254, 330, 50706
 """TIFF's tags NewSubfileType and SubIFDs, and DNGVersion."""

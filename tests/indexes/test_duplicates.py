@@ -10,11 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexes import Index, Match, duplicates, embedding, pairs, sync
+from indexes import Index, Match, embedding, pairs, sync
 from indexes.copies import are_copies
-from indexes.duplicates import against, groups, hashes_of, ignore
-from indexes.pairs import copies, folded, near_hashes
+from indexes.duplicates import against, groups
+from indexes.ignored import ignore
+from indexes.pairs import copies, folded, hashes_of, near_hashes
 from indexes.records import Record
+from indexes.turned import TURNED_BITS
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import perceptual_hash, turned
 from mocosearch.photos.worker import outcome_of
@@ -137,7 +139,7 @@ def test_a_turned_hash_is_nearly_the_hash_of_the_turned_picture(picture):
         for way in Image.Transpose:
             real = bytes.fromhex(perceptual_hash(image.transpose(way)))
             apart = (predicted != np.unpackbits(np.frombuffer(real, np.uint8))).sum(1)
-            assert apart.min() <= duplicates.TURNED_BITS, way
+            assert apart.min() <= TURNED_BITS, way
 
 
 @pytest.fixture(scope="module")
