@@ -34,7 +34,9 @@ _BRANDS = {
 }
 _GENERAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1"})
 """Of the container, whatever is in it."""
-RAW_EXTENSIONS = tuple(".dng .cr2 .cr3 .nef .nrw .arw .orf .raf .rw2 .pef .srw".split())
+RAW_EXTENSIONS = (
+    *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"),
+)
 """Of cameras' own formats."""
 _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
