@@ -1,11 +1,12 @@
 """Is a million keys found fast enough? One query, a batch, the opening, and adding a thousand.
 
-    python -m benchmarks.million_keys [--count 1000000] [--dimension 256]
+    python -m benchmarks.million_keys [--count 1000000] [--dimension 256] [--keep FOLDER]
 
 Keys are clustered and synthetic (benchmarks/keys.py). Baselines in the same run: exact search,
 hnswlib where it is installed (`pip install hnswlib`), and what autofaiss would choose for the same
 memory, by its published rules, as it asks for numpy 1 (it takes by far the longest to build); to
-open, `faiss.read_index` of the same bytes as a file.
+open, `faiss.read_index` of the same bytes as a file. What the others build is kept for another run
+in --keep FOLDER, where one is named.
 """
 
 import argparse
@@ -70,6 +71,7 @@ def main() -> None:
     parser.add_argument("--dimension", type=int, default=256)
     parser.add_argument("--recall", type=float, default=0.98)
     parser.add_argument("--kind", default="auto", help="a factory string of FAISS [auto]")
+    parser.add_argument("--keep", type=Path, help="where the others' indexes are kept [nowhere]")
     parser.add_argument("--alone", action="store_true", help="leave the others out")
     asked = parser.parse_args()
     title(__doc__)
@@ -97,7 +99,8 @@ def main() -> None:
         index.close()
     # They take long to build, autofaiss' choice most of an hour.
     if not asked.alone:
-        _beside(others, blob, questions, truth, ours)
+        with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
+            _beside(others, blob, questions, truth, ours, asked.keep or Path(folder))
 
 
 def _told_of(ours: tuple[float, float, float]) -> None:
@@ -108,7 +111,12 @@ def _told_of(ours: tuple[float, float, float]) -> None:
 
 
 def _beside(
-    everything: Any, blob: int, questions: Any, truth: Any, ours: tuple[float, float, float]
+    everything: Any,
+    blob: int,
+    questions: Any,
+    truth: Any,
+    ours: tuple[float, float, float],
+    keep: Path,
 ) -> None:
     faiss = segments.load_faiss()
     flat = faiss.IndexFlatIP(everything.shape[1])
@@ -119,8 +127,8 @@ def _beside(
     if importlib.util.find_spec("hnswlib") is None:
         say("hnswlib is not installed: left out")
     else:
-        rows["hnswlib"] = timed(_hnswlib(everything), questions, truth)
-    rows["autofaiss' choice"] = timed(_autofaiss(everything, blob), questions, truth)
+        rows["hnswlib"] = timed(_hnswlib(everything, keep), questions, truth)
+    rows["autofaiss' choice"] = timed(_autofaiss(everything, blob, keep), questions, truth)
     heads = ["way", "one query, ms (median)", "batch, queries/s", "recall@10"]
     print()
     table(
@@ -129,30 +137,41 @@ def _beside(
     )
 
 
-def _hnswlib(everything: Any) -> Any:
+def _hnswlib(everything: Any, keep: Path) -> Any:
     import hnswlib  # type: ignore[import-not-found]
 
+    place = keep / f"{len(everything)}x{everything.shape[1]}.hnswlib"
     made = hnswlib.Index("ip", everything.shape[1])
-    made.init_index(len(everything), M=16, ef_construction=100)
-    begun = time.perf_counter()
-    made.add_items(everything)
-    say(f"hnswlib built in {time.perf_counter() - begun:.0f} s")
+    if place.exists():
+        made.load_index(str(place))
+    else:
+        made.init_index(len(everything), M=16, ef_construction=100)
+        begun = time.perf_counter()
+        made.add_items(everything)
+        say(f"hnswlib built in {time.perf_counter() - begun:.0f} s")
+        made.save_index(str(place))
     made.set_ef(200)
     return lambda some: made.knn_query(some, NEAREST)[0]
 
 
-def _autofaiss(everything: Any, blob: int) -> Any:
+def _autofaiss(everything: Any, blob: int, keep: Path) -> Any:
     """What autofaiss would build, by its published rules: it cannot be installed beside numpy 2."""
     faiss = segments.load_faiss()
     count, dimension = everything.shape
     kind = autofaiss_kind(count, dimension, blob)
-    made = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
-    inner = faiss.try_extract_index_ivf(made)
-    begun = time.perf_counter()
-    if inner is not None:
-        made.train(everything[:: max(1, count // (100 * inner.nlist))])
-    made.add(everything)
-    graph = inner is None and "HNSW" in kind
+    place = keep / f"{count}x{dimension} {kind}.faiss"
+    if place.exists():
+        made = faiss.read_index(str(place))
+    else:
+        made = faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
+        inner = faiss.try_extract_index_ivf(made)
+        begun = time.perf_counter()
+        if inner is not None:
+            made.train(everything[:: max(1, count // (100 * inner.nlist))])
+        made.add(everything)
+        say(f"autofaiss' choice built in {time.perf_counter() - begun:.0f} s")
+        faiss.write_index(made, str(place))
+    graph = kind.startswith("HNSW")
     asked = everything[:: max(1, count // 100)]
     # It takes the slowest settings that answer within the time.
     chosen = "1"
@@ -164,7 +183,7 @@ def _autofaiss(everything: Any, blob: int) -> Any:
         chosen = settings
     if chosen != "1":
         faiss.ParameterSpace().set_index_parameters(made, chosen)
-    say(f"autofaiss' choice, {kind}, {chosen}, built in {time.perf_counter() - begun:.0f} s")
+    say(f"autofaiss' choice: {kind}, {chosen}")
     return lambda some: made.search(some, NEAREST)[1]
 
 
