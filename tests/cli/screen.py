@@ -8,12 +8,14 @@ import struct
 import subprocess
 import termios
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from program import PROGRAM, environment
 
 LIMIT = 60.0
+PROMPT = b"query> "
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,11 @@ def on_a_terminal(
     pixels: tuple[int, int] = (0, 0),
     answer: bytes = b"",
     late: float = 0.0,
+    typed: Sequence[str] = (),
     **changes: str,
 ) -> Shown:
     """Run the program there. answer: to a question for its attributes, `late` seconds after it.
+    typed: a line at each PROMPT, in turn.
 
     pixels: of the whole screen. changes: of the environment; an empty value removes a name.
     """
@@ -44,7 +48,7 @@ def on_a_terminal(
     terminal, inside = pty.openpty()
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, *pixels))
     line = [str(PROGRAM), *map(str, words)]
-    shown, due = b"", None
+    shown, due, lines = b"", None, list(typed)
     with subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
         stop = time.monotonic() + LIMIT
         while process.poll() is None or select.select([terminal], [], [], 0)[0]:
@@ -53,6 +57,8 @@ def on_a_terminal(
                 shown += os.read(terminal, 65536)
             if answer and due is None and b"\x1b[c" in shown:
                 due = time.monotonic() + late
+            if lines and shown.count(PROMPT) > len(typed) - len(lines):
+                os.write(terminal, lines.pop(0).encode() + b"\r")
             if due is not None and time.monotonic() >= due:
                 os.write(terminal, answer)
                 answer, due = b"", None

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 from program import PROGRAM, Run, environment, make_photos
+from screen import on_a_terminal
 
 
 def answers(stdout: str) -> list[list[str]]:
@@ -47,6 +48,21 @@ def test_results_are_asked_on(run: Run, photos: Path) -> None:
     assert "cannot read no such file" in told.stderr
     assert "cannot read --5" in told.stderr
     assert "must be a number above 0" in told.stderr
+
+
+def test_lines_are_typed_at_a_prompt_and_edited(made: Path, photos: Path) -> None:
+    """What is typed stands in the terminal as it was: the table, the prompt, a line taken back."""
+    first, other = photos / "other" / "photo 00.jpg", photos / "2024" / "may" / "photo 03.jpg"
+    # A word, all of it deleted, and a name; the arrow brings the line before, with an end to it.
+    lines = [f"wrong\x15'{other}'", "2", "+1", "\x1b[A -3", "q"]
+    words = ["query", first, "-i", "-k", 3]
+    shown = on_a_terminal(made, *words, typed=lines, columns=200, NO_COLOR="").text
+    answers = [part for part in shown.split("query> ") if "\x1b[34m" in part]
+    assert len(answers) == 5
+    assert [answer.count("\x1b[34m") for answer in answers] == [3] * 5
+    assert str(first) in answers[0]
+    assert str(other) in answers[1].partition("\n")[2].splitlines()[0]
+    assert "cannot read" not in shown
 
 
 def test_it_begins_without_an_image_and_ends_with_its_input(run: Run) -> None:

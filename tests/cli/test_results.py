@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from program import command, make_photos
 from screen import on_a_terminal
 
@@ -47,6 +48,22 @@ def test_names_move_no_cursor_and_pipes_get_them_as_they_are(made: Path, tmp_pat
         if {"--paths", "--csv", "--script"} & set(words):
             assert "\x1b[2J\nc.jpg" in command(*words, "--index", index, home=made).stdout
     assert "\x1b[2J" in on_a_terminal(made, "query", photo, "-0", "--index", index).text
+
+
+def test_a_column_of_dates_where_any_photo_has_one(made: Path, tmp_path: Path) -> None:
+    photo, _ = make_photos(tmp_path / "photos", 2)
+    index = tmp_path / "index"
+    words = ["query", photo, "--index", index]
+    assert command("index", tmp_path / "photos", "--index", index, home=made).returncode == 0
+    (size,) = {line.index("160x120") for line in on_a_terminal(made, *words).text.splitlines()}
+    exif = Image.Exif()
+    exif[0x8769] = {0x9003: "2019:07:14 12:00:00"}
+    with Image.open(photo) as picture:
+        picture.save(photo, exif=exif, quality=92)
+    assert command("index", tmp_path / "photos", "--index", index, home=made).returncode == 0
+    dated, undated = on_a_terminal(made, *words).text.splitlines()
+    assert " 2019-07-14    160x120" in dated
+    assert dated.index("160x120") == undated.index("160x120") == size + len("2019-07-14  ")
 
 
 @pytest.mark.parametrize("how", ["option", "NO_COLOR", "dumb"])
