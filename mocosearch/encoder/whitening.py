@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float32]
 
 POWER = 0.35
 """Of the whitening: between none and full, which blows up noise where photos are few and costs
 most where things stand anywhere (benchmarks/recipes.md)."""
-
-TOLD_APART = 1e-3
-"""Of the mean variance: directions with less are all the same to the range finder."""
 
 PRIOR = 500
 """Photos that an earlier whitening counts for: with so many, a fit on 30 photos finds as much as
@@ -52,8 +50,7 @@ def fit(
     The covariance is shrunk towards a multiple of the identity, as by Ledoit and Wolf (2004),
     by `shrinkage` in 0..1, or by 1 / (1 + n / 100) where none is given: directions that n
     photos cannot tell from noise are not blown up, and those that n photos do not span
-    keep the identity's share, so that a handful of photos is enough. The leading directions
-    come from a randomised range finder with power iterations (arXiv:0909.4061, algorithm 4.4).
+    keep the identity's share, so that a handful of photos is enough.
     """
     n, D = features.shape
     dimension = min(dimension, D)
@@ -67,32 +64,31 @@ def fit(
     amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
     x = x / max(n - 1, 1) ** 0.5
     spread = float(np.einsum("ij,ij->i", x, x).sum(dtype=np.float64)) / D
-    chance = np.random.default_rng(0).standard_normal((D, min(D, dimension + 64)))
-    basis = _orthonormal(chance.astype(np.float32))
-    for _ in range(4 if basis.shape[1] < D else 0):
-        # A little of the identity turns no direction, and few photos span none without it.
-        basis = _orthonormal(x.T @ (x @ basis) + TOLD_APART * spread * basis)
-    small = (x @ basis).astype(np.float64)
-    variances, turn = np.linalg.eigh(small.T @ small)
-    leading = slice(-1, -dimension - 1, -1)
-    variances = variances[leading].clip(min=0)
+    # Where other programs keep the processor busy, two threads of BLAS wait for each other up to
+    # forty times as long as they compute.
+    with threadpool_limits(1, user_api="blas"):
+        variances, directions = _leading(x, dimension)
     shrunk = (1 - amount) * variances + amount * spread
     # Without shrinkage few photos leave directions of no variance, which tell nothing.
     shrunk = shrunk.clip(min=max(1e-6 * spread, 1e-12))
-    projection = (basis @ turn[:, leading]) / shrunk**power
+    projection = directions / shrunk**power
     return Whitening(centre.astype(np.float32), projection.astype(np.float32))
 
 
-def _orthonormal(columns: Array) -> Array:
-    """The same span of linearly independent columns (D, k), by Cholesky QR done twice
-    (arXiv:1401.6961, "CholeskyQR2"). Products of matrices alone: where other programs keep the
-    processor busy, LAPACK's QR in threads takes up to a hundred times as long.
+def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The largest variances of rows (n, D) with mean 0, and their directions (D, count).
+
+    By a randomised range finder with power iterations (arXiv:0909.4061, algorithm 4.4).
     """
-    for _ in range(2):
-        wide = columns.astype(np.float64)
-        lower = np.linalg.cholesky(wide.T @ wide)
-        columns = (wide @ np.linalg.inv(lower).T).astype(np.float32)
-    return columns
+    D = x.shape[1]
+    chance = np.random.default_rng(0).standard_normal((D, min(D, count + 64)))
+    basis = np.linalg.qr(chance.astype(np.float32))[0]
+    for _ in range(4 if basis.shape[1] < D else 0):
+        basis = np.linalg.qr(x.T @ (x @ basis))[0]
+    small = (x @ basis).astype(np.float64)
+    variances, turn = np.linalg.eigh(small.T @ small)
+    leading = slice(-1, -count - 1, -1)
+    return variances[leading].clip(min=0), basis @ turn[:, leading]
 
 
 def _deviations(white: Whitening, power: float) -> Array:
