@@ -29,13 +29,15 @@ from mocosearch.moco.precision import device_of
 from mocosearch.moco.recipes import WHITENED_ON, Recipe, fitted
 from mocosearch.moco.report import report as page_of
 from mocosearch.moco.schedule import Budget
-from mocosearch.moco.selection import PHOTOS, asked_of, judge
+from mocosearch.moco.selection import asked_of, judge
 from mocosearch.moco.training import Training
 from mocosearch.photos.cache import LIMIT, PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.formats import looks_like_picture
 from mocosearch.photos.scan import Found, LeftOut, roots_of, scan
 
+EXPORT = 5.0
+"""Seconds to fit the whitening and to write the encoder."""
 FEW = 500
 """Photos below which a start from somewhere else is advised, and its whitening counts as well."""
 
@@ -195,9 +197,10 @@ def _learned(
     stopped: Callable[[], bool],
 ) -> _Learned:
     """Learn until the plan's end, and keep the better of what was learned and the start."""
-    asked = asked_of(sample)
+    asked, begun = asked_of(sample), time.monotonic()
     before = judge(plan.start, asked)
-    budget = _budget(training, plan, len(sample), run)
+    rest = time.monotonic() - begun + _seconds_to_export(plan.start, sample)
+    budget = _budget(training, plan, rest, run)
     learn(training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped)
     # Asked here alone: whoever stops it while the encoder is written stops nothing.
     interrupted = stopped() and budget.progress(training.steps) < 1
@@ -225,15 +228,14 @@ def _learned(
     return _Learned(kept, steps, interrupted, quality, signs, page)
 
 
-def _budget(training: Training, plan: Plan, n: int, run: Run) -> Budget:
-    """From now on; the time is for the whole call, n photos' whitening and the export included."""
+def _budget(training: Training, plan: Plan, rest: float, run: Run) -> Budget:
+    """From now on; the time is for the whole call, of which what follows takes `rest` seconds."""
     if plan.seconds is None:
         passes = plan.recipe.epochs if plan.epochs is None else plan.epochs
         steps = passes * max(1, len(training.pixels) // plan.recipe.batch)
         return Budget(steps, None, time.monotonic() - run.learned)
-    reserve = _seconds_to_export(plan.start, plan.recipe, n)
     begun = time.monotonic() - run.learned
-    return Budget(None, run.begun + plan.seconds - reserve - begun, begun)
+    return Budget(None, run.begun + plan.seconds - rest - begun, begun)
 
 
 def _card(plan: Plan, photos: int, learned: _Learned, seconds: float) -> Card:
@@ -343,14 +345,12 @@ def _some(found: Sequence[Found], cache: PixelCache, seed: int) -> list[Found]:
     return [photo for photo in found if photo.path in chosen]
 
 
-def _seconds_to_export(backbone: Backbone, recipe: Recipe, n: int) -> float:
-    """What judging, whitening and writing the encoder will take, from one batch and a constant."""
-    descriptor = Descriptor(backbone).eval()
-    some = np.zeros((min(n, 64), recipe.encode_side, recipe.encode_side, 3), np.uint8)
-    features(descriptor, some)
+def _seconds_to_export(backbone: Backbone, sample: Pixels) -> float:
+    """What whitening and writing the encoder will take, from one batch and a constant."""
+    descriptor, some = Descriptor(backbone).eval(), np.array(sample[:64])
     begun = time.monotonic()
     features(descriptor, some)
-    return (time.monotonic() - begun) * (n + 2 * min(n, PHOTOS)) / len(some) + 8.0
+    return (time.monotonic() - begun) * len(sample) / len(some) + EXPORT
 
 
 def _writable(folder: Path) -> None:
