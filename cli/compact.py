@@ -8,7 +8,9 @@ from cli.display import say, show_json
 
 
 def compact(
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write an index's file anew without the room that is free in it; answers stay the same.

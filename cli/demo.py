@@ -23,9 +23,12 @@ RESULTS = 7
 
 def demo(
     photos: Annotated[
-        Path | None, typer.Option(help="Your own folder, in place of sample pictures.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Your own folder, in place of sample pictures."),
     ] = None,
-    time: Annotated[str, typer.Option("--for", help="Time for training: 90s, 20m.")] = "90s",
+    time: Annotated[
+        str, typer.Option("--for", metavar="TIME", help="Time for training: 90s, 20m.")
+    ] = "90s",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Index and query, then train, index and query again; the answers are a page of pictures.

@@ -23,13 +23,15 @@ def duplicates(
     folder: Annotated[
         str | None, typer.Argument(metavar="[FOLDER]", help="Only photos in this folder.")
     ] = None,
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     against: Annotated[
         bool,
         typer.Option("--against", help="Compare FOLDER, new photos, with the whole collection."),
     ] = False,
     threshold: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Least cosine of two copies.")
+        float, typer.Option(metavar="X", min=0.0, max=1.0, help="Least cosine of two copies.")
     ] = 0.9,
     turned: Annotated[
         bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads files.")
@@ -37,11 +39,13 @@ def duplicates(
     keep: Annotated[
         str | None,
         typer.Option(
-            help="The file of a group to keep: largest, oldest or best-format [default: largest]."
+            metavar="NAME",
+            help="The file of a group to keep: largest, oldest or best-format [default: largest].",
         ),
     ] = None,
     ignore: Annotated[
-        list[str] | None, typer.Option(help="Remember that this group is no group of copies.")
+        list[str] | None,
+        typer.Option(metavar="GROUP", help="Remember that this group is no group of copies."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with commas.")] = False,

@@ -60,7 +60,9 @@ def add(
             metavar="FILE|NAME", help="A file of weights, or the name of a published one."
         ),
     ],
-    name: Annotated[str | None, typer.Option(help="Name or path of the encoder to make.")] = None,
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Name or path of the encoder to make.")
+    ] = None,
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")
     ] = None,

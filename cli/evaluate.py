@@ -35,16 +35,21 @@ class Verdict:
 
 
 def evaluate(
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     manifest: Annotated[
         Path | None,
-        typer.Option(help="Labels: a file of lines, path, tab, label; paths from its folder."),
+        typer.Option(
+            metavar="FILE", help="Labels: a file of lines, path, tab, label; paths from its folder."
+        ),
     ] = None,
     classes: Annotated[
         bool, typer.Option("--classes", help="The folder that a photo lies in is its label.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Also draw the comparison: a .png, .webp or .pdf file.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Also draw the comparison: a .png, .webp or .pdf file."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:

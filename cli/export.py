@@ -10,7 +10,9 @@ from cli.display import say, show, show_json
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the files.")],
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Write keys, records and a FAISS index as files that other programs read.

@@ -25,12 +25,15 @@ def index(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="PHOTOS...", help="Folders of photos, any depth.")
     ] = None,
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     encoder: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Name or path of the encoder [default: the index's own, default, or starter]; "
-            "another one than the index's gives every photo a new key."
+            "another one than the index's gives every photo a new key.",
         ),
     ] = None,
     exclude: Annotated[
@@ -42,7 +45,9 @@ def index(
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that decode photos [default: one a core]."),
+        typer.Option(
+            metavar="N", min=1, help="Processes that decode photos [default: one a core]."
+        ),
     ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Forget the photos of a missing or empty folder too.")
@@ -56,11 +61,15 @@ def index(
     ] = None,
     kind: Annotated[
         str | None,
-        typer.Option(help="Kind of search index: auto (by size) or a FAISS factory string."),
+        typer.Option(
+            metavar="KIND", help="Kind of search index: auto (by size) or a FAISS factory string."
+        ),
     ] = None,
     recall: Annotated[
         float | None,
-        typer.Option(help="Share of the nearest photos that a large index must find [0.98]."),
+        typer.Option(
+            metavar="SHARE", help="Share of the nearest photos that a large index must find [0.98]."
+        ),
     ] = None,
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for another program that changes the index.")

@@ -15,7 +15,9 @@ def info(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to tell about.")
     ] = None,
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     refused: Annotated[
         bool, typer.Option("--refused", help="List the files without a key, with the reason.")
     ] = False,

@@ -20,36 +20,56 @@ def query(
             help="Picture files or folders of them; cat.jpg:2 counts twice; - reads stdin.",
         ),
     ] = None,
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
-    top: Annotated[int, typer.Option("-k", "--top", min=1, help="How many results.")] = 10,
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
+    top: Annotated[
+        int, typer.Option("-k", "--top", metavar="N", min=1, help="How many results.")
+    ] = 10,
     min_score: Annotated[
-        str | None, typer.Option(help="Least score, or auto: leave out what may be chance.")
+        str | None,
+        typer.Option(metavar="X", help="Least score, or auto: leave out what may be chance."),
     ] = None,
     minus: Annotated[
-        list[str] | None, typer.Option(help="Unlike this picture; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="IMAGE", help="Unlike this picture; may be given again."),
     ] = None,
     crop: Annotated[
         str | None,
-        typer.Option(help="A region of the image: x,y,w,h in pixels, or 10%,0%,50%,50%."),
+        typer.Option(
+            metavar="X,Y,W,H", help="A region of the image: x,y,w,h in pixels, or 10%,0%,50%,50%."
+        ),
     ] = None,
     turned: Annotated[
         bool, typer.Option("--turned", help="Try the image turned and mirrored too, 8 ways.")
     ] = False,
     inside: Annotated[
-        list[str] | None, typer.Option("--in", help="Photos in this folder; may be given again.")
+        list[str] | None,
+        typer.Option("--in", metavar="FOLDER", help="Photos in this folder; may be given again."),
     ] = None,
     outside: Annotated[
-        list[str] | None, typer.Option("--not-in", help="Not in this folder; may be given again.")
+        list[str] | None,
+        typer.Option("--not-in", metavar="FOLDER", help="Not in this folder; may be given again."),
     ] = None,
     taken: Annotated[
-        str | None, typer.Option(help="When taken: 2019, 2019..2021-06, 2020-08-03.. .")
+        str | None,
+        typer.Option(metavar="TIME", help="When taken: 2019, 2019..2021-06, 2020-08-03.. ."),
     ] = None,
     near: Annotated[
-        str | None, typer.Option(help="Where taken: latitude,longitude,distance: 48.1,11.6,5km.")
+        str | None,
+        typer.Option(
+            metavar="LAT,LON,KM", help="Where taken: latitude,longitude,distance: 48.1,11.6,5km."
+        ),
     ] = None,
-    camera: Annotated[str | None, typer.Option(help="Part of the camera's name.")] = None,
-    format: Annotated[str | None, typer.Option(help="Format: jpeg, heic, png.")] = None,
-    min_side: Annotated[int, typer.Option(min=0, help="Pixels of the shorter side, at least.")] = 0,
+    camera: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Part of the camera's name.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Format: jpeg, heic, png.")
+    ] = None,
+    min_side: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Pixels of the shorter side, at least.")
+    ] = 0,
     all: Annotated[
         bool, typer.Option("--all", help="Show copies of one picture on lines of their own.")
     ] = False,
@@ -65,7 +85,8 @@ def query(
         bool, typer.Option("--preview", help="Draw the results in the terminal.")
     ] = False,
     gallery: Annotated[
-        Path | None, typer.Option(help="Write the results as one HTML page with pictures.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the results as one HTML page with pictures."),
     ] = None,
     open: Annotated[
         bool, typer.Option("--open", help="Open the page of results in the browser.")

@@ -17,42 +17,61 @@ def train(
     photos: Annotated[
         list[str], typer.Argument(metavar="PHOTOS...", help="Folders of photos, any depth.")
     ],
-    name: Annotated[str, typer.Option(help="Name or path of the encoder to make.")] = "default",
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the encoder to make.")
+    ] = "default",
     recipe: Annotated[
-        str, typer.Option(help="auto, small (ours), v1, v2 or v3 (the papers' settings).")
+        str,
+        typer.Option(
+            metavar="NAME", help="auto, small (ours), v1, v2 or v3 (the papers' settings)."
+        ),
     ] = "auto",
     arch: Annotated[
         str | None,
-        typer.Option(help="resnet10, resnet18, resnet34, resnet50, vit_small or vit_base."),
+        typer.Option(
+            metavar="NAME", help="resnet10, resnet18, resnet34, resnet50, vit_small or vit_base."
+        ),
     ] = None,
-    size: Annotated[int | None, typer.Option(min=32, max=512, help="Pixels of a view.")] = None,
-    batch: Annotated[int | None, typer.Option(min=2, help="Photos a step.")] = None,
+    size: Annotated[
+        int | None, typer.Option(metavar="N", min=32, max=512, help="Pixels of a view.")
+    ] = None,
+    batch: Annotated[int | None, typer.Option(metavar="N", min=2, help="Photos a step.")] = None,
     bursts: Annotated[
         str | None,
-        typer.Option(help="Photos of one burst: masked from each other, or positive as well."),
+        typer.Option(
+            metavar="USE", help="Photos of one burst: masked from each other, or positive as well."
+        ),
     ] = None,
     epochs: Annotated[
         int | None,
         typer.Option(
+            metavar="N",
             min=0,
             help="Passes over the photos; 0 exports the network that it starts from "
             "[default: 200; 100 for v3, 300 for its ViTs].",
         ),
     ] = None,
     time: Annotated[
-        str | None, typer.Option("--for", help="Time for everything: 90s, 20m, 1h30m.")
+        str | None,
+        typer.Option("--for", metavar="TIME", help="Time for everything: 90s, 20m, 1h30m."),
     ] = None,
     init: Annotated[
         str | None,
         typer.Option(
+            metavar="NAME",
             help="Start from an encoder, a file of published weights, or none "
-            "[default: starter; none for the papers' recipes and other networks]."
+            "[default: starter; none for the papers' recipes and other networks].",
         ),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="Where to learn: auto, cpu, cuda or mps; auto takes what is there.")
+        str,
+        typer.Option(
+            metavar="NAME", help="Where to learn: auto, cpu, cuda or mps; auto takes what is there."
+        ),
     ] = "auto",
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Makes a run repeatable.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Makes a run repeatable.")
+    ] = 0,
     cache_size: Annotated[
         str, typer.Option(metavar="SIZE", help="Most that decoded photos may take on the disk.")
     ] = "8G",

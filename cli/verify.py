@@ -8,7 +8,9 @@ from cli.display import say, show, show_json
 
 
 def verify(
-    index: Annotated[str, typer.Option(help="Name or path of the index.")] = "default",
+    index: Annotated[
+        str, typer.Option(metavar="NAME", help="Name or path of the index.")
+    ] = "default",
     repair: Annotated[
         bool, typer.Option("--repair", help="Build the search indexes again from the stored keys.")
     ] = False,
