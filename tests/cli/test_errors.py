@@ -69,7 +69,7 @@ def test_nothing_is_made_in_place_of_photos(run: Run, tmp_path: Path) -> None:
 
 def test_an_index_of_nothing_leaves_what_else_is_there(run: Run, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    (tmp_path / "photos" / "notes.txt").write_text("words")
     index = tmp_path / "index"
     index.mkdir()
     failed(run("index", tmp_path / "photos", "--index", index), 1, "no photos")
@@ -84,7 +84,7 @@ def test_an_index_that_is_empty(run: Run, made: Path, tmp_path: Path) -> None:
     assert run("index", tmp_path / "photos", "--index", index).returncode == 0
     paths[0].unlink()
     paths[1].write_text("no picture any more")
-    assert run("index", tmp_path / "photos", "--index", index).returncode in (1, 3)
+    assert run("index", tmp_path / "photos", "--index", index).returncode == 3
     failed(run("query", made, "--index", index), 1, "empty")
 
 
