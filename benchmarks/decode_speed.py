@@ -39,7 +39,7 @@ def main() -> None:
     title(__doc__)
     camera = needed(args.photos / "camera")
     sets = {
-        "JPEG, 12 megapixels": large(sorted(camera.glob("jpg_*.jpg"), key=size)[-6:]),
+        "JPEG, 12 megapixels": large(largest(camera)),
         "HEIC, phones": [path.read_bytes() for path in sorted(camera.glob("heic_*"))],
         "JPEG, Caltech-101": [
             path.read_bytes() for path in sorted((args.photos / "caltech101").rglob("*.jpg"))[::150]
@@ -49,21 +49,25 @@ def main() -> None:
     conclude(BAR, ratios[0], what="12-megapixel JPEGs a second")
 
 
-def size(path: Path) -> int:
-    return path.stat().st_size
+def largest(camera: Path) -> list[Path]:
+    """The JPEGs to make photos of 12 megapixels from."""
+    return sorted(camera.glob("jpg_*.jpg"), key=lambda path: path.stat().st_size)[-6:]
 
 
 def large(files: list[Path]) -> list[bytes]:
     """The photos at 12 megapixels, at a camera's quality."""
     found = []
     for file in files:
-        out = io.BytesIO()
         with Image.open(file) as image:
-            image.convert("RGB").resize(LARGE, Image.Resampling.BICUBIC).save(
-                out, "JPEG", quality=92
-            )
-        found.append(out.getvalue())
+            found.append(as_jpeg(image.convert("RGB")))
     return found
+
+
+def as_jpeg(image: Image.Image) -> bytes:
+    """A picture brought to 12 megapixels and saved as a camera would."""
+    out = io.BytesIO()
+    image.resize(LARGE, Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
+    return out.getvalue()
 
 
 def plain(data: bytes) -> None:

@@ -55,13 +55,12 @@ class Refit:
         The earlier whitening counts as further photos (`whitening.PRIOR`). Where there was none,
         and fewer than FEW photos, the encoder is the one before.
         """
-        rows = features.astype(np.float32)
         if self.before.card.whitening != NOTHING:
-            white = whitening.fit(rows, self.before.dimension, prior=self.past)
+            white = whitening.fit(features, self.before.dimension, prior=self.past)
         elif len(features) >= FEW:
-            white = whitening.fit(rows, self.before.dimension)
+            white = whitening.fit(features, self.before.dimension)
         else:
-            return self.before, self.past.keys(rows)
+            return self.before, self.past.keys(features)
         for node, values in (
             (self._centring, white.centre),
             (self._projecting, white.projection),
@@ -78,7 +77,7 @@ class Refit:
             fitted_from=self.before.fingerprint,
             fingerprint=fingerprint(graph, weights),
         )
-        return Encoder(card, graph, weights), white.keys(rows)
+        return Encoder(card, graph, weights), white.keys(features)
 
 
 def whitening_of(encoder: Encoder) -> Whitening | None:

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float32]
+Features = NDArray[np.float16] | Array
+AT_ONCE = 256
+"""Rows of features, tens of kB each, that are copied at one time."""
 
 POWER = 0.35
 """Of the whitening: between none and full, which blows up noise where photos are few and costs
@@ -24,15 +27,17 @@ class Whitening:
     centre: Array
     projection: Array
 
-    def keys(self, features: Array) -> Array:
+    def keys(self, features: Features) -> Array:
         """Of features (n, D): float32 (n, d) of unit length."""
-        keys = (features - self.centre) @ self.projection
+        keys = np.empty((len(features), self.projection.shape[1]), np.float32)
+        for at in range(0, len(features), AT_ONCE):
+            keys[at : at + AT_ONCE] = (features[at : at + AT_ONCE] - self.centre) @ self.projection
         keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
-        return np.asarray(keys, np.float32)
+        return keys
 
 
 def fit(
-    features: Array,
+    features: Features,
     dimension: int,
     *,
     shrinkage: float | None = None,
@@ -54,15 +59,18 @@ def fit(
     """
     n, D = features.shape
     dimension = min(dimension, D)
-    centre = features.mean(0)
-    x = features - centre
+    centre = features.mean(0, dtype=np.float32)
+    earlier = 0 if prior is None else prior.projection.shape[1] + 1
+    # All that is held of n photos besides their features: thousands of numbers each.
+    x = np.empty((n + earlier, D), np.float32)
+    np.subtract(features, centre, out=x[:n])
     if prior is not None:
-        apart = (prior.centre - centre) * (n * PRIOR / (n + PRIOR)) ** 0.5
-        x = np.concatenate([x, _deviations(prior, power) * (PRIOR - 1) ** 0.5, apart[None]])
+        x[n:-1] = _deviations(prior, power) * (PRIOR - 1) ** 0.5
+        x[-1] = (prior.centre - centre) * (n * PRIOR / (n + PRIOR)) ** 0.5
         centre = (n * centre + PRIOR * prior.centre) / (n + PRIOR)
         n += PRIOR
     amount = 1 / (1 + n / 100) if shrinkage is None else shrinkage
-    x = x / max(n - 1, 1) ** 0.5
+    x /= max(n - 1, 1) ** 0.5
     spread = float(np.einsum("ij,ij->i", x, x).sum(dtype=np.float64)) / D
     # Where other programs keep the processor busy, two threads of BLAS wait for each other up to
     # forty times as long as they compute.
