@@ -159,9 +159,9 @@ class Index:
         """The k nearest photos to each of n questions, best first; fewer where there are fewer.
 
         asked: keys of `encoder`, float32 (n, d) of unit length; pixels, uint8 (n, side, side, 3)
-        RGB; or n paths of pictures. where: asked among the photos that it admits, which are chosen before the
-        search. Raises Mismatch for another shape, NotFound or Unreadable for a file that is no
-        picture, Damaged.
+        RGB; or n paths of pictures. where: asked among the photos that it admits, which are chosen
+        before the search. Raises Mismatch for another shape, NotFound or Unreadable for a file that
+        is no picture, Damaged.
         """
         keys = keys_of(asked, self.encoder)
         while True:
