@@ -123,6 +123,10 @@ def timed(
         begun = time.perf_counter()
         found = way(questions)
         batches.append(len(questions) / (time.perf_counter() - begun))
+    return middle(ones), max(batches), recall_of(found, truth)
+
+
+def recall_of(found: Any, truth: Any) -> float:
+    """The share of the NEAREST true neighbours that is found; of fewer questions than `truth`."""
     pairs = zip(found, truth, strict=False)
-    recall = np.mean([len(set(f) & set(t)) / NEAREST for f, t in pairs])
-    return middle(ones), max(batches), float(recall)
+    return float(np.mean([len(set(f) & set(t)) / NEAREST for f, t in pairs]))
