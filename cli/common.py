@@ -1,4 +1,4 @@
-"""--quiet and --verbose, which every command has."""
+"""Options that many commands have, and --quiet and --verbose, which every one has."""
 
 import inspect
 import time
@@ -9,6 +9,9 @@ from typing import Annotated, Any
 import typer
 
 from cli.display import Loudness, detail, loudness
+
+IndexName = Annotated[str, typer.Option(metavar="NAME", help="Name or path of the index.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
 def common(command: Callable[..., None]) -> Callable[..., None]:

@@ -1,17 +1,12 @@
 """mocosearch compact: an index in the smallest file."""
 
-from typing import Annotated
-
-import typer
-
+from cli.common import IndexName, Json
 from cli.display import say, show_json
 
 
 def compact(
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    index: IndexName = "default",
+    json: Json = False,
 ) -> None:
     """Write an index's file anew without the room that is free in it; answers stay the same.
 

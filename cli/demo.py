@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.common import Json
 from cli.display import say, show, show_json
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def demo(
     time: Annotated[
         str, typer.Option("--for", metavar="TIME", help="Time for training: 90s, 20m.")
     ] = "90s",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Index and query, then train, index and query again; the answers are a page of pictures.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def duplicates(
     folder: Annotated[
         str | None, typer.Argument(metavar="[FOLDER]", help="Only photos in this folder.")
     ] = None,
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     against: Annotated[
         bool,
         typer.Option("--against", help="Compare FOLDER, new photos, with the whole collection."),
@@ -47,7 +46,7 @@ def duplicates(
         list[str] | None,
         typer.Option(metavar="GROUP", help="Remember that this group is no group of copies."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with commas.")] = False,
     print0: Annotated[
         bool,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import common
+from cli.common import Json, common
 from cli.display import one_line, progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ encoders = typer.Typer(
 @encoders.command("list")
 @common
 def list_(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List the starter and the encoders in the home, with what their cards say.
 
@@ -66,7 +66,7 @@ def add(
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Make an encoder of a published network: a file, or one fetched by its name.
 

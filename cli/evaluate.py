@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
@@ -35,9 +36,7 @@ class Verdict:
 
 
 def evaluate(
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     manifest: Annotated[
         Path | None,
         typer.Option(
@@ -51,7 +50,7 @@ def evaluate(
         Path | None,
         typer.Option(metavar="FILE", help="Also draw the comparison: a .png, .webp or .pdf file."),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Measure how well an index finds what belongs together.
 

@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import say, show, show_json
 
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the files.")],
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    index: IndexName = "default",
+    json: Json = False,
 ) -> None:
     """Write keys, records and a FAISS index as files that other programs read.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import ended, interruptible, progress, say, say_refused, show_json, warn
 
 if TYPE_CHECKING:
@@ -25,9 +26,7 @@ def index(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="PHOTOS...", help="Folders of photos, any depth.")
     ] = None,
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +73,7 @@ def index(
     wait: Annotated[
         bool, typer.Option("--wait", help="Wait for another program that changes the index.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Give every photo below the folders a key, and forget those that are gone.
 

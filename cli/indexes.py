@@ -1,14 +1,13 @@
 """mocosearch indexes: what the home holds."""
 
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
+from cli.common import Json
 from cli.display import one_line, say, show, show_json, warn
 
 
 def indexes(
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """List the indexes, and how many photos each holds.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import one_line, show, show_json
 
 if TYPE_CHECKING:
@@ -15,13 +16,11 @@ def info(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to tell about.")
     ] = None,
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     refused: Annotated[
         bool, typer.Option("--refused", help="List the files without a key, with the reason.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Show what an index holds, or what it knows of some photos.
 

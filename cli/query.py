@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import detail, ended, say, say_refused, show_json, show_raw, warn
 
 
@@ -20,9 +21,7 @@ def query(
             help="Picture files or folders of them; cat.jpg:2 counts twice; - reads stdin.",
         ),
     ] = None,
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     top: Annotated[
         int, typer.Option("-k", "--top", metavar="N", min=1, help="How many results.")
     ] = 10,
@@ -76,7 +75,7 @@ def query(
     interactive: Annotated[
         bool, typer.Option("--interactive", "-i", help="Stay open, and ask on from the results.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
     paths: Annotated[bool, typer.Option("--paths", help="Print paths alone.")] = False,
     print0: Annotated[
         bool, typer.Option("-0", "--print0", help="Print paths, each ended by a zero byte.")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli.common import Json
 from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json, warn
 from cli.display import size as size_of
 
@@ -79,7 +80,7 @@ def train(
         bool,
         typer.Option("--resume", help="Go on with a run that was stopped or killed, as it began."),
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Learn an encoder from the photos themselves; no labels, no folders by class.
 

@@ -4,17 +4,16 @@ from typing import Annotated
 
 import typer
 
+from cli.common import IndexName, Json
 from cli.display import say, show, show_json
 
 
 def verify(
-    index: Annotated[
-        str, typer.Option(metavar="NAME", help="Name or path of the index.")
-    ] = "default",
+    index: IndexName = "default",
     repair: Annotated[
         bool, typer.Option("--repair", help="Build the search indexes again from the stored keys.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    json: Json = False,
 ) -> None:
     """Check that an index is whole: every entry, key and search index. Ends with 1 if it is not.
 

@@ -199,8 +199,7 @@ def _learned(
     """Learn until the plan's end, and keep the better of what was learned and the start."""
     asked, begun = asked_of(sample), time.monotonic()
     before = judge(plan.start, asked)
-    rest = time.monotonic() - begun + _seconds_to_export(plan.start, sample)
-    budget = _budget(training, plan, rest, run)
+    budget = _budget(training, plan, sample, run, judging=time.monotonic() - begun)
     learn(training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped)
     # Asked here alone: whoever stops it while the encoder is written stops nothing.
     interrupted = stopped() and budget.progress(training.steps) < 1
@@ -228,12 +227,15 @@ def _learned(
     return _Learned(kept, steps, interrupted, quality, signs, page)
 
 
-def _budget(training: Training, plan: Plan, rest: float, run: Run) -> Budget:
-    """From now on; the time is for the whole call, of which what follows takes `rest` seconds."""
+def _budget(training: Training, plan: Plan, sample: Pixels, run: Run, judging: float) -> Budget:
+    """From now on; the time is for the whole call, another judging, the whitening on a sample and
+    the export included.
+    """
     if plan.seconds is None:
         passes = plan.recipe.epochs if plan.epochs is None else plan.epochs
         steps = passes * max(1, len(training.pixels) // plan.recipe.batch)
         return Budget(steps, None, time.monotonic() - run.learned)
+    rest = judging + _seconds_to_export(plan.start, sample)
     begun = time.monotonic() - run.learned
     return Budget(None, run.begun + plan.seconds - rest - begun, begun)
 
