@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes import chance, merging, segments
+from indexes import chance, merging, pages, segments
 from indexes.index import Index
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
 from indexes.roots import Roots
@@ -83,6 +83,13 @@ def repair(index: Index) -> int:
 def look(index: Index) -> Iterator[str]:
     """Every fault, in this process, up to one that nothing can be said beyond."""
     txn = index.txn
+    torn = False
+    for fault in pages.faults(index.store):
+        torn = True
+        yield fault
+    if torn:
+        # LMDB follows broken pages wherever they lead, out of its map as well.
+        return
     try:
         for database in DATABASES:
             yield from _readable(txn, database)
