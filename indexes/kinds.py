@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from indexes.segments import EXACT, About, Halves, Keys, exact, load_faiss
+from indexes.segments import EXACT, About, Halves, Ids, Keys, exact, load_faiss
 from mocosearch.errors import Unsuitable
 
 Rows = Callable[[slice], Iterator[Halves]]
@@ -19,7 +19,11 @@ PER_CENTROID = 64
 ROUNDS = 10
 """Of k-means: more gain nothing on keys of an encoder."""
 QUESTIONS = 1024
+KEYS_A_QUESTION = 8
+"""Keys of a small collection for each that is asked with."""
 NEAREST = 10
+MOST_NODES = 2048
+"""Of a graph, to look at: beyond, comparing with every key is as fast."""
 SURE = 2.0
 """Standard errors by which the recall that is measured must be above the one asked for."""
 
@@ -117,28 +121,46 @@ def _reason(error: RuntimeError) -> str:
 def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
     """A FAISS index over `count` keys, as bytes, and what is to be said of it.
 
-    Where there are too few keys to train the kind wished for, an exact one.
+    Where there are too few keys to train or to tune the kind wished for, an exact one. The last
+    keys are those that it is tuned with, before they are in it: `arranged` puts them there.
     """
     dimension = next(rows(slice(0, 1))).shape[1]
-    kind = chosen(plan.kind, count)
-    if kind == EXACT.kind:
+    kind, first = chosen(plan.kind, count), count - _held(count)
+    if kind == EXACT.kind or first == count:
         return _plain(rows, count, plan)
     index = _made(kind, dimension)
     if not index.is_trained:
         try:
-            _train(index, rows, count)
+            _train(index, rows, first)
         except RuntimeError:
             return _plain(rows, count, plan)
-    for piece in rows(slice(0, count)):
-        index.add(piece.astype(np.float32))
-    settings, recall = tuned(index, rows, count, plan.recall)
+    _add(index, rows(slice(0, first)))
+    questions = np.concatenate(list(rows(slice(first, count)))).astype(np.float32)
+    settings, recall = _tuned(index, questions, rows(slice(0, first)), plan.recall)
+    _add(index, rows(slice(first, count)))
     told = About(kind, plan.kind, settings, plan.recall, recall)
     return memoryview(load_faiss().serialize_index(index)), told
+
+
+def arranged(ids: Ids) -> Ids:
+    """Photos in the order in which `build` takes their keys: evenly drawn ones at the end."""
+    drawn = np.linspace(0, len(ids) - 1, _held(len(ids)) + 2).astype(int)[1:-1]
+    return np.concatenate([np.delete(ids, drawn), ids[drawn]])
+
+
+def _held(count: int) -> int:
+    """How many of the keys are questions at first."""
+    return min(QUESTIONS, count // KEYS_A_QUESTION)
 
 
 def _plain(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
     keys = np.concatenate(list(rows(slice(0, count))))
     return exact(keys), About(EXACT.kind, plan.kind, wanted=plan.recall)
+
+
+def _add(index: Any, pieces: Iterator[Halves]) -> None:
+    for piece in pieces:
+        index.add(piece.astype(np.float32))
 
 
 def _train(index: Any, rows: Rows, count: int) -> None:
@@ -151,40 +173,26 @@ def _train(index: Any, rows: Rows, count: int) -> None:
     if inner is not None:
         inner.cp.niter = ROUNDS
         inner.cp.min_points_per_centroid = 1
-    some = slice(0, count, _training_step(index, count))
+    some = slice(0, count, max(1, count // max(PER_CENTROID * lists, 65_536)))
     index.train(np.concatenate(list(rows(some))).astype(np.float32))
 
 
-def _training_step(index: Any, count: int) -> int:
-    """Rows from one key that an index is trained on to the next."""
-    inner = load_faiss().try_extract_index_ivf(index)
-    lists = inner.nlist if inner is not None else 0
-    return max(1, count // max(PER_CENTROID * lists, 65_536))
-
-
-def tuned(index: Any, rows: Rows, count: int, wanted: float) -> tuple[str, float]:
+def _tuned(
+    index: Any, questions: Keys, pieces: Iterator[Halves], wanted: float
+) -> tuple[str, float]:
     """The cheapest settings that reach a recall, and the recall that they reach.
 
-    Measured on keys that the lists were not learned from, each left out of its own answer: the
-    share of their NEAREST nearest keys that is found, which must be sure to be no luck of those
-    chosen. Where no setting reaches it, the best there is.
+    Measured with keys that are not in the index (a graph leads from a key of its own straight to
+    its neighbours): the share of their NEAREST nearest keys, of those in `pieces`, that is found,
+    which must be sure to be no luck of those chosen. Where no setting reaches it, the best there
+    is.
     """
-    trained, step = _training_step(index, count), max(1, count // QUESTIONS)
-    # A whole number of training steps apart, and the first of them beside a row of the training.
-    step -= step % trained if step > trained else 0
-    asked = np.arange(min(1, trained - 1), count, step)[:QUESTIONS]
-    some = slice(int(asked[0]), int(asked[-1]) + 1, step)
-    questions = np.concatenate(list(rows(some))).astype(np.float32)
-    truth = _neighbours(questions, asked, rows, count)
+    truth = _neighbours(questions, pieces)
 
     def shares(settings: str) -> Any:
         if settings:
             load_faiss().ParameterSpace().set_index_parameters(index, settings)
-        if isinstance(index, load_faiss().IndexRefine):
-            # One more is asked for than will be, which makes more candidates.
-            index.k_factor *= NEAREST / (NEAREST + 1)
-        _, found = index.search(questions, min(NEAREST + 1, count))
-        return found_of(found, truth, asked)
+        return found_of(index.search(questions, truth.shape[1])[1], truth)
 
     rough, fine = _rough(index), _fine(index)
     # Candidates must be enough for what is asked before it makes sense to look in fewer lists.
@@ -200,35 +208,27 @@ def tuned(index: Any, rows: Rows, count: int, wanted: float) -> tuple[str, float
     return last, reached
 
 
-def found_of(found: Any, truth: Any, asked: Any) -> Any:
-    """The share of its true neighbours that each question finds, float64 (n,): of rows (n, k+1),
-    (n, k), and the questions' own rows.
-    """
-    return np.array(
-        [
-            len(set(row[row != own][: len(near)].tolist()) & set(near.tolist())) / max(len(near), 1)
-            for row, near, own in zip(found, truth, asked, strict=True)
-        ]
-    )
+def found_of(found: Any, truth: Any) -> Any:
+    """The share of its true neighbours that each question finds, float64 (n,): rows (n, k) each."""
+    pairs = zip(found.tolist(), truth.tolist(), strict=True)
+    return np.array([len(set(some) & set(near)) / len(near) for some, near in pairs])
 
 
-def _neighbours(questions: Keys, asked: Any, rows: Rows, count: int) -> Any:
-    """The rows of each question's nearest keys but its own: (n, NEAREST) or narrower."""
-    faiss, k = load_faiss(), min(NEAREST + 1, count)
+def _neighbours(questions: Keys, pieces: Iterator[Halves]) -> Any:
+    """The rows of each question's nearest keys: (n, NEAREST) or narrower."""
+    faiss = load_faiss()
     scores = np.empty((len(questions), 0), np.float32)
     best = np.empty((len(questions), 0), np.int64)
     first = 0
-    for piece in rows(slice(0, count)):
-        some = piece.astype(np.float32), min(k, len(piece)), faiss.METRIC_INNER_PRODUCT
+    for piece in pieces:
+        some = piece.astype(np.float32), min(NEAREST, len(piece)), faiss.METRIC_INNER_PRODUCT
         found, at = faiss.knn(questions, *some)
         scores = np.concatenate([scores, found], 1)
         best = np.concatenate([best, at + first], 1)
-        keep = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        keep = np.argsort(-scores, axis=1, kind="stable")[:, :NEAREST]
         scores, best = np.take_along_axis(scores, keep, 1), np.take_along_axis(best, keep, 1)
         first += len(piece)
-    # Its own row goes last, so that the others are cut off to the same number everywhere.
-    keep = np.argsort(best == asked[:, None], axis=1, kind="stable")[:, : k - 1]
-    return np.take_along_axis(best, keep, 1)
+    return best
 
 
 def _rough(index: Any) -> list[str]:
@@ -245,9 +245,9 @@ def _fine(index: Any) -> list[str]:
     """Numbers of lists, or of nodes of the graph, to search: fewest first."""
     faiss = load_faiss()
     inner = faiss.try_extract_index_ivf(index)
+    grown = sorted({round(2 ** (power / 3)) for power in range(48)})
     if inner is not None:
-        grown = sorted({round(2 ** (power / 3)) for power in range(48)})
         return [f"nprobe={n}" for n in grown if n < inner.nlist] + [f"nprobe={inner.nlist}"]
     if isinstance(_inner(index), faiss.IndexHNSW):
-        return [f"efSearch={2**power}" for power in range(4, 12)]
+        return [f"efSearch={n}" for n in grown if NEAREST <= n <= MOST_NODES]
     return [""]

@@ -147,6 +147,7 @@ def _split(store: Store, ids: Ids, wished: Plan) -> list[Ids]:
 
 def _build(store: Store, ids: Ids, wished: Plan) -> None:
     """A FAISS index over some photos' keys, written where nobody sees it yet."""
+    ids = kinds.arranged(ids)
     with store.read() as txn:
 
         def rows(some: slice) -> Iterator[Halves]:

@@ -47,7 +47,7 @@ EXACT = About("SQfp16")
 
 @dataclass(frozen=True)
 class Segment:
-    """A FAISS index over some keys and the ids of its rows, ascending; both are views."""
+    """A FAISS index over some keys and the ids of its rows; both are views."""
 
     ids: Ids
     index: Any

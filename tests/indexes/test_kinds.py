@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from indexes import kinds
-from indexes.kinds import Plan, build, check, chosen, found_of
+from indexes.kinds import Plan, arranged, build, check, chosen, found_of
 from indexes.segments import Segment
 from mocosearch.errors import Damaged, Unsuitable
 
@@ -179,7 +179,31 @@ def test_a_blob_of_rubbish_is_damage(keys):
         Segment.view(ids[:49], blob, told)
 
 
-def test_recall_leaves_a_question_out_of_its_answer():
-    asked, truth = np.array([0, 1]), np.array([[5, 6], [7, 8]])
-    assert found_of(np.array([[0, 5, 6], [1, 7, 9]]), truth, asked).tolist() == [1, 0.5]
-    assert found_of(np.array([[5, 6, 7], [-1, -1, -1]]), truth, asked).tolist() == [1, 0]
+def test_recall_is_the_share_of_the_true_neighbours():
+    truth = np.array([[5, 6], [7, 8]])
+    assert found_of(np.array([[5, 6], [7, 9]]), truth).tolist() == [1, 0.5]
+    assert found_of(np.array([[6, 5], [-1, -1]]), truth).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 100, 9000])
+def test_the_keys_to_tune_with_stand_at_the_end(count):
+    ids = np.arange(1, count + 1, dtype=np.uint64)
+    given = arranged(ids)
+    assert sorted(given.tolist()) == ids.tolist()
+    held = min(1024, count // 8)
+    last = given[count - held :].astype(int)
+    assert (np.diff(last) <= 2 * 8 + 1).all()
+    assert (np.diff(given[: count - held].astype(int)) > 0).all()
+
+
+@pytest.mark.parametrize("kind", ["HNSW8", "HNSW16_SQfp16", "IVF64,Flat"])
+def test_questions_from_outside_find_as_much_as_is_promised(kind):
+    """A graph leads from its own keys to their neighbours, and less surely from others."""
+    keys, wanted = clustered(20_000, spread=1.0), 0.9
+    ids = np.arange(1, len(keys) + 1, dtype=np.uint64)
+    order = arranged(ids)
+    blob, told = build(stream(keys[order.astype(int) - 1]), len(keys), Plan(kind, wanted))
+    made = Segment.view(memoryview(order), blob, told)
+    questions = clustered(500, seed=5, spread=1.0).astype(np.float32)
+    found = made.search(questions, 10, NONE)[1]
+    assert recall(found, nearest(keys, questions, 10)) >= wanted - 0.01
