@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from indexes import merging, roots
+from indexes.asked import check_maker
 from indexes.entries import Batch, commit, present
 from indexes.looking import tidy
 from indexes.records import id_of
@@ -20,18 +21,23 @@ from mocosearch.photos import Content, Facts, Found, outcomes
 
 @in_turn
 def add(
-    index: Changing, files: Sequence[str | os.PathLike[str]], keys: Keys | None = None
+    index: Changing,
+    files: Sequence[str | os.PathLike[str]],
+    keys: Keys | None = None,
+    made_by: Encoder | None = None,
 ) -> list[int]:
     """Give some files keys, all of them or none; returns their ids. They are searched at once.
 
-    keys: float32 (n, d), made unit length; then no file is read, and a name need not be one's. A
-    later `sync` of a folder above them follows the files that are there. Raises NotFound and
-    Unreadable for a file that is no picture, Mismatch and Unsuitable for other keys, StorageFailed.
+    keys: float32 (n, d), made unit length; then no file is read, and a name need not be one's.
+    made_by: whose the keys are, where that is to be checked. A later `sync` of a folder above them
+    follows the files that are there. Raises NotFound and Unreadable for a file that is no picture,
+    Mismatch and Unsuitable for other keys, StorageFailed.
     """
     paths = [roots.absolute(file) for file in files]
     if len(set(paths)) < len(paths):
         raise Unsuitable("a file is named twice", "name each file once")
     index.refresh()
+    check_maker(made_by, index.encoder)
     new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
     index.refresh()
 

@@ -18,8 +18,9 @@ Asked = Keys | Pixels | Paths
 """Keys, float (n, d); pixels, uint8 (n, side, side, 3); or n paths of pictures."""
 
 
-def keys_of(asked: Asked, encoder: Encoder) -> Keys:
-    """Keys, float32 (n, d). Raises Mismatch for another shape, NotFound, Unreadable."""
+def keys_of(asked: Asked, encoder: Encoder, made_by: Encoder | None = None) -> Keys:
+    """Keys, float32 (n, d). Raises Mismatch for another shape or maker, NotFound, Unreadable."""
+    check_maker(made_by, encoder)
     if not isinstance(asked, np.ndarray) and len(asked) and all(map(_is_path, asked)):
         return encoder.encode(np.stack([_pixels(path, encoder.side) for path in asked]))
     given = np.asarray(asked)
@@ -33,6 +34,16 @@ def keys_of(asked: Asked, encoder: Encoder) -> Keys:
     if keys.ndim != 2 or keys.shape[1] != dimension:
         raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
     return keys
+
+
+def check_maker(made_by: Encoder | None, encoder: Encoder) -> None:
+    """Raises Mismatch for keys that were made by another encoder than the index's."""
+    if made_by is not None and made_by.fingerprint != encoder.fingerprint:
+        raise Mismatch(
+            f"keys of the encoder {made_by.fingerprint[:12]}, and this index is made with"
+            f" {encoder.fingerprint[:12]}",
+            "make them with the index's own encoder, whose whitening may be fitted to its photos",
+        )
 
 
 def _is_path(part: Any) -> bool:

@@ -155,15 +155,21 @@ class Index:
             now.segments = segments.all_segments(now.txn)
         return now.segments
 
-    def query(self, asked: Asked, k: int = 10, where: Where | None = None) -> list[list[Match]]:
+    def query(
+        self,
+        asked: Asked,
+        k: int = 10,
+        where: Where | None = None,
+        made_by: Encoder | None = None,
+    ) -> list[list[Match]]:
         """The k nearest photos to each of n questions, best first; fewer where there are fewer.
 
         asked: keys of `encoder`, float32 (n, d) of unit length; pixels, uint8 (n, side, side, 3)
         RGB; or n paths of pictures. where: asked among the photos that it admits, which are chosen
-        before the search. Raises Mismatch for another shape, NotFound or Unreadable for a file that
-        is no picture, Damaged.
+        before the search. made_by: whose the keys are, where that is to be checked. Raises Mismatch
+        for another shape or maker, NotFound or Unreadable for a file that is no picture, Damaged.
         """
-        keys = keys_of(asked, self.encoder)
+        keys = keys_of(asked, self.encoder, made_by)
         while True:
             try:
                 found = self._nearest(keys, k, where)
@@ -329,11 +335,16 @@ class Index:
 
         return sync(self, folders, **options)
 
-    def add(self, files: Sequence[str | os.PathLike[str]], keys: Keys | None = None) -> list[int]:
+    def add(
+        self,
+        files: Sequence[str | os.PathLike[str]],
+        keys: Keys | None = None,
+        made_by: Encoder | None = None,
+    ) -> list[int]:
         """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
         from indexes.adding import add
 
-        return add(self, files, keys)
+        return add(self, files, keys, made_by)
 
     @in_turn
     def move(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> None:

@@ -88,6 +88,17 @@ def test_given_keys_are_found_by_their_names(index, tmp_path):
     assert list(look(index)) == []
 
 
+def test_keys_of_another_encoder_are_refused(index, tmp_path):
+    name, other = [tmp_path / "a.jpg"], light(2)
+    index.add(name, units(1), made_by=light(1))
+    assert index.query(units(1), made_by=index.encoder)[0][0].score == pytest.approx(1, abs=2e-3)
+    with pytest.raises(Mismatch, match=other.fingerprint[:12]):
+        index.query(units(1), made_by=other)
+    with pytest.raises(Mismatch, match=other.fingerprint[:12]):
+        index.add([tmp_path / "b.jpg"], units(1, 2), made_by=other)
+    assert index.count == 1
+
+
 def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
     files = fill(photos, range(2))
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
