@@ -146,7 +146,7 @@ def tidy(txn: Txn, seen: Seen | None) -> int:
             if seen.misses(bytes(key), known.path(Refusal.from_bytes(value).path)):
                 gone.append(bytes(key))
     deleted = sum(forget(txn, key) for key in gone)
-    for masked in [bytes(key) for key, _ in txn.items("deleted")]:
+    for masked in list(txn.keys("deleted")):
         stored = txn.get("images", masked)
         if stored is not None:
             digest = bytes.fromhex(Record.from_bytes(stored).digest)

@@ -86,7 +86,7 @@ def merge(store: Store, *, everything: bool = False) -> bool:
 
 def masked(txn: Txn) -> Ids:
     """The ids of deleted photos whose keys are still in a segment."""
-    return np.array([id_of(key) for key, _ in txn.items("deleted")], np.uint64)
+    return np.array([id_of(key) for key in txn.keys("deleted")], np.uint64)
 
 
 def _gone(txn: Txn) -> Ids:

@@ -164,7 +164,7 @@ def numbers(txn: Txn) -> list[bytes]:
 
 
 def _written(txn: Txn) -> set[bytes]:
-    return {bytes(key)[:4] for key, _ in txn.items("segments")}
+    return {key[:4] for key in txn.keys("segments")}
 
 
 def hidden(txn: Txn) -> set[bytes]:
@@ -173,9 +173,11 @@ def hidden(txn: Txn) -> set[bytes]:
     return {stored[at : at + 4] for at in range(0, len(stored), 4)}
 
 
-def part(txn: Txn, number: bytes, name: bytes) -> memoryview:
-    """One of a segment's PARTS. Raises Damaged where it is missing."""
-    stored = txn.get("segments", number + name)
+def part(txn: Txn, number: bytes, name: bytes, *, whole: bool = False) -> memoryview:
+    """One of a segment's PARTS, read from the disk when it is looked at, and at once where the
+    `whole` of it will be. Raises Damaged where it is missing.
+    """
+    stored = txn.mapped("segments", number + name, whole=whole)
     if stored is None:
         raise _damaged(f"its {name.decode()} are missing")
     return stored
@@ -199,7 +201,8 @@ def intact(txn: Txn, number: bytes) -> bool:
     try:
         about(txn, number)
         digests = _told(txn, number)["digests"]
-        return all(digests[n.decode()] == digest(part(txn, number, n)) for n in PARTS[1:])
+        parts = {name: part(txn, number, name, whole=True) for name in PARTS[1:]}
+        return all(digests[name.decode()] == digest(found) for name, found in parts.items())
     except (Damaged, KeyError):
         return False
 
@@ -222,7 +225,9 @@ def _digest(told: About) -> str:
 
 def view(txn: Txn, number: bytes) -> Segment:
     """One segment, which ends with its transaction."""
-    return Segment.view(part(txn, number, b"ids"), part(txn, number, b"faiss"), about(txn, number))
+    told = about(txn, number)
+    blob = part(txn, number, b"faiss", whole=told.kind == EXACT.kind)
+    return Segment.view(part(txn, number, b"ids"), blob, told)
 
 
 def all_segments(txn: Txn) -> list[Segment]:

@@ -164,7 +164,8 @@ class Store:
         return int(told)
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
-        return Txn(txn, self.databases, self.folder, sealed=self.version > 1)
+        sealed = self.version > 1
+        return Txn(txn, self.databases, self.folder, sealed=sealed, inode=self._file)
 
     def overtaken(self, txn: Txn) -> bool:
         """Whether another program may have written over what a snapshot shows: over one of a

@@ -1,5 +1,7 @@
 """A transaction whose small values are told from damaged ones."""
 
+import mmap
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +10,8 @@ from typing import Any
 
 import lmdb
 
+from indexes import layout
+from indexes.place import DATA
 from mocosearch.errors import Damaged
 
 UNSEALED = frozenset({"encoder", "segments"})
@@ -19,7 +23,8 @@ class Txn:
     """A transaction with its databases by name: `txn.get("images", key)` and the like.
 
     Small values end in a checksum of key and value, which is seen to here: what was flipped on
-    the disk is never taken for what was written. `sealed` is False for format 1 alone.
+    the disk is never taken for what was written. `sealed` is False for format 1 alone. `inode` is
+    that of the file, by which `mapped` knows it again.
     """
 
     def __init__(
@@ -29,14 +34,43 @@ class Txn:
         folder: Path,
         *,
         sealed: bool = True,
+        inode: int = 0,
     ) -> None:
-        self.raw, self.databases, self.folder, self.sealed = txn, databases, folder, sealed
+        self.raw, self.databases, self.folder = txn, databases, folder
+        self.sealed, self.inode = sealed, inode
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction. Raises Damaged."""
         with self._walked():
             found: Any = self.raw.get(key, db=self.databases[database])
         return None if found is None else self._opened(database, key, found)
+
+    def mapped(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
+        """A view of a large value, of which nothing is read from the disk yet, where that can be.
+
+        For databases without checksums. Good for as long as the transaction. whole: all of it will
+        be read soon, and not here and there. Raises Damaged.
+        """
+        try:
+            with open(self.folder / DATA, "rb", buffering=0) as file:
+                known = self.inode and os.fstat(file.fileno()).st_ino == self.inode
+                name = database.encode()
+                place = layout.find(file, self.raw.id(), name, key) if known else None
+                if place is None:
+                    return self.get(database, key)
+                within = place[0] % mmap.ALLOCATIONGRANULARITY
+                extent = {"length": place[1] + within, "offset": place[0] - within}
+                found = mmap.mmap(file.fileno(), access=mmap.ACCESS_READ, **extent)
+        except (OSError, ValueError):
+            return self.get(database, key)
+        if hasattr(found, "madvise"):
+            found.madvise(mmap.MADV_WILLNEED if whole else mmap.MADV_RANDOM)
+        return memoryview(found)[within:]
+
+    def keys(self, database: str) -> Iterator[bytes]:
+        """All keys in their order; no value is read. Raises Damaged."""
+        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
+            yield from map(bytes, cursor.iternext(keys=True, values=False))
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
         """Write or replace."""

@@ -60,9 +60,9 @@ def repair(index: Index) -> int:
     index.refresh()
 
     def change(txn: Txn) -> int:
-        for key in [bytes(k) for k, _ in txn.items("segments")]:
+        for key in list(txn.keys("segments")):
             txn.delete("segments", key)
-        for key in [bytes(k) for k, _ in txn.items("deleted")]:
+        for key in list(txn.keys("deleted")):
             if txn.get("vectors", key) is None:
                 txn.delete("deleted", key)
         ids = np.array([id_of(key) for key, _ in txn.items("vectors")], np.uint64)

@@ -70,7 +70,7 @@ def test_what_was_asked_for_is_carried_over(index):
         assert (merging.plan(txn).kind, merging.plan(txn).recall) == ("HNSW8", 0.9)
         assert bytes(txn.get("meta", b"not_copies")) == b'[["00", "01"]]'
     assert index.roots == roots
-    assert index.info()["kind"] == "HNSW8"
+    assert index.info()["kind_asked"] == "HNSW8"
 
 
 def test_the_old_one_answers_until_then(index, files):
