@@ -126,7 +126,7 @@ def find(file: BinaryIO, commit: int, database: bytes, key: bytes) -> tuple[int,
         for state in commits(file):
             if state.number == commit:
                 return _find(file, state, database, key)
-    except (struct.error, IndexError, OverflowError):
+    except (struct.error, IndexError, OverflowError, OSError):
         return None
     return None
 
