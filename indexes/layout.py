@@ -1,8 +1,5 @@
-"""Where values lie in an LMDB file, read from the file itself.
+"""Where values lie in an LMDB file, from its bytes alone; no byte is believed.
 
-The Python binding touches every page of a value that it is asked for, which would read a whole
-FAISS index from the disk for a question that looks at little of it. So this finds a value in the
-trees of a snapshot. What it cannot read or does not recognise it leaves to the binding.
 Layout: LMDB 0.9's mdb.c (MDB_page, MDB_node, MDB_meta, MDB_db), 64-bit.
 """
 
@@ -10,7 +7,7 @@ import struct
 import sys
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Protocol
 
 HEADER = struct.Struct("<QHHHH")
 """Number of the page, room in its nodes, flags, end of the offsets, begin of the nodes."""
@@ -26,6 +23,12 @@ BIG, SUB = 1, 2
 MAGIC, VERSION = 0xBEEFC0DE, 1
 PAGES = range(512, 65537)
 """Bytes that a page may have."""
+
+
+class Data(Protocol):
+    """The file: bytes, or a map of it."""
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -47,27 +50,30 @@ class Commit:
     main: Tree
 
 
-def commits(file: BinaryIO) -> list[Commit]:
+def commits(data: Data) -> list[Commit]:
     """The two newest ones; none where the layout is not LMDB 0.9's on this machine."""
-    file.seek(0)
     head = HEADER.size + META.size
-    first = file.read(head + TREE.size)
+    first = data[: head + TREE.size]
     if len(first) < head + TREE.size or sys.byteorder != "little":
         return []
     size: int = TREE.unpack_from(first, head)[0]
-    found = [_commit(file, size, number) for number in (0, 1)] if size in PAGES else []
+    found = [_commit(data, size, number) for number in (0, 1)] if size in PAGES else []
     return [commit for commit in found if commit] if all(found) else []
 
 
-def _commit(file: BinaryIO, size: int, number: int) -> Commit | None:
-    file.seek(number * size)
-    page, at = file.read(size), HEADER.size
+def _commit(data: Data, size: int, number: int) -> Commit | None:
+    page, at = pages(data, size, number), HEADER.size
     if len(page) < size or META.unpack_from(page, at)[:2] != (MAGIC, VERSION):
         return None
     at += META.size
     free, main = (tree(page, at + which * TREE.size) for which in (0, 1))
     last, commit = LAST.unpack_from(page, at + 2 * TREE.size)
     return Commit(commit, size, last, free, main)
+
+
+def pages(data: Data, size: int, number: int, count: int = 1) -> bytes:
+    """So many pages from one on; less where the file ends."""
+    return data[number * size : (number + count) * size]
 
 
 def tree(page: bytes, at: int) -> Tree:
@@ -112,30 +118,30 @@ def is_tree(page: bytes, at: int) -> bool:
     return bool(NODE.unpack_from(page, at)[2] & SUB)
 
 
-def begins(page: bytes, number: int, pages: int) -> bool:
+def begins(page: bytes, number: int, count: int) -> bool:
     """Whether this page, of that number, is the first of so many of a value."""
     said, _, flags, low, high = HEADER.unpack_from(page)
-    return bool((said, flags & KINDS, low | high << 16) == (number, OVERFLOW, pages))
+    return bool((said, flags & KINDS, low | high << 16) == (number, OVERFLOW, count))
 
 
-def find(file: BinaryIO, commit: int, database: bytes, key: bytes) -> tuple[int, int] | None:
+def find(data: Data, commit: int, database: bytes, key: bytes) -> tuple[int, int] | None:
     """Where a value begins in the file and its bytes, in the state of a commit; None where it is
     not found this way: the commit may be older than the two newest.
     """
     try:
-        for state in commits(file):
+        for state in commits(data):
             if state.number == commit:
-                return _find(file, state, database, key)
-    except (struct.error, IndexError, OverflowError, OSError):
+                return _find(data, state, database, key)
+    except (struct.error, IndexError):
         return None
     return None
 
 
-def _find(file: BinaryIO, state: Commit, database: bytes, key: bytes) -> tuple[int, int] | None:
-    outer = _node(file, state.size, state.main, database)
+def _find(data: Data, state: Commit, database: bytes, key: bytes) -> tuple[int, int] | None:
+    outer = _node(data, state.size, state.main, database)
     if outer is None or not is_tree(*outer[1:]):
         return None
-    inner = _node(file, state.size, tree(outer[1], behind(*outer[1:])), key)
+    inner = _node(data, state.size, tree(outer[1], behind(*outer[1:])), key)
     if inner is None:
         return None
     number, page, at = inner
@@ -143,19 +149,17 @@ def _find(file: BinaryIO, state: Commit, database: bytes, key: bytes) -> tuple[i
     if not is_big(page, at):
         return number * state.size + behind(page, at), count
     (number,) = struct.unpack_from("<Q", page, behind(page, at))
-    pages = -(-(HEADER.size + count) // state.size)
-    if number + pages > state.last + 1 or not begins(
-        _read(file, state.size, number), number, pages
-    ):
+    needed = -(-(HEADER.size + count) // state.size)
+    if not begins(pages(data, state.size, number), number, needed):
         return None
     return number * state.size + HEADER.size, count
 
 
-def _node(file: BinaryIO, size: int, where: Tree, key: bytes) -> tuple[int, bytes, int] | None:
+def _node(data: Data, size: int, where: Tree, key: bytes) -> tuple[int, bytes, int] | None:
     """The leaf that holds a key: its number, the page, and where in it the node is."""
     number = where.root
     for level in range(where.depth, 0, -1):
-        page = _read(file, size, number)
+        page = pages(data, size, number)
         at = offsets(page)
         keys = [page[place + NODE.size : behind(page, place)] for place in at]
         if level == 1:
@@ -164,8 +168,3 @@ def _node(file: BinaryIO, size: int, where: Tree, key: bytes) -> tuple[int, byte
         # The first node of a branch leads to all that is before the second, whatever its key.
         number = child(page, at[max(bisect_right(keys, key, lo=1) - 1, 0)])
     return None
-
-
-def _read(file: BinaryIO, size: int, number: int) -> bytes:
-    file.seek(number * size)
-    return file.read(size)

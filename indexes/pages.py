@@ -9,11 +9,9 @@ has not checked.
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO
 
 from indexes import layout
-from indexes.layout import Commit, Tree
-from indexes.place import DATA
+from indexes.layout import Commit, Data, Tree
 from indexes.store import Store
 
 NONE = (1 << 64) - 1
@@ -31,46 +29,45 @@ def faults(store: Store) -> Iterator[str]:
     """What is wrong with the pages of the last commit, up to the first that nothing can be said
     beyond; nothing where the layout is one that this cannot read.
     """
-    with open(store.folder / DATA, "rb", buffering=0) as file:
-        # A commit's roots are overwritten by the second one after it.
-        for _ in range(TRIES):
-            with store.read() as txn:
-                known = {commit.number: commit for commit in layout.commits(file)}
-                if not known:
-                    return
-                if txn.raw.id() not in known:
-                    continue
-                if max(known) - min(known) > 1:
-                    yield "its last commits do not follow each other: one is lost"
-                try:
-                    _walk(_File(file, known[txn.raw.id()]))
-                except (_Wrong, struct.error, IndexError) as error:
-                    said = error if isinstance(error, _Wrong) else "a page is too short"
-                    yield f"its pages make no tree: {said}"
+    # A commit's roots are overwritten by the second one after it.
+    for _ in range(TRIES):
+        with store.read() as txn:
+            data = store.mapped.data()
+            known = {commit.number: commit for commit in layout.commits(data)}
+            if not known:
                 return
+            if txn.raw.id() not in known:
+                continue
+            if max(known) - min(known) > 1:
+                yield "its last commits do not follow each other: one is lost"
+            try:
+                _walk(_File(data, known[txn.raw.id()]))
+            except (_Wrong, struct.error, IndexError) as error:
+                said = error if isinstance(error, _Wrong) else "a page is too short"
+                yield f"its pages make no tree: {said}"
+            return
 
 
 @dataclass
 class _File:
     """The pages of one commit, and which of them are accounted for."""
 
-    file: BinaryIO
+    data: Data
     state: Commit
     used: bytearray = field(init=False)
 
     def __post_init__(self) -> None:
         self.used = bytearray(self.state.last + 1)
 
-    def read(self, number: int, pages: int = 1) -> bytes:
-        self.file.seek(number * self.state.size)
-        return self.file.read(pages * self.state.size)
+    def read(self, number: int, count: int = 1) -> bytes:
+        return layout.pages(self.data, self.state.size, number, count)
 
-    def take(self, number: int, pages: int = 1) -> None:
-        if not FIRST <= number <= len(self.used) - pages:
+    def take(self, number: int, count: int = 1) -> None:
+        if not FIRST <= number <= len(self.used) - count:
             raise _Wrong(f"page {number} is beyond its end")
-        if any(self.used[number : number + pages]):
+        if any(self.used[number : number + count]):
             raise _Wrong(f"page {number} is used twice")
-        self.used[number : number + pages] = b"\1" * pages
+        self.used[number : number + count] = b"\1" * count
 
 
 def _walk(file: _File) -> None:

@@ -12,6 +12,7 @@ import lmdb
 
 from indexes.faults import reported
 from indexes.holding import Holding
+from indexes.mapped import Mapped
 from indexes.place import DATA, remove
 from indexes.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
@@ -83,13 +84,13 @@ class Store:
         if (self.folder / DATA).stat().st_size == 0:
             raise self._cut()
         for _ in range(TRIES):
-            self._file = self._data()
+            self.mapped = Mapped(self.folder / DATA)
             self.env = self._open(lock=True)
             fits, whole = self._lock_fits(), self._whole()
-            if fits and self._data() == self._file:
+            if fits and self._data() == self.mapped.inode:
                 break
             # Another program is between the two steps of `_install`, or was killed there.
-            self.env.close()
+            self._close()
             if self.writable:
                 (self.folder / "lock.mdb").unlink(missing_ok=True)
             else:
@@ -165,7 +166,7 @@ class Store:
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
         sealed = self.version > 1
-        return Txn(txn, self.databases, self.folder, sealed=sealed, inode=self._file)
+        return Txn(txn, self.databases, self.folder, sealed=sealed, file=self.mapped)
 
     def overtaken(self, txn: Txn) -> bool:
         """Whether another program may have written over what a snapshot shows: over one of a
@@ -244,8 +245,7 @@ class Store:
             make(fresh)
             with open(fresh / DATA, "rb") as file:
                 os.fsync(file.fileno())
-            if hasattr(self, "env"):
-                self.env.close()
+            self._close()
             os.replace(fresh / DATA, self.folder / DATA)
             # The readers that it counts are those of the old file.
             (self.folder / "lock.mdb").unlink(missing_ok=True)
@@ -258,9 +258,9 @@ class Store:
         No snapshot of this one may be in use. Raises Damaged, StorageFailed.
         """
         with reported(self.folder):
-            if self._data() == self._file:
+            if self._data() == self.mapped.inode:
                 return False
-            self.env.close()
+            self._close()
             self._start()
             return True
 
@@ -269,13 +269,18 @@ class Store:
 
     def discard(self) -> None:
         """Close it, its files removed before another program can change it."""
-        self.env.close()
+        self._close()
         remove(self.folder)
         self.close()
 
     def close(self) -> None:
         """Views into open transactions are void afterwards."""
-        if hasattr(self, "env"):
-            self.env.close()
+        self._close()
         if self._holding is not None:
             self._holding.release()
+
+    def _close(self) -> None:
+        if hasattr(self, "mapped"):
+            self.mapped.close()
+        if hasattr(self, "env"):
+            self.env.close()

@@ -1,7 +1,5 @@
 """A transaction whose small values are told from damaged ones."""
 
-import mmap
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +8,7 @@ from typing import Any
 
 import lmdb
 
-from indexes import layout
-from indexes.place import DATA
+from indexes.mapped import Mapped
 from mocosearch.errors import Damaged
 
 UNSEALED = frozenset({"encoder", "segments"})
@@ -23,8 +20,8 @@ class Txn:
     """A transaction with its databases by name: `txn.get("images", key)` and the like.
 
     Small values end in a checksum of key and value, which is seen to here: what was flipped on
-    the disk is never taken for what was written. `sealed` is False for format 1 alone. `inode` is
-    that of the file, by which `mapped` knows it again.
+    the disk is never taken for what was written. `sealed` is False for format 1 alone. `file` is
+    the store's, for `mapped`.
     """
 
     def __init__(
@@ -34,10 +31,10 @@ class Txn:
         folder: Path,
         *,
         sealed: bool = True,
-        inode: int = 0,
+        file: Mapped | None = None,
     ) -> None:
         self.raw, self.databases, self.folder = txn, databases, folder
-        self.sealed, self.inode = sealed, inode
+        self.sealed, self.file = sealed, file
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction. Raises Damaged."""
@@ -51,21 +48,9 @@ class Txn:
         For databases without checksums. Good for as long as the transaction. whole: all of it will
         be read soon, and not here and there. Raises Damaged.
         """
-        try:
-            with open(self.folder / DATA, "rb", buffering=0) as file:
-                known = self.inode and os.fstat(file.fileno()).st_ino == self.inode
-                name = database.encode()
-                place = layout.find(file, self.raw.id(), name, key) if known else None
-                if place is None:
-                    return self.get(database, key)
-                within = place[0] % mmap.ALLOCATIONGRANULARITY
-                extent = {"length": place[1] + within, "offset": place[0] - within}
-                found = mmap.mmap(file.fileno(), access=mmap.ACCESS_READ, **extent)
-        except (OSError, ValueError):
-            return self.get(database, key)
-        if hasattr(found, "madvise"):
-            found.madvise(mmap.MADV_WILLNEED if whole else mmap.MADV_RANDOM)
-        return memoryview(found)[within:]
+        file, commit = self.file, self.raw.id()
+        view = file.view(commit, database, key, whole=whole) if file else None
+        return self.get(database, key) if view is None else view
 
     def keys(self, database: str) -> Iterator[bytes]:
         """All keys in their order; no value is read. Raises Damaged."""

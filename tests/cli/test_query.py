@@ -79,7 +79,8 @@ USED = {
     *(f"cli.{name}" for name in ("query", "conditions", "question", "results", "search")),
     *(
         "indexes",
-        *(f"indexes.{name}" for name in ("index", "store", "txn", "layout", "place", "faults")),
+        *(f"indexes.{name}" for name in ("index", "store", "txn", "place", "faults")),
+        *(f"indexes.{name}" for name in ("mapped", "layout")),
         *(f"indexes.{name}" for name in ("holding", "records", "roots")),
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),

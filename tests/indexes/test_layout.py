@@ -45,18 +45,18 @@ def asked(monkeypatch):
 
 
 def test_every_value_is_found_where_it_lies(store):
-    with store.read() as txn, open(store.folder / "data.mdb", "rb") as file:
-        data, checked = file.read(), 0
+    with store.read() as txn:
+        data, checked = (store.folder / "data.mdb").read_bytes(), 0
         for database in ("encoder", "segments"):
             for key, value in txn.items(database):
-                place = layout.find(file, txn.raw.id(), database.encode(), bytes(key))
+                place = layout.find(data, txn.raw.id(), database.encode(), bytes(key))
                 assert place is not None
                 assert data[place[0] : place[0] + place[1]] == value
                 checked += 1
         assert checked > 500
         for absent in (b"", b"absent", b"\xff" * 20):
-            assert layout.find(file, txn.raw.id(), b"encoder", absent) is None
-        assert layout.find(file, txn.raw.id(), b"no such database", LARGE) is None
+            assert layout.find(data, txn.raw.id(), b"encoder", absent) is None
+        assert layout.find(data, txn.raw.id(), b"no such database", LARGE) is None
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -89,16 +89,28 @@ def test_a_change_sees_its_own_value(store):
 
 def test_a_replaced_file_is_not_mistaken(store, asked):
     with store.read() as txn:
-        before = bytes(txn.get("segments", LARGE))
-        asked.clear()
+        before = bytes(txn.mapped("segments", LARGE, whole=False))
         data = store.folder / "data.mdb"
         other = data.read_bytes().replace(before[:100], bytes(100))
         data.unlink()
         data.write_bytes(other)
         assert txn.mapped("segments", LARGE, whole=False) == before
-        data.unlink()
-        assert txn.mapped("segments", LARGE, whole=False) == before
-        assert asked == [LARGE, LARGE]
+    assert store.follow()
+    with store.read() as txn:
+        assert txn.mapped("segments", LARGE, whole=False) == bytes(100) + before[100:]
+    assert asked == []
+
+
+def test_a_file_that_grows_is_mapped_anew(store, asked):
+    with store.read() as txn:
+        before, small = txn.mapped("segments", LARGE, whole=False), len(store.mapped.data())
+        kept = bytes(before)
+        store.write(lambda t: t.put("segments", b"more", b"m" * 20_000_000))
+        with store.read() as later:
+            assert later.mapped("segments", b"more", whole=True) == b"m" * 20_000_000
+        assert len(store.mapped.data()) > small
+        assert before == kept
+    assert asked == []
 
 
 def test_rubbish_is_left_to_lmdb(store):
@@ -110,7 +122,6 @@ def test_rubbish_is_left_to_lmdb(store):
         broken = bytearray(whole)
         for at in rng.integers(0, len(whole), 400):
             broken[at] ^= 1 << int(rng.integers(8))
-        (store.folder / "broken").write_bytes(broken[: int(rng.integers(len(whole)))])
-        with open(store.folder / "broken", "rb") as file:
-            found = layout.find(file, commit, b"segments", LARGE)
+        data = bytes(broken[: int(rng.integers(len(whole)))])
+        found = layout.find(data, commit, b"segments", LARGE)
         assert found is None or found[1] >= 0
