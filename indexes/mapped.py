@@ -7,6 +7,7 @@ million photos it would read 500 MB from the disk for a question that looks at a
 import mmap
 import os
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from indexes import layout
@@ -54,5 +55,8 @@ class Mapped:
         return memoryview(data)[first : first + count]
 
     def close(self) -> None:
-        """No further views."""
+        """No further views; what is not looked at is unmapped."""
         self._file.close()
+        if self._data is not None:
+            with suppress(BufferError):
+                self._data.close()
