@@ -128,7 +128,7 @@ def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) 
 
 
 def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
-    photos = make_photos(tmp_path / "photos", 6)
+    photos = make_photos(tmp_path / "photos", 12)
     index = ["--index", tmp_path / "index"]
     assert run("index", tmp_path / "photos", *index, "--kind", "Nonsense7").returncode == 2
     assert not (tmp_path / "index").exists()
