@@ -25,6 +25,10 @@ PAGES = range(512, 65537)
 """Bytes that a page may have."""
 
 
+class Torn(Exception):
+    """Pages that lead nowhere."""
+
+
 class Data(Protocol):
     """The file: bytes, or a map of it."""
 
@@ -126,14 +130,14 @@ def begins(page: bytes, number: int, count: int) -> bool:
 
 def find(data: Data, commit: int, database: bytes, key: bytes) -> tuple[int, int] | None:
     """Where a value begins in the file and its bytes, in the state of a commit; None where it is
-    not found this way: the commit may be older than the two newest.
+    not found this way: the commit may be older than the two newest. Raises Torn.
     """
     try:
         for state in commits(data):
             if state.number == commit:
                 return _find(data, state, database, key)
-    except (struct.error, IndexError):
-        return None
+    except (struct.error, IndexError) as error:
+        raise Torn from error
     return None
 
 
@@ -151,7 +155,7 @@ def _find(data: Data, state: Commit, database: bytes, key: bytes) -> tuple[int, 
     (number,) = struct.unpack_from("<Q", page, behind(page, at))
     needed = -(-(HEADER.size + count) // state.size)
     if not begins(pages(data, state.size, number), number, needed):
-        return None
+        raise Torn
     return number * state.size + HEADER.size, count
 
 

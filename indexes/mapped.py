@@ -40,6 +40,7 @@ class Mapped:
     def view(self, commit: int, database: str, key: bytes, *, whole: bool) -> memoryview | None:
         """A value in the state of a commit, nothing of it read yet; None where `layout` does not
         find it. Good for as long as a snapshot of that commit. whole: all of it will be read soon.
+        Raises layout.Torn.
         """
         try:
             data = self.data()

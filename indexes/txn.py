@@ -8,6 +8,7 @@ from typing import Any
 
 import lmdb
 
+from indexes import layout
 from indexes.mapped import Mapped
 from mocosearch.errors import Damaged
 
@@ -49,7 +50,11 @@ class Txn:
         be read soon, and not here and there. Raises Damaged.
         """
         file, commit = self.file, self.raw.id()
-        view = file.view(commit, database, key, whole=whole) if file else None
+        try:
+            view = file.view(commit, database, key, whole=whole) if file else None
+        except layout.Torn as error:
+            # LMDB would follow its pages out of the map, which ends the process.
+            raise self._damaged("a page leads nowhere") from error
         return self.get(database, key) if view is None else view
 
     def keys(self, database: str) -> Iterator[bytes]:
