@@ -240,17 +240,20 @@ def _open(index: Index, home: Path, dimension: int) -> None:
     where = {"mocosearch": home / "index", "faiss.read_index": home / "plain.faiss"}
     rows, told = [], {}
     for way, place in where.items():
-        words = [sys.executable, "-c", OPENING, way, str(place), str(dimension)]
-        runs = [
-            json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-            for _ in range(5)
-        ]
+        runs = [_opened(way, place, dimension) for _ in range(5)]
         told[way] = (middle(r["ms"] for r in runs), 1024 * middle(r["kb"] for r in runs) / size)
         rows.append([way, f"{told[way][0]:.1f}", f"{told[way][1]:.1%}"])
     print()
     table(["open and first query", "ms (median of 5)", "memory allocated, share of the blob"], rows)
     conclude(30, told["mocosearch"][0], what="open and first query", unit=" ms", most=True)
     conclude(5, 100 * told["mocosearch"][1], what="memory allocated", unit="%", most=True)
+
+
+def _opened(way: str, place: Path, dimension: int) -> dict[str, float]:
+    """In a process of its own: milliseconds to open and ask, and KiB allocated."""
+    words = [sys.executable, "-c", OPENING, way, str(place), str(dimension)]
+    told = subprocess.run(words, check=True, capture_output=True).stdout
+    return dict(json.loads(told))
 
 
 def _cold(folder: Path, dimension: int) -> None:
@@ -260,9 +263,7 @@ def _cold(folder: Path, dimension: int) -> None:
         with open(folder / "data.mdb", "rb") as file:
             os.fsync(file.fileno())
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        words = [sys.executable, "-c", OPENING, "mocosearch", str(folder), str(dimension)]
-        told = subprocess.run(words, check=True, capture_output=True).stdout
-        took.append(json.loads(told)["ms"])
+        took.append(_opened("mocosearch", folder, dimension)["ms"])
     print(f"\nthe same from the disk, nothing of it in memory: {middle(took):.0f} ms", flush=True)
 
 

@@ -26,7 +26,7 @@ PAGES = range(512, 65537)
 
 
 class Torn(Exception):
-    """Pages that lead nowhere."""
+    """Pages that lead nowhere; says which, where it is known."""
 
 
 class Data(Protocol):
@@ -122,6 +122,12 @@ def is_tree(page: bytes, at: int) -> bool:
     return bool(NODE.unpack_from(page, at)[2] & SUB)
 
 
+def extent(page: bytes, at: int, size: int) -> tuple[int, int]:
+    """The first of the pages that a leaf's big value has of its own, and how many they are."""
+    (number,) = struct.unpack_from("<Q", page, behind(page, at))
+    return number, -(-(HEADER.size + length(page, at)) // size)
+
+
 def begins(page: bytes, number: int, count: int) -> bool:
     """Whether this page, of that number, is the first of so many of a value."""
     said, _, flags, low, high = HEADER.unpack_from(page)
@@ -149,14 +155,12 @@ def _find(data: Data, state: Commit, database: bytes, key: bytes) -> tuple[int, 
     if inner is None:
         return None
     number, page, at = inner
-    count = length(page, at)
     if not is_big(page, at):
-        return number * state.size + behind(page, at), count
-    (number,) = struct.unpack_from("<Q", page, behind(page, at))
-    needed = -(-(HEADER.size + count) // state.size)
-    if not begins(pages(data, state.size, number), number, needed):
+        return number * state.size + behind(page, at), length(page, at)
+    number, count = extent(page, at, state.size)
+    if not begins(pages(data, state.size, number), number, count):
         raise Torn
-    return number * state.size + HEADER.size, count
+    return number * state.size + HEADER.size, length(page, at)
 
 
 def _node(data: Data, size: int, where: Tree, key: bytes) -> tuple[int, bytes, int] | None:

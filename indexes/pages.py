@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from indexes import layout
-from indexes.layout import Commit, Data, Tree
+from indexes.layout import Commit, Data, Torn, Tree
 from indexes.store import Store
 
 NONE = (1 << 64) - 1
@@ -19,10 +19,6 @@ NONE = (1 << 64) - 1
 TRIES = 20
 FIRST = 2
 """The two pages before are those of the last two commits."""
-
-
-class _Wrong(Exception):
-    """What is wrong with a page."""
 
 
 def faults(store: Store) -> Iterator[str]:
@@ -42,8 +38,8 @@ def faults(store: Store) -> Iterator[str]:
                 yield "its last commits do not follow each other: one is lost"
             try:
                 _walk(_File(data, known[txn.raw.id()]))
-            except (_Wrong, struct.error, IndexError) as error:
-                said = error if isinstance(error, _Wrong) else "a page is too short"
+            except (Torn, struct.error, IndexError) as error:
+                said = error if isinstance(error, Torn) else "a page is too short"
                 yield f"its pages make no tree: {said}"
             return
 
@@ -64,9 +60,9 @@ class _File:
 
     def take(self, number: int, count: int = 1) -> None:
         if not FIRST <= number <= len(self.used) - count:
-            raise _Wrong(f"page {number} is beyond its end")
+            raise Torn(f"page {number} is beyond its end")
         if any(self.used[number : number + count]):
-            raise _Wrong(f"page {number} is used twice")
+            raise Torn(f"page {number} is used twice")
         self.used[number : number + count] = b"\1" * count
 
 
@@ -94,9 +90,9 @@ def _nodes(file: _File, tree: Tree) -> Iterator[tuple[bytes, int]]:
         page = file.read(number)
         said, _, flags, _, _ = layout.HEADER.unpack_from(page)
         if said != number:
-            raise _Wrong(f"page {said} lies where page {number} should be")
+            raise Torn(f"page {said} lies where page {number} should be")
         if flags & layout.KINDS != (layout.LEAF if level <= 1 else layout.BRANCH):
-            raise _Wrong(f"page {number} is of another kind")
+            raise Torn(f"page {number} is of another kind")
         for at in layout.offsets(page):
             if level <= 1:
                 yield page, at
@@ -110,10 +106,9 @@ def _value(file: _File, page: bytes, at: int) -> tuple[int, int]:
     """
     if not layout.is_big(page, at):
         return 0, 0
-    (number,) = struct.unpack_from("<Q", page, layout.behind(page, at))
-    count = layout.length(page, at)
-    pages = -(-(layout.HEADER.size + count) // file.state.size)
+    number, pages = layout.extent(page, at, file.state.size)
     file.take(number, pages)
     if not layout.begins(file.read(number), number, pages):
-        raise _Wrong(f"page {number} does not begin a value of {count} bytes")
+        count = layout.length(page, at)
+        raise Torn(f"page {number} does not begin a value of {count} bytes")
     return number, pages

@@ -156,7 +156,7 @@ def rename(txn: Txn, renamed: Callable[[str], str]) -> None:
         for key, entry in list(_changed(txn, database, kind, renamed)):
             txn.delete(database, key)
             txn.put(database, path_key(entry.path), entry.to_bytes())
-    for key in [bytes(key) for key, _ in txn.items("images")]:
+    for key in list(txn.keys("images")):
         record = Record.from_bytes(txn.get("images", key) or b"")
         paths = list(dict.fromkeys(map(renamed, record.paths)))
         held = [path for path in paths if _stands_for(txn, path, key)]

@@ -65,7 +65,7 @@ def repair(index: Index) -> int:
         for key in list(txn.keys("deleted")):
             if txn.get("vectors", key) is None:
                 txn.delete("deleted", key)
-        ids = np.array([id_of(key) for key, _ in txn.items("vectors")], np.uint64)
+        ids = np.array([id_of(key) for key in txn.keys("vectors")], np.uint64)
         for first in range(0, len(ids), merging.REBUILT_AT_ONCE):
             some = ids[first : first + merging.REBUILT_AT_ONCE]
             segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
@@ -83,10 +83,8 @@ def repair(index: Index) -> int:
 def look(index: Index) -> Iterator[str]:
     """Every fault, in this process, up to one that nothing can be said beyond."""
     txn = index.txn
-    torn = False
-    for fault in pages.faults(index.store):
-        torn = True
-        yield fault
+    torn = list(pages.faults(index.store))
+    yield from torn
     if torn:
         # LMDB follows broken pages wherever they lead, out of its map as well.
         return
