@@ -1,5 +1,6 @@
 """One search: from a question's keys to the lines that are shown."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -35,7 +36,7 @@ def search(
     only_better: bool = False,
     fold: bool = True,
 ) -> Found:
-    """The `top` best lines of all keys' answers.
+    """The `top` best lines for a question of some keys; those that may be chance come last.
 
     least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
     share a line; otherwise every file has one of its own.
@@ -47,37 +48,25 @@ def search(
     # Copies take places, so more is asked for than is shown; seldom more than once.
     wanted = top * 2 if fold else top
     while True:
-        best = merged(index.query(keys, wanted, where), wanted)
+        best = index.search(keys, wanted, where, least)
         groups = folded(index, best) if fold else [[one] for m in best for one in _files(m)]
         if len(groups) >= top or len(best) < wanted:
             break
         wanted *= 4
-    groups = groups[:top]
-    scores = [group[0].score for group in groups]
-    better = chance.line(scores, count, tries)
-    if only_better:
-        groups, least = groups[:better], scores[better - 1] if better else 2.0
-    if least is not None:
-        groups = [group for group in groups if group[0].score >= least]
+    shown = [max(group, key=lambda match: match.score) for group in groups[:top]]
+    falling = sorted((match.score for match in shown), reverse=True)
+    better = chance.line(falling, count, tries)
+    worst = falling[better - 1] if better else math.inf
     lines = [
-        Line(g[0], sum(len(m.record.paths) for m in g) - 1, chance.one_in(g[0].score, tries))
-        for g in groups
+        Line(match, sum(len(m.record.paths) for m in group) - 1, chance.one_in(match.score, tries))
+        for match, group in zip(shown, groups, strict=False)
     ]
-    return Found(lines, better)
+    above = [line for line in lines if line.match.score >= worst]
+    below = [line for line in lines if line.match.score < worst]
+    return Found(above if only_better else above + below, len(above))
 
 
 def _files(match: "Match") -> "list[Match]":
     """A photo once for each of its paths."""
     record = match.record
     return [replace(match, record=replace(record, paths=[path])) for path in record.paths]
-
-
-def merged(answers: "list[list[Match]]", top: int) -> "list[Match]":
-    """The best photos of several answers, each by its best score."""
-    if len(answers) == 1:
-        return answers[0]
-    best: dict[int, Match] = {}
-    for match in (match for answer in answers for match in answer):
-        if match.id not in best or match.score > best[match.id].score:
-            best[match.id] = match
-    return sorted(best.values(), key=lambda m: (-m.score, m.id))[:top]

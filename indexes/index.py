@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 import numpy as np
@@ -20,6 +20,7 @@ from indexes.encoder import keep, kept, version
 from indexes.filters import Where
 from indexes.migrate import migrate
 from indexes.place import DATA, check_place
+from indexes.ranking import FIRST, best_of, reranked
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
 from indexes.segments import Ids, Keys
@@ -35,6 +36,8 @@ EXACT = 5000
 SPARSE = 0.02
 """So few photos, or so small a share, are compared one by one with the stored keys, whatever kind
 the index is."""
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -170,17 +173,54 @@ class Index:
         for another shape or maker, NotFound or Unreadable for a file that is no picture, Damaged.
         """
         keys = keys_of(asked, self.encoder, made_by)
+
+        def found() -> list[list[Match]]:
+            scores, ids = self._nearest(keys, k, where)
+            return [self._matches(*row, where) for row in zip(scores, ids, strict=True)]
+
+        return self._current(found)
+
+    def search(
+        self,
+        looks: Keys,
+        k: int = 10,
+        where: Where | None = None,
+        least: float | None = None,
+    ) -> list[Match]:
+        """The k best photos for one question, best first; fewer where there are fewer.
+
+        looks: keys of `encoder`, float32 (n, d) of unit length, ways to see one picture; a photo's
+        score is its best cosine with any. Of the nearest the first `ranking.FIRST` are ranked again
+        by what lies around them, so that scores need not fall from one to the next. where: as for
+        `query`. least: the lowest score that counts. Raises Damaged.
+        """
+
+        def found() -> list[Match]:
+            scores, ids = self._nearest(looks, max(k, FIRST), where)
+            scores, ids = best_of(scores, ids)
+            if least is not None:
+                scores, ids = scores[scores >= least], ids[scores >= least]
+            if len(ids):
+                order = reranked(looks, self.keys(ids[:FIRST]))
+                scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
+            return self._matches(scores[:k], ids[:k], where)
+
+        return self._current(found)
+
+    def _current(self, found: Callable[[], Answer]) -> Answer:
+        """What is found, and found again where another program has overtaken this snapshot."""
         while True:
             try:
-                found = self._nearest(keys, k, where)
+                answer = found()
                 if not self.store.overtaken(self.txn):
-                    return found
+                    return answer
             except Damaged:
                 if not self.store.overtaken(self.txn):
                     raise
             self.refresh()
 
-    def _nearest(self, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
+    def _nearest(self, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
+        """Scores, falling, and ids (n, k), or as many as there are; a place may be empty, id 0."""
         opened = self.prepare()
         deleted = merging.masked(self.txn)
         only = self.among(where) if where else None
@@ -189,17 +229,17 @@ class Index:
         else:
             found = [segment.search(keys, k, deleted, only) for segment in opened]
         if not found:
-            return [[] for _ in keys]
+            return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
         scores = np.concatenate([s for s, _ in found], 1)
         ids = np.concatenate([i for _, i in found], 1)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
+
+    def _matches(self, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
         return [
-            [
-                Match(int(ids[row, at]), float(scores[row, at]), self._told(ids[row, at], where))
-                for at in best
-                if ids[row, at]
-            ]
-            for row, best in enumerate(order)
+            Match(int(id), float(score), self._told(id, where))
+            for score, id in zip(scores, ids, strict=True)
+            if id
         ]
 
     def _told(self, id: int, where: Where | None) -> Record:

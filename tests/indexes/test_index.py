@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from indexes import Index, kinds, merging, segments, sync
+from indexes.ranking import FIRST, reranked
 from indexes.records import id_key
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Mismatch, NotFound, StorageFailed, Unsuitable
@@ -82,6 +83,46 @@ def test_answers_are_those_of_brute_force(index, k):
         for m in found:
             assert m.score == pytest.approx(float(query @ by_id[m.id]), abs=2e-3)
         assert [m.score for m in found] == sorted((m.score for m in found), reverse=True)
+
+
+@pytest.mark.parametrize("k", [1, 5, 150, 250])
+def test_a_search_ranks_the_first_again_and_leaves_the_rest(index, k):
+    keys = np.random.default_rng(0).standard_normal((200, D)).astype(np.float32) + 0.3
+    keys /= np.linalg.norm(keys, axis=1, keepdims=True)
+    put(index, 1, keys)
+    question = keys[7:8]
+    nearest = index.query(question, 200)[0]
+    found = index.search(question, k)
+    first = [match.id for match in nearest[:FIRST]]
+    order = reranked(question, index.keys(first))
+    wanted = [first[row] for row in order] + [match.id for match in nearest[FIRST:]]
+    assert [match.id for match in found] == wanted[:k]
+    scores = {match.id: match.score for match in nearest}
+    assert all(match.score == pytest.approx(scores[match.id]) for match in found)
+    assert found[0].id == 8
+    assert wanted != [match.id for match in nearest]
+
+
+def test_a_search_with_a_least_score_finds_as_many_as_there_are(index):
+    put(index, 1, units(60))
+    question = units(1, 1)
+    scores = [match.score for match in index.query(question, 60)[0]]
+    least = scores[5] - 1e-6
+    found = index.search(question, 10, least=least)
+    assert sorted((match.score for match in found), reverse=True) == pytest.approx(scores[:6])
+    assert len(index.search(question, 4, least=least)) == 4
+    assert index.search(question, 4, least=1.1) == []
+
+
+def test_each_photo_counts_by_the_look_that_it_is_nearest_to(index):
+    assert index.search(units(2), 5) == []
+    put(index, 1, units(30))
+    looks = units(3, 1)
+    best = {}
+    for match in (match for found in index.query(looks, 30) for match in found):
+        best[match.id] = max(best.get(match.id, -1.0), match.score)
+    found = {match.id: match.score for match in index.search(looks, 30)}
+    assert found == pytest.approx(best)
 
 
 def test_deleted_keys_are_masked_and_then_gone(index):

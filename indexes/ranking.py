@@ -1,0 +1,54 @@
+"""A question's first results in a better order: by what lies around each of them."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.segments import Ids, Keys
+
+FIRST = 100
+"""Results that are ranked again."""
+NEIGHBOURS, ALPHA = 3, 3
+"""Keys that join another, weighted by their cosines to this power."""
+SAME = 0.85
+"""From this cosine on it is all but the same picture: it stays in front, and joins none, for it
+tells nothing new."""
+
+
+def best_of(scores: Keys, ids: Ids) -> tuple[Keys, Ids]:
+    """The answers (n, k) of several looks as one, its scores falling: of each id the best score.
+
+    Places that are empty, of id 0, are left out.
+    """
+    order = np.argsort(-scores, axis=None, kind="stable")
+    scores, ids = scores.ravel()[order], ids.ravel()[order]
+    _, first = np.unique(ids, return_index=True)
+    first = np.sort(first[ids[first] > 0])
+    return scores[first], ids[first]
+
+
+def reranked(looks: Keys, keys: Keys) -> NDArray[np.int64]:
+    """The rows of keys (n, d), best first, for one question of several looks (q, d); all of unit
+    length.
+
+    The nearest of the keys join each key and each look, weighted; what comes of that is compared,
+    and the cosine of look and key itself is added: database-side augmentation and query expansion
+    (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval",
+    2012, section 4; weights of Radenovic et al., "Fine-tuning CNN image retrieval with no human
+    annotation", 2019, section 3.4), both within these keys alone. Each by the best of its looks.
+    """
+    cosines = looks @ keys.T
+    own = cosines.max(0)
+    joined = _joined(keys, keys @ keys.T, keys)
+    likeness = (_joined(looks, cosines, keys) @ joined.T).max(0) + own
+    order: NDArray[np.int64] = np.lexsort((-likeness, -np.where(own >= SAME, own, 0)))
+    return order
+
+
+def _joined(some: Keys, cosines: Keys, keys: Keys) -> Keys:
+    """Each of some (m, d) with its NEIGHBOURS among keys (n, d); cosines (m, n) of both."""
+    weights: Keys = np.where(cosines < SAME, cosines.clip(0) ** ALPHA, np.float32(0))
+    least = min(NEIGHBOURS, len(keys))
+    weights[weights < np.partition(weights, -least)[:, -least, None]] = 0
+    made: Keys = some + weights @ keys
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    return made
