@@ -9,9 +9,8 @@ FIRST = 100
 """Results that are ranked again."""
 NEIGHBOURS, ALPHA = 3, 3
 """Keys that join another, weighted by their cosines to this power."""
-SAME = 0.85
-"""From this cosine on it is all but the same picture: it stays in front, and joins none, for it
-tells nothing new."""
+SAME = 0.95
+"""From this cosine on it is all but the same picture, which tells nothing new and joins none."""
 
 
 def best_of(scores: Keys, ids: Ids) -> tuple[Keys, Ids]:
@@ -35,12 +34,13 @@ def reranked(looks: Keys, keys: Keys) -> NDArray[np.int64]:
     (Arandjelovic and Zisserman, "Three things everyone should know to improve object retrieval",
     2012, section 4; weights of Radenovic et al., "Fine-tuning CNN image retrieval with no human
     annotation", 2019, section 3.4), both within these keys alone. Each by the best of its looks.
+    What is nearest stays first: it may be the picture itself, of which a part is asked for.
     """
     cosines = _products(looks, keys)
     own = cosines.max(0)
     joined = _joined(keys, _products(keys, keys), keys)
     likeness = _products(_joined(looks, cosines, keys), joined).max(0) + own
-    order: NDArray[np.int64] = np.lexsort((-likeness, -np.where(own >= SAME, own, 0)))
+    order: NDArray[np.int64] = np.lexsort((-likeness, own < own.max()))
     return order
 
 
