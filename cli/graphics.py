@@ -1,9 +1,9 @@
 """A picture as the escape sequences of the three protocols for pictures in terminals.
 
 Each leaves the cursor wherever it likes: who draws saves it before and restores it after.
-By hand, for of the libraries there are (2026) textual-image asks the terminal when it is imported,
-may keep a key that is typed meanwhile, and knows no iTerm2; chafa.py has seen no release for two
-years and wants the system's glib; term-image holds Pillow below 11.
+By hand, for none of the libraries there are (2026) draws all three: textual-image asks the terminal
+when it is imported, may keep a key that is typed meanwhile, and knows no iTerm2; chafa.py has seen
+no release for two years and wants the system's glib; term-image holds Pillow below 11.
 """
 
 import base64

@@ -1,9 +1,10 @@
-"""Results drawn in the terminal: as real pictures where it can, else two pixels a character."""
+"""Results drawn in the terminal: as real pictures where it can, else two pixels a character, which
+rich colours.
+"""
 
 import os
 import shutil
 import sys
-from bisect import bisect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,9 @@ from cli.terminal import Cell, Pictures, cell_size, pictures
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from mocosearch.photos.decode import Pixels
-
 COLUMNS, ROWS = 22, 11
 """Characters of one picture; a character is about twice as high as wide."""
 GAP = 2
-_STEPS = (48, 115, 155, 195, 235)
-"""Half-way between the levels of the 6x6x6 colours: 0, 95, 135, 175, 215, 255."""
 
 
 def draw(paths: Sequence[str]) -> None:
@@ -89,22 +86,18 @@ def _blocks(one: "Image | str", deep: bool) -> list[str]:
     """ROWS lines of COLUMNS characters."""
     if isinstance(one, str):
         return [one.ljust(COLUMNS), *[" " * COLUMNS] * (ROWS - 1)]
-    pixels = np.asarray(one)
+    from rich.color import Color, ColorSystem
+    from rich.style import Style
+
+    system = ColorSystem.TRUECOLOR if deep else ColorSystem.EIGHT_BIT
+    pixels = np.asarray(one).tolist()
     last, lines = len(pixels) - 1, []
     for y in range(0, 2 * ROWS, 2):
-        pair = pixels[min(y, last) : y + 2]
-        cells = [_cell(pair[0, x], pair[-1, x], deep) for x in range(one.width) if y <= last]
-        lines.append("".join(cells) + "\x1b[0m" + " " * (COLUMNS - len(cells)))
+        pair = pixels[y : y + 2] if y <= last else [[]]
+        cells = [
+            Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower))
+            for upper, lower in zip(pair[0], pair[-1], strict=True)
+        ]
+        drawn = "".join(cell.render("▀", color_system=system) for cell in cells)
+        lines.append(drawn + " " * (COLUMNS - len(cells)))
     return lines
-
-
-def _cell(upper: "Pixels", lower: "Pixels", deep: bool) -> str:
-    return f"\x1b[38;{_colour(upper, deep)};48;{_colour(lower, deep)}m▀"
-
-
-def _colour(pixel: "Pixels", deep: bool) -> str:
-    """24 bits, or the nearest of the 6x6x6 colours that 256-colour terminals share."""
-    if deep:
-        return "2;" + ";".join(map(str, pixel))
-    r, g, b = (bisect(_STEPS, value) for value in pixel)
-    return f"5;{16 + 36 * r + 6 * g + b}"
