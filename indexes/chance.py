@@ -15,6 +15,10 @@ SAMPLE = 1000
 """Photos, of which all pairs are taken: half a million cosines, in a hundredth of a second."""
 LEAST_PAIRS = 8
 """Pairs that the rarest score measured rests on."""
+TOLD = 9
+"""A line is drawn only where scores as rare as one pair in 2**TOLD were measured, as they are of 92
+photos: of fewer a good share are alike, and nothing would stand out among them.
+"""
 RAREST = 1e9
 RATE = 0.5
 """Share of the results above the line that may be there by chance."""
@@ -49,9 +53,9 @@ class Chance:
 
         Down to the last rank where a photo taken at random would meet, among as many photos,
         less than RATE of what was found (Benjamini and Hochberg 1995). All of them where
-        nothing was measured.
+        too little was measured to tell.
         """
-        if len(self.scores) < 2:
+        if len(self.scores) <= TOLD:
             return len(scores)
         good = 0
         for rank, score in enumerate(scores, 1):

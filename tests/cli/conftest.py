@@ -26,6 +26,16 @@ def made(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def many(tmp_path_factory: pytest.TempPathFactory, made: Path, photos: Path) -> Path:
+    """An index of so many photos that what may be chance can be told; tests must not change it."""
+    folder = tmp_path_factory.mktemp("many")
+    make_photos(folder / "photos", 90, seed=2)
+    indexed = command("index", folder / "photos", photos, "--index", folder / "index", home=made)
+    assert indexed.returncode == 0, indexed.stderr
+    return folder / "index"
+
+
 @pytest.fixture
 def run(made: Path) -> Run:
     """Run the program in the shared home, or in the one given as `home`."""

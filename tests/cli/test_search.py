@@ -8,8 +8,8 @@ from indexes import Index
 
 
 @pytest.fixture(scope="module")
-def index(made: Path):
-    with Index.open(made / "indexes" / "default") as opened:
+def index(many: Path):
+    with Index.open(many) as opened:
         yield opened
 
 

@@ -34,6 +34,13 @@ def test_two_photos_are_too_few_to_judge():
     assert measured.line([1.0, 0.5], 2) == 2
 
 
+@pytest.mark.parametrize(("photos", "told"), [(25, False), (91, False), (92, True)])
+def test_among_few_photos_nothing_is_called_chance(photos, told):
+    measured = chance.measured(units(photos, 8, 2))
+    assert measured.one_in(1.0) > 8
+    assert measured.line([0.1, 0.0], photos) == (0 if told else 2)
+
+
 def test_the_line_of_benjamini_and_hochberg():
     halves = Chance([0.1 * i for i in range(11)])  # 0.1 more is twice as unusual
     for photos in (1, 10, 60, 500, 2000):
