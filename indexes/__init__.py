@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from indexes.counts import Counts
 from indexes.filters import Where
-from indexes.index import Index, Match
+from indexes.index import Index
+from indexes.searching import Match
 
 if TYPE_CHECKING:
     from indexes.adding import add

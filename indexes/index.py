@@ -4,7 +4,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 import numpy as np
 
-from indexes import chance, kinds, merging, roots, segments
+from indexes import chance, kinds, merging, roots, searching, segments
 from indexes.asked import Asked, keys_of
 from indexes.chance import Chance
 from indexes.counts import Counts
@@ -20,9 +20,9 @@ from indexes.encoder import keep, kept, version
 from indexes.filters import Where
 from indexes.migrate import migrate
 from indexes.place import DATA, check_place
-from indexes.ranking import FIRST, best_of, reranked
 from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
 from indexes.roots import Roots
+from indexes.searching import Match
 from indexes.segments import Ids, Keys
 from indexes.store import FORMAT, Store
 from indexes.turns import in_turn
@@ -32,21 +32,7 @@ from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
 from mocosearch.photos.scan import spellings
 
-EXACT = 5000
-SPARSE = 0.02
-"""So few photos, or so small a share, are compared one by one with the stored keys, whatever kind
-the index is."""
-
 Answer = TypeVar("Answer")
-
-
-@dataclass(frozen=True)
-class Match:
-    """One result: `score` is the cosine of query and key, -1..1."""
-
-    id: int
-    score: float
-    record: Record
 
 
 class Index:
@@ -173,12 +159,7 @@ class Index:
         for another shape or maker, NotFound or Unreadable for a file that is no picture, Damaged.
         """
         keys = keys_of(asked, self.encoder, made_by)
-
-        def found() -> list[list[Match]]:
-            scores, ids = self._nearest(keys, k, where)
-            return [self._matches(*row, where) for row in zip(scores, ids, strict=True)]
-
-        return self._current(found)
+        return self._up_to_date(lambda: searching.answers(self, keys, k, where))
 
     def search(
         self,
@@ -194,20 +175,9 @@ class Index:
         by what lies around them, so that scores need not fall from one to the next. where: as for
         `query`. least: the lowest score that counts. Raises Damaged.
         """
+        return self._up_to_date(lambda: searching.ranked(self, looks, k, where, least))
 
-        def found() -> list[Match]:
-            scores, ids = self._nearest(looks, max(k, FIRST), where)
-            scores, ids = best_of(scores, ids)
-            if least is not None:
-                scores, ids = scores[scores >= least], ids[scores >= least]
-            if len(ids):
-                order = reranked(looks, self.keys(ids[:FIRST]))
-                scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
-            return self._matches(scores[:k], ids[:k], where)
-
-        return self._current(found)
-
-    def _current(self, found: Callable[[], Answer]) -> Answer:
+    def _up_to_date(self, found: Callable[[], Answer]) -> Answer:
         """What is found, and found again where another program has overtaken this snapshot."""
         while True:
             try:
@@ -218,36 +188,6 @@ class Index:
                 if not self.store.overtaken(self.txn):
                     raise
             self.refresh()
-
-    def _nearest(self, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
-        """Scores, falling, and ids (n, k), or as many as there are; a place may be empty, id 0."""
-        opened = self.prepare()
-        deleted = merging.masked(self.txn)
-        only = self.among(where) if where else None
-        if only is not None and len(only) <= max(EXACT, SPARSE * self.txn.count("vectors")):
-            found = [self._exact(keys, only)] if len(only) else []
-        else:
-            found = [segment.search(keys, k, deleted, only) for segment in opened]
-        if not found:
-            return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
-        scores = np.concatenate([s for s, _ in found], 1)
-        ids = np.concatenate([i for _, i in found], 1)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-
-    def _matches(self, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
-        return [
-            Match(int(id), float(score), self._told(id, where))
-            for score, id in zip(scores, ids, strict=True)
-            if id
-        ]
-
-    def _told(self, id: int, where: Where | None) -> Record:
-        """A photo's record, with those of its paths that are asked for."""
-        record = self.record(id)
-        if where is None or len(record.paths) == 1:
-            return record
-        return replace(record, paths=[path for path in record.paths if where.lies_in(path)])
 
     def among(self, where: Where) -> Ids:
         """The ids of the photos that meet some conditions, ascending."""
@@ -272,9 +212,6 @@ class Index:
         """The stored keys of some photos, as float32 (n, d). Raises Damaged for an unknown id."""
         halves = list(segments.read_keys(self.txn, np.asarray(ids, np.uint64)))
         return np.concatenate(halves).astype(np.float32)
-
-    def _exact(self, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
-        return keys @ self.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
 
     def record(self, id: int) -> Record:
         """What is known of a photo. Raises Damaged where the id is not there."""

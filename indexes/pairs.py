@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.copies import BITS, COSINE, COSINE_ALONE, SURE, hash_of
-from indexes.index import Index, Match
+from indexes.index import Index
 from indexes.records import Record
+from indexes.searching import Match
 from indexes.segments import Keys
 
 ROWS, COLUMNS = 1024, 8192

@@ -85,7 +85,7 @@ USED = {
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),
     *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder", "pairs", "turns")),
-    "indexes.ranking",
+    *("indexes.ranking", "indexes.searching"),
     # A folder can be a question.
     *("indexes.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes import Index, Where, roots, segments
-from indexes import index as module
+from indexes import searching as module
 from indexes.filters import kilometres
 from indexes.records import Record, id_key
 
