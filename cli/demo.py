@@ -122,7 +122,7 @@ def _answered(questions: list[tuple[str, bytes]], when: str, drawn: bool) -> lis
     with Index.open(NAME) as opened:
         for path, image in questions:
             pixels = decode(image, opened.encoder.side).pixels
-            matches = opened.search(opened.encoder.encode(pixels[None]), RESULTS + 1)
+            matches = opened.search(pixels[None], RESULTS + 1)
             others = [match for match in matches if path not in match.record.paths][:RESULTS]
             words = f"{when}: {_same(path, others)} of the same picture" if drawn else when
             rows.append(Row(image, Path(path).name, others, words=words))

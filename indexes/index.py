@@ -163,19 +163,20 @@ class Index:
 
     def search(
         self,
-        looks: Keys,
+        looks: Asked,
         k: int = 10,
         where: Where | None = None,
         least: float | None = None,
     ) -> list[Match]:
         """The k best photos for one question, best first; fewer where there are fewer.
 
-        looks: keys of `encoder`, float32 (n, d) of unit length, ways to see one picture; a photo's
-        score is its best cosine with any. Of the nearest the first `ranking.FIRST` are ranked again
-        by what lies around them, so that scores need not fall from one to the next. where: as for
-        `query`. least: the lowest score that counts. Raises Damaged.
+        looks: what `query` takes, but as ways to see one picture; a photo's score is its best
+        cosine with any. Of the nearest the first `ranking.FIRST` are ranked again by what lies
+        around them, so that scores need not fall from one to the next. where: as for `query`.
+        least: the lowest score that counts. Raises what `query` raises.
         """
-        return self._up_to_date(lambda: searching.ranked(self, looks, k, where, least))
+        keys = keys_of(looks, self.encoder)
+        return self._up_to_date(lambda: searching.ranked(self, keys, k, where, least))
 
     def _up_to_date(self, found: Callable[[], Answer]) -> Answer:
         """What is found, and found again where another program has overtaken this snapshot."""

@@ -227,6 +227,8 @@ def test_a_merge_that_ends_half_way_shows_nothing_and_leaves_nothing(index, monk
 def test_keys_of_another_shape(index, shape):
     with pytest.raises(Mismatch, match="dimension 32"):
         index.query(np.zeros(shape, np.float32))
+    with pytest.raises(Mismatch, match="dimension 32"):
+        index.search(np.zeros(shape, np.float32))
 
 
 def test_results_outlive_a_refresh(index):
