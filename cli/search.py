@@ -8,6 +8,7 @@ from cli.results import Line
 
 if TYPE_CHECKING:
     from indexes import Index, Match, Where
+    from indexes.chance import Chance
     from indexes.segments import Keys
 
 
@@ -53,17 +54,19 @@ def search(
         if len(groups) >= top or len(best) < wanted:
             break
         wanted *= 4
-    shown = [max(group, key=lambda match: match.score) for group in groups[:top]]
-    falling = sorted((match.score for match in shown), reverse=True)
+    lines = [_line(group, chance, tries) for group in groups[:top]]
+    falling = sorted((line.match.score for line in lines), reverse=True)
     better = chance.line(falling, count, tries)
     worst = falling[better - 1] if better else math.inf
-    lines = [
-        Line(match, sum(len(m.record.paths) for m in group) - 1, chance.one_in(match.score, tries))
-        for match, group in zip(shown, groups, strict=False)
-    ]
-    above = [line for line in lines if line.match.score >= worst]
-    below = [line for line in lines if line.match.score < worst]
-    return Found(above if only_better else above + below, len(above))
+    lines.sort(key=lambda line: line.match.score < worst)
+    return Found(lines[:better] if only_better else lines, better)
+
+
+def _line(group: "list[Match]", chance: "Chance", tries: int) -> Line:
+    """A photo and its copies, told of by the nearest of them."""
+    nearest = max(group, key=lambda match: match.score)
+    copies = sum(len(match.record.paths) for match in group) - 1
+    return Line(nearest, copies, chance.one_in(nearest.score, tries))
 
 
 def _files(match: "Match") -> "list[Match]":
