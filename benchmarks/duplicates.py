@@ -34,12 +34,13 @@ from benchmarks.measure import (
     temporary_home,
     title,
 )
-from indexes import Index, segments
-from indexes.copies import BITS, COSINE
-from indexes.records import PathEntry, Record, id_key, path_key
-from indexes.roots import Roots
-from indexes.txn import Txn
-from mocosearch.photos import Found
+from indexes import Index
+from indexes.search import segments
+from indexes.search.copies import BITS, COSINE
+from indexes.store.records import PathEntry, Record, id_key, path_key
+from indexes.store.roots import Roots
+from indexes.store.txn import Txn
+from mocosearch.photos import FileStat
 
 SECONDS, GIGABYTES = 60, 2
 COPIES = 0.1
@@ -134,7 +135,7 @@ def _put(txn: Txn, first: int, made: Made, photos: Path) -> None:
         txn.put("vectors", id_key(row + 1), made.keys[row].tobytes())
         file = photos / f"{row:07}.jpg"
         file.touch()
-        found = Found.of(stored, file.stat())
+        found = FileStat.of(stored, file.stat())
         entry = PathEntry(row + 1, found.size, found.mtime, stored, found.changed)
         txn.put("paths", path_key(stored), entry.to_bytes())
     segments.append(txn, range(first + 1, last + 1), made.keys[first:last])

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import middle
-from indexes import Index, merging, segments
-from indexes.records import Record, id_key
-from indexes.txn import Txn
+from indexes import Index
+from indexes.search import merging, segments
+from indexes.store.records import Record, id_key
+from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
 
 AT_ONCE = 50_000

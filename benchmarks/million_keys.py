@@ -35,7 +35,8 @@ from benchmarks.keys import (
     timed,
 )
 from benchmarks.measure import conclude, middle, say, table, title
-from indexes import Index, merging, segments
+from indexes import Index
+from indexes.search import merging, segments
 
 QUESTIONS = 1000
 BAR_MS = 1.5
@@ -51,8 +52,9 @@ def private():
 question = np.full((1, dimension), dimension ** -0.5, "f4")
 import indexes.index
 if way == "mocosearch":
-    from indexes import Index, segments
-    from indexes.store import Store
+    from indexes import Index
+    from indexes.search import segments
+    from indexes.store.environment import Store
     before, begun = private(), time.perf_counter()
     index = Index.open(Path(where))
     for part in index.prepare():

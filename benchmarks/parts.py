@@ -36,7 +36,7 @@ from benchmarks.measure import (
 from cli.question import ask, read_image
 from cli.search import search
 from indexes import Index
-from indexes.segments import Keys
+from indexes.search.segments import Keys
 
 BAR = 0.9
 SHARE = 0.3

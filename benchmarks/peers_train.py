@@ -63,7 +63,7 @@ def main() -> None:
 
 def ours(home: Path, args: argparse.Namespace) -> float:
     from mocosearch import train
-    from mocosearch.moco.recipes import SMALL
+    from mocosearch.training.recipes import SMALL
 
     clock = StepClock(8.0, args.seconds - 8.0)
     callbacks = {"report": clock.report, "stopped": clock.stopped}

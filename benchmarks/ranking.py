@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from benchmarks.keys import built, clustered, filled
 from benchmarks.measure import arguments, middle, needed, say, spread, table, title
 from benchmarks.retrieval import SETS, unit
-from indexes.ranking import FIRST, reranked
-from indexes.segments import Keys
+from indexes.search.ranking import FIRST, reranked
+from indexes.search.segments import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.photos.decode import Pixels, decode, read
 

@@ -36,7 +36,7 @@ from benchmarks.measure import (
     title,
 )
 from indexes import Index
-from indexes.records import id_key
+from indexes.store.records import id_key
 from mocosearch.encoder import Encoder
 from mocosearch.evaluation import precision_at
 from mocosearch.home import STARTER

@@ -37,8 +37,8 @@ from benchmarks.measure import (
 )
 
 if TYPE_CHECKING:
-    from mocosearch.moco.loop import Progress
-    from mocosearch.moco.recipes import Recipe
+    from mocosearch.training.loop import Progress
+    from mocosearch.training.recipes import Recipe
 
 BAR = 2.0
 K = 1024
@@ -109,7 +109,7 @@ def ways(home: Path, args: argparse.Namespace) -> dict[str, Callable[[], float]]
 
 
 def recipe_of(args: argparse.Namespace, **changes: object) -> "Recipe":
-    from mocosearch.moco.recipes import SMALL
+    from mocosearch.training.recipes import SMALL
 
     return replace(
         SMALL,
@@ -128,7 +128,7 @@ def operations(recipe: "Recipe") -> float:
     from torch.utils.flop_counter import FlopCounterMode
 
     from mocosearch.moco.backbones import Backbone
-    from mocosearch.moco.training import Training
+    from mocosearch.training.state import Training
 
     side = recipe.cache_side
     pixels = np.zeros((recipe.batch, side, side, 3), np.uint8)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from indexes import Index
-    from indexes.segments import Keys
+    from indexes.search.segments import Keys
     from mocosearch.photos.decode import Pixels
 
 SIDE = 256
@@ -30,7 +30,7 @@ def ways(index: "Index", pictures: "Sequence[Image]") -> dict[str, Way]:
 
     The untrained network is whitened on `pictures`, as an encoder is on its own.
     """
-    from mocosearch.moco.untrained import untrained
+    from mocosearch.training.untrained import untrained
 
     encoder = index.encoder
     plain = untrained(encoder.card, _squares(pictures, encoder.side))

@@ -69,7 +69,7 @@ def demo(
 
 def _begin_anew() -> None:
     """The photos of an earlier demo are others, and their disk may be gone."""
-    from indexes.place import discard
+    from indexes.store.place import discard
     from mocosearch.home import place
 
     folder = place("indexes", NAME)
@@ -80,7 +80,7 @@ def _begin_anew() -> None:
 def _train(root: list[str], time: str) -> None:
     from cli.train import train
     from mocosearch.home import place
-    from mocosearch.moco import checkpoint
+    from mocosearch.training import checkpoint
 
     # Nobody resumes a demo, and an unfinished one would be in the way.
     checkpoint.clear(checkpoint.folder_of(place("encoders", NAME)), keep=False)

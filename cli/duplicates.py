@@ -14,7 +14,7 @@ from cli.display import ended, one_line, say, say_refused, show, show_json, show
 
 if TYPE_CHECKING:
     from indexes import Index
-    from indexes.groups import Group, Member
+    from indexes.duplicates.groups import Group, Member
     from mocosearch.photos import Picture
 
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
@@ -77,9 +77,9 @@ def duplicates(
         raise typer.BadParameter("--against needs a folder of new photos")
     from cli.search import check_filled
     from indexes import Index, Where
-    from indexes.duplicates import against as compare
-    from indexes.duplicates import groups
-    from indexes.ignored import ignore as remember
+    from indexes.duplicates.find import against as compare
+    from indexes.duplicates.find import groups
+    from indexes.duplicates.ignored import ignore as remember
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []

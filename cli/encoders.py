@@ -77,7 +77,7 @@ def add(
     """
     from mocosearch.errors import Damaged, NotFound, Unsuitable
     from mocosearch.home import place
-    from mocosearch.moco.published import PUBLISHED
+    from mocosearch.pretrained.published import PUBLISHED
 
     known = what in PUBLISHED
     if mirror and not known:
@@ -88,7 +88,7 @@ def add(
     if folder.exists():
         raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
     file = _fetched(what, mirror) if known else Path(what)
-    from mocosearch.moco.adopt import adopt
+    from mocosearch.pretrained.adopt import adopt
 
     try:
         card = adopt(file, folder, PUBLISHED[what].architecture if known else None)
@@ -107,7 +107,7 @@ def add(
 def _fetched(name: str, mirror: str | None) -> Path:
     """Say what it is before any of it comes."""
     from mocosearch.home import home
-    from mocosearch.moco.published import PUBLISHED, fetch, offered
+    from mocosearch.pretrained.published import PUBLISHED, fetch, offered
 
     offer = offered(name, mirror)
     say(f"{offer.url}: {offer.size / 1e6:.1f} MB; licence: {PUBLISHED[name].licence}")

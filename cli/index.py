@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from indexes import Index
-    from indexes.counts import Counts, Progress
+    from indexes.sync.counts import Counts, Progress
     from mocosearch.encoder import Card, Encoder
     from mocosearch.photos import LeftOut
 
@@ -87,10 +87,11 @@ def index(
 
     Example: mocosearch index ~/Pictures
     """
-    from indexes import Counts, Index, merging, sync
+    from indexes import Counts, Index, sync
     from indexes import remove as take_out
     from indexes.generation import renew, unfinished
-    from indexes.kinds import Plan, check
+    from indexes.search import merging
+    from indexes.search.kinds import Plan, check
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NoPhotos
     from mocosearch.home import missing, place
@@ -222,7 +223,7 @@ def _renewed(chosen: "Encoder", opened: "Index") -> str | None:
 
 def _outgrown(card: "Card", count: int) -> bool:
     """Whether an index's whitening rests on few of its photos, or on none of them."""
-    from indexes.embedding import FITTED_ON
+    from indexes.sync.embed import FITTED_ON
     from mocosearch.encoder.card import NOTHING, OWN
     from mocosearch.encoder.refit import FEW
 
@@ -251,7 +252,7 @@ def _say_left_out(left_out: "LeftOut") -> None:
 
 
 def _warn(folder: "Path") -> None:
-    from indexes.disks import network_disk
+    from indexes.store.disks import network_disk
 
     if (system := network_disk(folder)) is not None:
         warn(

@@ -9,7 +9,7 @@ from cli.common import IndexName, Json
 from cli.display import one_line, show, show_json
 
 if TYPE_CHECKING:
-    from indexes.records import Refusal
+    from indexes.store.records import Refusal
 
 
 def info(

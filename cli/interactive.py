@@ -17,7 +17,7 @@ from cli.search import Found, search
 
 if TYPE_CHECKING:
     from indexes import Index, Where
-    from indexes.segments import Keys
+    from indexes.search.segments import Keys
 
 _NUMBER = re.compile(r"[-+]?\d+")
 HELP = """\

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from PIL import Image
 
-    from indexes.segments import Keys
+    from indexes.search.segments import Keys
     from mocosearch.encoder import Encoder
     from mocosearch.photos.decode import Pixels
 

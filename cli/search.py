@@ -8,8 +8,8 @@ from cli.results import Line
 
 if TYPE_CHECKING:
     from indexes import Index, Match, Where
-    from indexes.chance import Chance
-    from indexes.segments import Keys
+    from indexes.search.segments import Keys
+    from indexes.search.significance import Chance
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def search(
     least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
     share a line; otherwise every file has one of its own.
     """
-    from indexes.pairs import folded
+    from indexes.duplicates.pairs import folded
 
     chance, tries = index.chance, len(keys)
     count = len(index.among(where)) if where else index.count

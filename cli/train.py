@@ -11,7 +11,7 @@ from cli.display import size as size_of
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Card
-    from mocosearch.moco.loop import Progress
+    from mocosearch.training.loop import Progress
 
 
 def train(
@@ -104,7 +104,7 @@ def train(
 
     # A mistyped folder is answered at once, before torch takes seconds to load.
     photos, folder = roots_of(photos), place("encoders", name)
-    from mocosearch.moco.train import train as learn
+    from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
 

@@ -6,14 +6,14 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from indexes.counts import Counts
-from indexes.filters import Where
 from indexes.index import Index
-from indexes.searching import Match
+from indexes.search.filters import Where
+from indexes.search.nearest import Match
+from indexes.sync.counts import Counts
 
 if TYPE_CHECKING:
-    from indexes.adding import add
-    from indexes.following import remove, sync
+    from indexes.sync.add import add
+    from indexes.sync.sync import remove, sync
 
 __all__ = ["Counts", "Index", "Match", "Where", "add", "remove", "sync"]
 
@@ -22,4 +22,6 @@ def __getattr__(name: str) -> Any:
     """What changes an index is imported when it is first asked for: a query does without."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module("indexes.adding" if name == "add" else "indexes.following"), name)
+    return getattr(
+        import_module("indexes.sync.add" if name == "add" else "indexes.sync.sync"), name
+    )

@@ -10,11 +10,11 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from indexes import segments
-from indexes.filters import Where
 from indexes.index import Index
-from indexes.records import Record
-from indexes.segments import Ids
+from indexes.search import segments
+from indexes.search.filters import Where
+from indexes.search.segments import Ids
+from indexes.store.records import Record
 from mocosearch.errors import StorageFailed, Unsuitable
 
 AT_ONCE = 10_000

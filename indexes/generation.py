@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from indexes import kinds, merging
-from indexes.counts import Counts, Progress
-from indexes.embedding import embed
 from indexes.index import Index
-from indexes.looking import Seen, away, compare, disks, present_and_absent, tidy
-from indexes.place import BEGUN, DATA
-from indexes.records import PathEntry, Refusal, keep_next_id, next_id
-from indexes.roots import Roots
-from indexes.store import Store
-from indexes.turns import in_turn
-from indexes.txn import Txn
+from indexes.search import kinds, merging
+from indexes.store.environment import Store
+from indexes.store.place import BEGUN, DATA
+from indexes.store.records import PathEntry, Refusal, keep_next_id, next_id
+from indexes.store.roots import Roots
+from indexes.store.turns import in_turn
+from indexes.store.txn import Txn
+from indexes.sync.counts import Counts, Progress
+from indexes.sync.diff import Seen, away, compare, disks, present_and_absent, tidy
+from indexes.sync.embed import embed
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
-from mocosearch.photos import Found
+from mocosearch.photos import FileStat
 
 CARRIED = (b"plan", b"not_copies")
 """What was asked for and decided by people."""
@@ -146,7 +146,7 @@ def _second(index: Index, encoder: Encoder) -> Index:
     return fresh
 
 
-def _files(store: Store, lost: set[int]) -> Iterator[Found]:
+def _files(store: Store, lost: set[int]) -> Iterator[FileStat]:
     """The files that an index knows, as they are now; `lost` gets the ids of photos without any."""
     held: set[int] = set()
     with store.read() as txn:
@@ -165,12 +165,12 @@ def _files(store: Store, lost: set[int]) -> Iterator[Found]:
     lost -= held
 
 
-def _found(path: str, before: PathEntry | Refusal) -> Found | None:
+def _found(path: str, before: PathEntry | Refusal) -> FileStat | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
         # One that may not be looked at is there, and is refused with that reason.
-        return Found(path, before.size, before.mtime)
-    return Found.of(path, status)
+        return FileStat(path, before.size, before.mtime)
+    return FileStat.of(path, status)

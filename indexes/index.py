@@ -12,21 +12,22 @@ from weakref import WeakSet
 
 import numpy as np
 
-from indexes import chance, kinds, merging, roots, searching, segments
-from indexes.asked import Asked, keys_of
-from indexes.chance import Chance
-from indexes.counts import Counts
-from indexes.encoder import keep, kept, version
-from indexes.filters import Where
 from indexes.migrate import migrate
-from indexes.place import DATA, check_place
-from indexes.records import PathEntry, Record, Refusal, id_key, id_of, path_key
-from indexes.roots import Roots
-from indexes.searching import Match
-from indexes.segments import Ids, Keys
-from indexes.store import FORMAT, Store
-from indexes.turns import in_turn
-from indexes.txn import Txn
+from indexes.search import kinds, merging, nearest, segments, significance
+from indexes.search.filters import Where
+from indexes.search.inputs import Asked, keys_of
+from indexes.search.nearest import Match
+from indexes.search.segments import Ids, Keys
+from indexes.search.significance import Chance
+from indexes.store import roots
+from indexes.store.encoder import keep, kept, version
+from indexes.store.environment import FORMAT, Store
+from indexes.store.place import DATA, check_place
+from indexes.store.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.store.roots import Roots
+from indexes.store.turns import in_turn
+from indexes.store.txn import Txn
+from indexes.sync.counts import Counts
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
@@ -159,7 +160,7 @@ class Index:
         for another shape or maker, NotFound or Unreadable for a file that is no picture, Damaged.
         """
         keys = keys_of(asked, self.encoder, made_by)
-        return self._up_to_date(lambda: searching.answers(self, keys, k, where))
+        return self._up_to_date(lambda: nearest.answers(self, keys, k, where))
 
     def search(
         self,
@@ -176,7 +177,7 @@ class Index:
         least: the lowest score that counts. Raises what `query` raises.
         """
         keys = keys_of(looks, self.encoder)
-        return self._up_to_date(lambda: searching.ranked(self, keys, k, where, least))
+        return self._up_to_date(lambda: nearest.ranked(self, keys, k, where, least))
 
     def _up_to_date(self, found: Callable[[], Answer]) -> Answer:
         """What is found, and found again where another program has overtaken this snapshot."""
@@ -257,7 +258,7 @@ class Index:
     @property
     def chance(self) -> Chance:
         """How unusual a score is in this collection."""
-        return chance.kept(self.txn)
+        return significance.kept(self.txn)
 
     @property
     def count(self) -> int:
@@ -309,7 +310,7 @@ class Index:
 
     def sync(self, folders: Sequence[str | os.PathLike[str]], **options: Any) -> Counts:
         """Make the index equal to the folders; options, counts and errors as of `sync`."""
-        from indexes.following import sync
+        from indexes.sync.sync import sync
 
         return sync(self, folders, **options)
 
@@ -320,7 +321,7 @@ class Index:
         made_by: Encoder | None = None,
     ) -> list[int]:
         """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
-        from indexes.adding import add
+        from indexes.sync.add import add
 
         return add(self, files, keys, made_by)
 

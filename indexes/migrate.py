@@ -7,11 +7,12 @@ saw a file change.
 import json
 import os
 
-from indexes import roots, segments
-from indexes.records import PathEntry, Refusal
-from indexes.roots import ROOTS, Roots
-from indexes.store import DATABASES, FORMAT
-from indexes.txn import UNSEALED, Txn
+from indexes.search import segments
+from indexes.store import roots
+from indexes.store.environment import DATABASES, FORMAT
+from indexes.store.records import PathEntry, Refusal
+from indexes.store.roots import ROOTS, Roots
+from indexes.store.txn import UNSEALED, Txn
 
 
 def migrate(txn: Txn) -> None:

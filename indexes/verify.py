@@ -14,14 +14,15 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes import chance, merging, pages, segments
 from indexes.index import Index
-from indexes.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
-from indexes.roots import Roots
-from indexes.segments import Ids, Segment
-from indexes.store import DATABASES
-from indexes.turns import in_turn
-from indexes.txn import Txn
+from indexes.search import merging, segments, significance
+from indexes.search.segments import Ids, Segment
+from indexes.store import pages
+from indexes.store.environment import DATABASES
+from indexes.store.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
+from indexes.store.roots import Roots
+from indexes.store.turns import in_turn
+from indexes.store.txn import Txn
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
 from mocosearch.errors import MocosearchError, StorageFailed
@@ -71,7 +72,7 @@ def repair(index: Index) -> int:
             segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
         for derived in (segments.HIDDEN, b"chance", b"chance_of"):
             txn.delete("meta", derived)
-        chance.keep(txn)
+        significance.keep(txn)
         return len(ids)
 
     count = index.store.write(change)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Encoder as Encoder
-    from mocosearch.moco.train import train as train
+    from mocosearch.training.run import train as train
 
 __version__ = "0.1.0"
 __all__ = ["Encoder", "train"]
@@ -20,7 +20,7 @@ def __getattr__(name: str) -> Any:
 
         return Encoder
     if name == "train":
-        from mocosearch.moco.train import train
+        from mocosearch.training.run import train
 
         return train
     raise AttributeError(f"module 'mocosearch' has no attribute {name!r}")

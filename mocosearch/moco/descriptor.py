@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mocosearch.encoder.whitening import Array
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.gradients import gradients
-from mocosearch.moco.precision import autocast
+from mocosearch.moco.hog import gradients
 from mocosearch.photos.decode import Pixels
+from mocosearch.training.precision import autocast
 
 GRIDS = (3, 3, 2)
 """Places along a side for the maps of stages 2, 3 and 4. Places tell apart what stands where;

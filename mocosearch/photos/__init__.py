@@ -3,13 +3,13 @@
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.facts import Facts
 from mocosearch.photos.reading import outcomes
-from mocosearch.photos.scan import Found, LeftOut, scan
+from mocosearch.photos.scan import FileStat, LeftOut, scan
 from mocosearch.photos.worker import Content, Outcome
 
 __all__ = [
     "Content",
     "Facts",
-    "Found",
+    "FileStat",
     "LeftOut",
     "Outcome",
     "Picture",

@@ -16,7 +16,7 @@ from mocosearch.errors import Unsuitable
 from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.reading import outcomes
-from mocosearch.photos.scan import Found
+from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Content
 
 FORMAT = 2
@@ -41,7 +41,7 @@ class PixelCache:
 
 
 def pixel_cache(
-    photos: Sequence[Found],
+    photos: Sequence[FileStat],
     side: int,
     folder: Path,
     advanced: Callable[[int], None] = lambda photos: None,
@@ -106,7 +106,7 @@ def _contents(whole: Path) -> dict[str, Any] | None:
 
 
 def _decode(
-    photos: Sequence[Found],
+    photos: Sequence[FileStat],
     side: int,
     whole: Path,
     advanced: Callable[[int], None],
@@ -140,7 +140,7 @@ def _decode(
 
 
 def _more_can_be_read(
-    told: dict[str, Any], photos: Sequence[Found], side: int, advanced: Callable[[int], None]
+    told: dict[str, Any], photos: Sequence[FileStat], side: int, advanced: Callable[[int], None]
 ) -> bool:
     once = {path for path, reason in told["refused"].items() if _may_have_passed(reason)}
     for _, outcome in outcomes([photo for photo in photos if photo.path in once], side):

@@ -12,7 +12,7 @@ from queue import Queue
 
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
-from mocosearch.photos.scan import Found
+from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Outcome
 
 SECONDS = 20.0
@@ -26,8 +26,8 @@ WAITING = 512
 
 
 def outcomes(
-    files: Sequence[Found], side: int, workers: int | None = None
-) -> Iterator[tuple[Found, Outcome]]:
+    files: Sequence[FileStat], side: int, workers: int | None = None
+) -> Iterator[tuple[FileStat, Outcome]]:
     """Each file with its outcome, in the order given.
 
     A worker that dies or takes longer than SECONDS costs the file it was at and nothing else.
@@ -36,7 +36,7 @@ def outcomes(
     if not files:
         return
     count = min(len(files), workers or os.cpu_count() or 1)
-    todo: Iterator[tuple[int, Found]] = enumerate(files)
+    todo: Iterator[tuple[int, FileStat]] = enumerate(files)
     lock, room = threading.Lock(), threading.Semaphore(WAITING)
     answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
     ended = threading.Event()
@@ -81,7 +81,7 @@ class _Reader(threading.Thread):
 
     def __init__(
         self,
-        todo: Iterator[tuple[int, Found]],
+        todo: Iterator[tuple[int, FileStat]],
         lock: threading.Lock,
         room: threading.Semaphore,
         answered: "Queue[tuple[int, Outcome] | BaseException]",
@@ -134,7 +134,7 @@ class _Reader(threading.Thread):
         self.join()
         self._end()
 
-    def _outcome(self, found: Found) -> Outcome:
+    def _outcome(self, found: FileStat) -> Outcome:
         stdin, stdout = self.process.stdin, self.process.stdout
         self._now(time.monotonic())
         try:

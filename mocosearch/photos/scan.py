@@ -20,7 +20,7 @@ _LATEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FileStat:
     """A regular file: `size` in bytes, `mtime` in nanoseconds since 1970."""
 
     path: str
@@ -32,7 +32,7 @@ class Found:
     """
 
     @classmethod
-    def of(cls, path: str, status: os.stat_result) -> "Found":
+    def of(cls, path: str, status: os.stat_result) -> "FileStat":
         """As the system tells of it. Windows keeps the time of creation in that place."""
         changed = 0 if os.name == "nt" else status.st_ctime_ns
         mtime, changed = (_within_64_bits(time) for time in (status.st_mtime_ns, changed))
@@ -102,7 +102,7 @@ class LeftOut:
 
 def scan(
     roots: Sequence[str], exclude: Sequence[str] = (), left_out: LeftOut | None = None
-) -> Iterator[Found]:
+) -> Iterator[FileStat]:
     """Every regular file below the roots, in a stable order, each real file once.
 
     Links to folders are followed and loops end, because a folder is known by its device and
@@ -119,7 +119,7 @@ def scan(
             walk.left_out.unreadable.append(root)
             continue
         if stat.S_ISREG(status.st_mode):
-            yield Found.of(root, status)
+            yield FileStat.of(root, status)
         elif stat.S_ISDIR(status.st_mode):
             yield from walk.below(root)
 
@@ -133,7 +133,7 @@ class _Walk:
         self.folders: set[tuple[int, int]] = set()
         self.linked: set[tuple[int, int]] = set()
 
-    def below(self, root: str) -> Iterator[Found]:
+    def below(self, root: str) -> Iterator[FileStat]:
         waiting: list[tuple[str, int | None]] = [(root, None)]
         while waiting:
             folder, above = waiting.pop()
@@ -165,7 +165,7 @@ class _Walk:
                 elif stat.S_ISREG(status.st_mode) and not (
                     is_link and self._reached_anyway(path, status)
                 ):
-                    yield Found.of(path, status)
+                    yield FileStat.of(path, status)
             waiting.extend((path, here.st_dev) for path in reversed(inner))
 
     def _told(

@@ -13,8 +13,8 @@ from program import Run
 from torchvision.models import resnet18, resnet50
 
 from mocosearch.errors import Damaged, NotFound, Unsuitable
-from mocosearch.moco import published
-from mocosearch.moco.published import PUBLISHED, Published, fetch, offered
+from mocosearch.pretrained import published
+from mocosearch.pretrained.published import PUBLISHED, Published, fetch, offered
 
 CONTENT = bytes(range(256)) * 9000
 

@@ -85,9 +85,9 @@ USED = {
     ),
     *(f"indexes.{name}" for name in ("segments", "kinds", "merging", "migrate", "filters")),
     *(f"indexes.{name}" for name in ("asked", "chance", "copies", "encoder", "pairs", "turns")),
-    *("indexes.ranking", "indexes.searching"),
+    *("indexes.search.ranking", "indexes.search.nearest"),
     # A folder can be a question.
-    *("indexes.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
+    *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "facts", "formats")),

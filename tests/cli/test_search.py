@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cli.question import ask
-from cli.search import Found, search
+from cli.search import FileStat, search
 from indexes import Index
 
 
@@ -13,7 +13,7 @@ def index(many: Path):
         yield opened
 
 
-def scores(found: Found) -> list[float]:
+def scores(found: FileStat) -> list[float]:
     return [line.match.score for line in found.lines]
 
 

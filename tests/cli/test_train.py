@@ -7,7 +7,7 @@ import pytest
 import typer
 from program import Run
 
-import mocosearch.moco.train as training
+import mocosearch.training.run as training
 from cli.train import train
 from mocosearch.encoder import Encoder
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from indexes import Index, embedding
+from indexes import Index
+from indexes.sync import embed
 from mocosearch.photos.worker import outcome_of
 
 
@@ -43,5 +44,5 @@ def read(monkeypatch) -> list[str]:
             seen.append(os.path.basename(found.path))
             yield found, outcome_of(found.path, side)
 
-    monkeypatch.setattr(embedding, "outcomes", here)
+    monkeypatch.setattr(embed, "outcomes", here)
     return seen

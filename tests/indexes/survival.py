@@ -25,10 +25,13 @@ from typing import Any
 import numpy as np
 from light import DIMENSION, draw, encode, here, light
 
-from indexes import Index, embedding, merging, roots, segments, sync
+from indexes import Index, sync
 from indexes.generation import renew
-from indexes.records import PathEntry, Record, id_key, path_key
-from indexes.store import Store
+from indexes.search import merging, segments
+from indexes.store import roots
+from indexes.store.environment import Store
+from indexes.store.records import PathEntry, Record, id_key, path_key
+from indexes.sync import embed
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import MocosearchError
@@ -434,8 +437,8 @@ def warm(base: Path) -> None:
 
 def main() -> None:
     Encoder.encode = encode  # type: ignore[method-assign, assignment]
-    embedding.outcomes = here
-    embedding.ENCODED_AT_ONCE = embedding.COMMITTED_AT_ONCE = 2
+    embed.outcomes = here
+    embed.ENCODED_AT_ONCE = embed.COMMITTED_AT_ONCE = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())
     warm(base)

@@ -10,8 +10,10 @@ import pytest
 from answers import assert_found, told
 from light import encode, here, light
 
-from indexes import Index, embedding, generation, merging, sync
+from indexes import Index, generation, sync
 from indexes.generation import renew, unfinished
+from indexes.search import merging
+from indexes.sync import embed
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound, StorageFailed, Unsuitable
@@ -22,9 +24,9 @@ OLD, NEW, NEWER = light(1), light(2), light(3)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embedding, "outcomes", here)
-    monkeypatch.setattr(embedding, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(embedding, "COMMITTED_AT_ONCE", 2)
+    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 2)
+    monkeypatch.setattr(embed, "COMMITTED_AT_ONCE", 2)
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexes import Index, kinds, merging, segments, sync
-from indexes.ranking import FIRST, reranked
-from indexes.records import id_key
+from indexes import Index, sync
+from indexes.search import kinds, merging, segments
+from indexes.search.ranking import FIRST, reranked
+from indexes.store.records import id_key
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Mismatch, NotFound, StorageFailed, Unsuitable
 from mocosearch.photos import decode

@@ -8,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes import Counts, Index, looking, roots, segments
-from indexes.records import PathEntry, path_key
-from indexes.store import FORMAT, Store
-from indexes.txn import Txn
+from indexes import Counts, Index
+from indexes.search import segments
+from indexes.store import roots
+from indexes.store.environment import FORMAT, Store
+from indexes.store.records import PathEntry, path_key
+from indexes.store.txn import Txn
+from indexes.sync import diff
 from mocosearch.errors import Damaged
-from mocosearch.photos import Found
+from mocosearch.photos import FileStat
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -90,12 +93,12 @@ def test_a_newer_index_is_refused(old):
 def test_a_migrated_index_learns_when_files_were_changed(old, tmp_path, fill, picture):
     """A file replaced under its old time and size would otherwise keep its key for ever."""
     (file,) = fill(tmp_path / "photos", [1])
-    found = Found.of(str(file), file.stat())
+    found = FileStat.of(str(file), file.stat())
     with Index.create(old, None) as index:
         index.store.write(lambda txn: roots.add(txn, [str(tmp_path / "photos")]))
         entry = PathEntry(1, found.size, found.mtime, f"3/{file.name}")
         index.store.write(lambda txn: txn.put("paths", path_key(entry.path), entry.to_bytes()))
-        seen = looking.Seen(roots=[str(tmp_path / "photos")])
-        assert looking.compare(index.store, [found], seen, False, Counts()) == []
+        seen = diff.Seen(roots=[str(tmp_path / "photos")])
+        assert diff.compare(index.store, [found], seen, False, Counts()) == []
         later = replace(found, changed=found.changed + 1)
-        assert looking.compare(index.store, [later], seen, False, Counts()) == [later]
+        assert diff.compare(index.store, [later], seen, False, Counts()) == [later]

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes import Where, roots, sync
-from indexes.roots import Roots
+from indexes import Where, sync
+from indexes.store import roots
+from indexes.store.roots import Roots
 from mocosearch import home as home_module
 
 scan = importlib.import_module("mocosearch.photos.scan")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from light import DIMENSION, compiled, encode, here, light
 
-from indexes import Index, Where, adding, embedding
+from indexes import Index, Where
+from indexes.sync import add, embed
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
@@ -25,8 +26,8 @@ README = Path(__file__).parents[2] / "README.md"
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embedding, "outcomes", here)
-    monkeypatch.setattr(adding, "outcomes", here)
+    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(add, "outcomes", here)
     return light(1)
 
 

@@ -13,9 +13,10 @@ import psutil
 import pytest
 from light import encode, here, light
 
-from indexes import Index, adding, embedding, sync
+from indexes import Index, sync
 from indexes.export import export
 from indexes.generation import renew
+from indexes.sync import add, embed
 from indexes.verify import faults, look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Busy, Damaged, StorageFailed
@@ -93,8 +94,8 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 def made(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of those."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embedding, "outcomes", here)
-    monkeypatch.setattr(adding, "outcomes", here)
+    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(add, "outcomes", here)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
         sync(index, [tmp_path / "photos"])

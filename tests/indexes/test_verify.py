@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes import Index, merging, segments, sync, verify
-from indexes.records import id_key
+from indexes import Index, sync, verify
+from indexes.search import merging, segments
+from indexes.store.records import id_key
 from mocosearch.errors import Damaged, StorageFailed
 
 

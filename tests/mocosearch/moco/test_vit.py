@@ -8,8 +8,8 @@ from torchvision.models.vision_transformer import VisionTransformer
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.recipes import SMALL, V3_VIT
 from mocosearch.moco.vit import ViT, check_side, positions
+from mocosearch.training.recipes import SMALL, V3_VIT
 
 
 @pytest.fixture(scope="module")

@@ -11,13 +11,13 @@ import pytest
 from mocosearch.errors import Unsuitable
 from mocosearch.photos import Outcome, cache, decode, scan
 from mocosearch.photos.cache import pixel_cache
-from mocosearch.photos.scan import Found
+from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import outcome_of
 
 SIDE = 12
 
 
-def listed(folder: Path) -> list[Found]:
+def listed(folder: Path) -> list[FileStat]:
     return list(scan([str(folder)]))
 
 

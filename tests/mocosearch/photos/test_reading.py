@@ -20,12 +20,12 @@ from PIL import Image
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import Content, decode, outcomes, reading, scan, worker
 from mocosearch.photos.decode import digest_of
-from mocosearch.photos.scan import Found
+from mocosearch.photos.scan import FileStat
 
 SIDE = 16
 
 
-def listed(folder: Path) -> list[Found]:
+def listed(folder: Path) -> list[FileStat]:
     return list(scan([str(folder)]))
 
 
@@ -220,7 +220,7 @@ def test_what_is_no_file_is_never_opened(fill, tmp_path):
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket.jpg"))
         names = ("pipe.jpg", "socket.jpg", "/dev/zero")
-        files += [Found(str(tmp_path / name), 1, 1) for name in names]
+        files += [FileStat(str(tmp_path / name), 1, 1) for name in names]
         answers = [outcome for _, outcome in outcomes(files, SIDE)]
     assert isinstance(answers[0], Content)
     assert answers[1:] == [None, None, None]

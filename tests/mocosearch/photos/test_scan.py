@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocosearch.errors import NotFound
-from mocosearch.photos.scan import Found, LeftOut, inside, roots_of, scan
+from mocosearch.photos.scan import FileStat, LeftOut, inside, roots_of, scan
 
 
 def names_below(*roots) -> list[str]:
@@ -28,7 +28,7 @@ def test_size_and_time(tmp_path):
     put(tmp_path / "a.jpg")
     os.utime(tmp_path / "a.jpg", ns=(5, 123_456_789_987_654_321))
     status = (tmp_path / "a.jpg").stat()
-    wanted = Found(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
+    wanted = FileStat(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
     assert list(scan([str(tmp_path)])) == [wanted]
 
 
@@ -37,7 +37,7 @@ def test_times_that_64_bits_do_not_hold_are_the_last_that_they_do():
     latest = 2**63 - 1
     year_2300 = 10_413_792_000 * 10**9
     status = SimpleNamespace(st_size=5, st_mtime_ns=year_2300, st_ctime_ns=-year_2300)
-    assert Found.of("a.jpg", status) == Found("a.jpg", 5, latest, -latest)
+    assert FileStat.of("a.jpg", status) == FileStat("a.jpg", 5, latest, -latest)
 
 
 def test_hidden_and_system_folders_are_left_out(tmp_path):

@@ -1,0 +1,52 @@
+"""Files that show one picture, and which of them to keep."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from indexes.store.records import Record
+
+BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG", "MPO", "GIF")
+"""From the least lossy on; others come last."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One file of a group."""
+
+    path: str
+    record: Record
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files that show one picture; `score` is the lowest cosine of any two of them.
+
+    name: 8 hexadecimal digits that stand for the contents, the same in every run. kept: the
+    member to keep, of which each other one is a copy.
+    """
+
+    name: str
+    score: float
+    members: list[Member]
+    kept: Member
+
+
+def worth(member: Member, keep: str) -> tuple[Any, ...]:
+    """Less for what is rather kept: `largest`, `oldest` or `best-format`; on a tie by path."""
+    record = member.record
+    pixels = (-record.width * record.height, -record.size)
+    if keep == "oldest":
+        return record.taken or "9999", pixels, member.path
+    if keep == "best-format":
+        known = record.format in BEST_FORMATS
+        place = BEST_FORMATS.index(record.format) if known else len(BEST_FORMATS)
+        return place, pixels, member.path
+    return pixels, member.path
+
+
+def named(records: Sequence[Record]) -> str:
+    """The name of a group of photos."""
+    text = " ".join(sorted(record.digest for record in records))
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

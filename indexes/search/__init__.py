@@ -1,0 +1,1 @@
+"""FAISS segments in the store, and the photos nearest to a query."""

@@ -1,0 +1,99 @@
+"""How unusual a score is in a collection: measured on pairs of its photos taken at random."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from indexes.search import segments
+from indexes.search.segments import Keys
+from indexes.store.records import id_key
+from indexes.store.txn import Txn
+
+SAMPLE = 1000
+"""Photos, of which all pairs are taken: half a million cosines, in a hundredth of a second."""
+LEAST_PAIRS = 8
+"""Pairs that the rarest score measured rests on."""
+TOLD = 9
+"""A line is drawn only where scores as rare as one pair in 2**TOLD were measured, as they are of 92
+photos: of fewer a good share are alike, and nothing would stand out among them.
+"""
+RAREST = 1e9
+RATE = 0.5
+"""Share of the results above the line that may be there by chance."""
+
+
+@dataclass(frozen=True)
+class Chance:
+    """scores[i] is the cosine that one in 2**i pairs of photos reaches, ascending.
+
+    Beyond the last the tail is taken to go on as it ends, exponentially.
+    """
+
+    scores: Sequence[float]
+
+    def one_in(self, score: float, tries: int = 1) -> float:
+        """One pair in so many has such a cosine or more, 1..RAREST.
+
+        tries: keys that were asked with, of which the best score counts.
+        """
+        if len(self.scores) < 2:
+            return 1.0
+        last = len(self.scores) - 1
+        power = float(np.interp(score, self.scores, range(last + 1)))
+        if score > self.scores[-1]:
+            back = min(4, last)
+            step = (self.scores[-1] - self.scores[-1 - back]) / back
+            power = last + (score - self.scores[-1]) / max(step, 1e-6)
+        return float(min(max(2.0 ** min(power, 60.0) / tries, 1.0), RAREST))
+
+    def line(self, scores: Sequence[float], photos: int, tries: int = 1) -> int:
+        """How many of the best scores, in descending order, are better than chance.
+
+        Down to the last rank where a photo taken at random would meet, among as many photos,
+        less than RATE of what was found (Benjamini and Hochberg 1995). All of them where
+        too little was measured to tell.
+        """
+        if len(self.scores) <= TOLD:
+            return len(scores)
+        good = 0
+        for rank, score in enumerate(scores, 1):
+            if photos <= RATE * rank * self.one_in(score, tries):
+                good = rank
+        return good
+
+
+def measured(keys: Keys) -> Chance:
+    """From the pairs of some photos' keys, float32 (n, d) of unit length."""
+    pairs = (keys @ keys.T)[np.triu_indices(len(keys), 1)]
+    if len(pairs) < LEAST_PAIRS:
+        return Chance(())
+    powers = int(np.log2(len(pairs) / LEAST_PAIRS))
+    shares = 1.0 - 0.5 ** np.arange(powers + 1)
+    return Chance(np.maximum.accumulate(np.quantile(pairs, shares)).tolist())
+
+
+def keep(txn: Txn) -> None:
+    """Measure, and store what was found, unless it was measured on the same photos already."""
+    # Ids are never used again: another photo has another next id, a lost one another count.
+    photos = bytes(txn.get("meta", b"next_id") or b"") + txn.count("images").to_bytes(8, "big")
+    before = txn.get("meta", b"chance_of")
+    if before is not None and bytes(before) == photos:
+        return
+    stored = [segments.part(txn, number, b"ids") for number in segments.numbers(txn)]
+    ids = np.concatenate(
+        [np.empty(0, np.uint64), *(np.frombuffer(bytes(some), np.uint64) for some in stored)]
+    )
+    some = np.random.default_rng(0).permutation(ids)[: 2 * SAMPLE]
+    keys = [txn.get("vectors", id_key(int(id))) for id in some]
+    there = [np.frombuffer(bytes(key), np.float16) for key in keys if key is not None][:SAMPLE]
+    rows = np.stack(there).astype(np.float32) if there else np.empty((0, 1), np.float32)
+    txn.put("meta", b"chance", json.dumps(measured(rows).scores).encode())
+    txn.put("meta", b"chance_of", photos)
+
+
+def kept(txn: Txn) -> Chance:
+    """What was stored when photos were last indexed; before that, nothing is unusual."""
+    stored = txn.get("meta", b"chance")
+    return Chance(json.loads(bytes(stored)) if stored is not None else ())

@@ -1,0 +1,1 @@
+"""The LMDB environment of an index and everything read from it."""

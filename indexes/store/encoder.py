@@ -1,0 +1,49 @@
+"""The encoder that an index holds: its card, graph and weights."""
+
+from indexes.search import segments
+from indexes.store.txn import Txn
+from mocosearch.encoder import Card, Encoder
+from mocosearch.errors import Busy, Damaged, Mismatch
+
+PARTS = (b"card", b"graph", b"weights")
+
+
+def kept(txn: Txn) -> Encoder:
+    """The encoder that made the keys. Raises Damaged."""
+    parts = [txn.mapped("encoder", name, whole=True) for name in PARTS]
+    if any(part is None for part in parts):
+        raise Damaged("the index holds no encoder", "remove it and index again")
+    card, graph, weights = (bytes(part) for part in parts if part is not None)
+    return Encoder(Card.from_json(card), graph, weights)
+
+
+def version(txn: Txn) -> bytes:
+    """Differs where the encoder does; cheap to ask."""
+    return bytes(txn.get("meta", b"card") or b"")
+
+
+def keep(txn: Txn, encoder: Encoder) -> None:
+    """For a new index; where there is one already, it must come from this one, or Mismatch."""
+    card = txn.get("encoder", b"card")
+    if card is None:
+        _put(txn, encoder)
+    elif not Card.from_json(bytes(card)).comes_from(encoder.fingerprint):
+        raise Mismatch(
+            "this index was made with another encoder",
+            "go on with the index's own, or give every photo a new key: mocosearch index --encoder",
+        )
+
+
+def settle(txn: Txn, encoder: Encoder) -> None:
+    """Put one in place of that which no key was made with. Raises Busy where one was meanwhile."""
+    if txn.count("vectors"):
+        raise Busy("photos were added to the index meanwhile", "run it again")
+    _put(txn, encoder)
+
+
+def _put(txn: Txn, encoder: Encoder) -> None:
+    card = encoder.card.to_json().encode()
+    txn.put("encoder", b"card", card)
+    txn.put("meta", b"card", segments.digest(card).encode())
+    txn.put("encoder", b"graph", encoder.graph)
+    txn.put("encoder", b"weights", encoder.weights)

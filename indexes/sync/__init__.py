@@ -1,0 +1,1 @@
+"""The index made equal to its folders."""

@@ -1,0 +1,84 @@
+"""Bring an index up to date with folders: what is new, changed, moved or gone."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+
+from indexes.search import merging
+from indexes.store import roots
+from indexes.store.turns import Changing, in_turn
+from indexes.sync.counts import Counts, Progress
+from indexes.sync.diff import Seen, away, compare, is_empty, present_and_absent, tidy
+from indexes.sync.embed import embed
+from mocosearch.photos import scan
+
+
+@in_turn
+def sync(
+    index: Changing,
+    folders: Sequence[str | os.PathLike[str]],
+    *,
+    exclude: Sequence[str] = (),
+    retry: bool = False,
+    workers: int | None = None,
+    prune: bool = False,
+    report: Callable[[Progress], None] = lambda progress: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Counts:
+    """Make the index equal to the folders, as far as they reach; others keep their photos.
+
+    exclude: patterns of names and paths to leave out, as of `scan`; photos that they leave out
+    are taken out of the index too.
+    retry: read refused files again, though they have not changed.
+    workers: processes that decode; one a core if not given.
+    prune: believe a known folder that is missing or empty, and take its photos out.
+    stopped: asked between batches; once true, what is read so far is committed and the rest
+    left for another run.
+
+    Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+    """
+    begun = time.monotonic()
+    counts = Counts()
+    index.refresh()
+    present, counts.absent = present_and_absent(folders, index.roots)
+    encoder = index.encoder
+    # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
+    index.refresh()
+    index.store.write(lambda txn: roots.add(txn, present))
+    left_out = counts.left_out
+    seen = Seen(roots=list(present), unreadable=left_out.unreadable, disks=left_out.disks)
+    files = scan(present, exclude, left_out)
+    work = compare(index.store, files, seen, retry, counts)
+    # A disk that went away after the first look has not taken its photos with it.
+    went = [root for root in present if root not in seen.met and is_empty(root)]
+    seen.roots = [root for root in present if root not in went]
+    seen.away = away(index.store, seen)
+    counts.absent += [*went, *seen.away]
+    if prune:
+        seen.roots += counts.absent
+        counts.absent, seen.away = [], []
+    embed(index.store, encoder, work, workers, counts, report, stopped)
+    counts.interrupted = stopped()
+    whole = None if counts.interrupted else seen
+    counts.deleted = index.store.write(lambda txn: tidy(txn, whole))
+    merging.merge(index.store)
+    index.refresh()
+    counts.seconds = time.monotonic() - begun
+    return counts
+
+
+@in_turn
+def remove(index: Changing, folder: str | os.PathLike[str]) -> int:
+    """Take a root, or a folder below one, out of the index; returns how many photos went.
+
+    Raises NotFound where the index knows no such folder, and StorageFailed.
+    """
+    path = roots.absolute(folder)
+    known = index.roots
+    if not known.reach(path):
+        raise roots.unknown(path, known.places.values())
+    index.refresh()
+    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
+    merging.merge(index.store)
+    index.refresh()
+    return deleted

@@ -1,0 +1,1 @@
+"""A training run: plan, recipe, loop, checkpoints, model selection, report."""

@@ -1,0 +1,34 @@
+import pytest
+import torch
+
+from mocosearch import train
+from mocosearch.errors import Unsuitable
+from mocosearch.training.precision import autocast, device_of
+
+
+def test_auto_is_the_accelerator_or_the_processor():
+    assert (device_of("auto").type == "cpu") is not torch.accelerator.is_available()
+    assert device_of("cpu") == torch.device("cpu")
+
+
+def test_auto_passes_over_an_accelerator_that_does_not_compute(monkeypatch):
+    def found(check_available: bool) -> torch.device:
+        return torch.device("meta")
+
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", found)
+    assert device_of("auto") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("name", ["abacus", "cuda:77", "", "meta"])
+def test_a_device_that_is_not_there_is_refused_before_any_work(name, fill, tmp_path):
+    fill(tmp_path / "photos", range(3))
+    with pytest.raises(Unsuitable, match="no device"):
+        train([tmp_path / "photos"], tmp_path / "enc", device=name)
+    assert not (tmp_path / "enc").exists()
+
+
+def test_bf16_only_where_it_is_computed_in():
+    with autocast("cpu", enabled=False):
+        assert not torch.is_autocast_enabled("cpu")
+    with autocast("mps"):
+        assert not torch.is_autocast_enabled("mps")

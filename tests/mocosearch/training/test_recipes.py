@@ -1,0 +1,138 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mocosearch.errors import Unsuitable
+from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.descriptor import Levels
+from mocosearch.training.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Recipe, choose, fitted
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+@pytest.mark.parametrize("photos", [2, 10, 500, 5000])
+def test_fitted_to_a_collection(recipe, photos):
+    found = fitted(recipe, photos)
+    assert 2 <= found.batch <= min(recipe.batch, photos)
+    assert 1 <= found.splits <= max(1, found.batch // 2)
+    if recipe.K:
+        assert found.batch <= found.K <= max(found.batch, photos // 2)
+    else:
+        assert found.K == 0
+    assert found.lr == pytest.approx(recipe.lr * found.batch / recipe.batch)
+    others = {"batch": recipe.batch, "splits": recipe.splits, "K": recipe.K, "lr": recipe.lr}
+    assert replace(found, **others) == recipe
+
+
+def test_fitted_figures_of_small():
+    figures = {n: fitted(SMALL, n) for n in (2, 10, 500, 5000)}
+    assert {n: (r.batch, r.splits, r.K) for n, r in figures.items()} == {
+        2: (2, 1, 2),
+        10: (10, 2, 10),
+        500: (128, 2, 250),
+        5000: (128, 2, 2048),
+    }
+
+
+def test_a_large_collection_changes_nothing():
+    assert fitted(V2, 1_000_000) == V2
+
+
+def test_fitting_twice_is_fitting_once():
+    once = fitted(V1, 100)
+    assert fitted(once, 100) == once
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(sorted(RECIPES)), st.integers(2, 600))
+def test_no_sub_batch_is_a_single_photo(name, photos):
+    """Batch statistics need two."""
+    found = fitted(RECIPES[name], photos)
+    parts = torch.arange(found.batch).tensor_split(found.splits)
+    assert min(len(part) for part in parts) >= 2
+
+
+def test_auto_is_small_for_people_and_v2_for_archives():
+    assert choose("auto", 3000)[0] is SMALL
+    assert choose("auto", 1_000_000)[0] is V2
+    assert "3000 files" in choose("auto", 3000)[1]
+
+
+def test_auto_asks_for_the_time_as_well():
+    chosen, reason = choose("auto", 1_000_000, seconds=3600)
+    assert chosen is SMALL
+    assert "1.0 hours are too short" in reason
+    assert choose("auto", 1_000_000, seconds=1e7)[0] is V2
+    assert choose("auto", 3000, seconds=1e7)[0] is SMALL
+
+
+def test_auto_asks_for_the_room_as_well():
+    assert choose("auto", 1_000_000, room=8 * 10**9)[0] is SMALL
+    assert "197 GB, --cache-size allows 8.0" in choose("auto", 1_000_000, room=8 * 10**9)[1]
+    assert choose("auto", 1_000_000, room=200 * 10**9)[0] is V2
+
+
+def test_photos_are_stored_for_the_views_and_some_for_the_whitening():
+    assert SMALL.stored(10) == 3 * 10 * (96 * 96 + 160 * 160)
+    assert SMALL.stored(10_000) == 3 * (10_000 * 96 * 96 + 4_000 * 160 * 160)
+
+
+@pytest.mark.parametrize("architecture", ["vit_small", "vit_base"])
+def test_a_vit_has_settings_of_its_own(architecture):
+    assert choose("v3", 3000, architecture=architecture)[0] is V3_VIT
+    chosen, reason = choose("auto", 3000, architecture=architecture)
+    assert chosen is V3_VIT
+    assert architecture in reason
+    assert choose("small", 3000, architecture=architecture)[0] is SMALL
+    assert choose("v3", 3000, architecture="resnet18")[0] is V3
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "v3", "small"])
+def test_named_recipes(name):
+    assert choose(name, 10)[0].name == name
+
+
+def test_settings_of_the_papers():
+    assert (V1.K, V1.m, V1.T, V1.mlp, V1.cosine, V1.lr) == (65536, 0.999, 0.07, False, False, 0.03)
+    assert (V2.K, V2.m, V2.T, V2.mlp, V2.cosine, V2.lr) == (65536, 0.999, 0.2, True, True, 0.03)
+    assert (V3.K, V3.m, V3.m_end, V3.T, V3.dim, V3.optimizer) == (0, 0.99, 1, 1, 256, "lars")
+    assert (V3_VIT.T, V3_VIT.weight_decay, V3_VIT.optimizer) == (0.2, 0.1, "adamw")
+    assert (V3.lr, V3_VIT.lr) == pytest.approx((0.6 * 16, 1.5e-4 * 16))
+    first, second = V3.views, V3.other_views
+    assert (first.blur, first.solarize, second.blur, second.solarize) == (1, 0, 0.1, 0.2)
+
+
+@pytest.mark.parametrize("recipe", [SMALL, V1, V3, V3_VIT], ids=lambda r: r.architecture)
+def test_a_recipe_comes_back_from_json(recipe):
+    assert Recipe.from_plain(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
+
+
+def test_a_setting_that_is_gone_is_passed_over():
+    assert Recipe.from_plain({**asdict(SMALL), "trunk": 1.0}) == SMALL
+
+
+def tuples(told: dict) -> dict:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+
+
+def test_unknown_recipe():
+    with pytest.raises(Unsuitable) as caught:
+        choose("v9", 10)
+    assert "v9" in caught.value.what
+    assert all(name in caught.value.hint for name in ("auto", *RECIPES))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_small_trains_every_level_of_every_network(architecture):
+    levels = Levels(Backbone(architecture)).eval()
+    with torch.no_grad():
+        assert levels(torch.rand(1, 3, 32, 32)).shape == (1, levels.width)
+
+
+def test_unknown_architecture():
+    with pytest.raises(Unsuitable) as caught:
+        Backbone("resnet11")
+    assert all(name in caught.value.hint for name in ARCHITECTURES)

@@ -1,0 +1,341 @@
+import shutil
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from mocosearch import Encoder, train
+from mocosearch.encoder import Card
+from mocosearch.encoder.refit import whitening_of
+from mocosearch.errors import NoPhotos, NotFound, Unsuitable
+from mocosearch.home import STARTER
+from mocosearch.training import run as training
+from mocosearch.training.recipes import SMALL, fitted
+from mocosearch.training.selection import Judged
+
+TINY = {"architecture": "resnet10", "size": 32}
+
+
+def judged(found: float, photos: np.ndarray) -> Judged:
+    return Judged(found, np.eye(len(photos), 8, dtype=np.float32))
+
+
+@pytest.fixture
+def no_export(monkeypatch) -> list[tuple[object, ...]]:
+    """Records what would become an encoder, and saves the seconds of writing it."""
+    written: list[tuple[object, ...]] = []
+
+    def write(backbone, sample, card, folder, page=None, prior=None):
+        written.append((backbone, np.array(sample), card, folder, prior))
+        return card
+
+    monkeypatch.setattr(training, "write_encoder", write)
+    monkeypatch.setattr(training, "judge", lambda backbone, photos: judged(0.5, photos))
+    return written
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, fill):
+    """One pass over 40 pictures, a broken one and a text file among them."""
+    base = tmp_path_factory.mktemp("train")
+    files = fill(base / "photos", range(40))
+    (base / "photos" / "broken.jpg").write_bytes(files[0].read_bytes()[:200])
+    (base / "photos" / "notes.txt").write_text("no picture")
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (base / "photos").iterdir()}
+    said: list[training.Progress] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+        result = train(
+            [base / "photos"], base / "enc", **TINY, batch=16, epochs=1, report=said.append
+        )
+    return base, result, said, before
+
+
+def test_a_run_ends_with_an_encoder(trained):
+    base, result, _, _ = trained
+    encoder = Encoder.open(base / "enc")
+    assert result.folder == base / "enc"
+    assert encoder.card == Card.from_json(result.card.to_json())
+    assert encoder.encode(np.zeros((2, encoder.side, encoder.side, 3), np.uint8)).shape == (2, 256)
+
+
+def test_the_report_is_one_page_with_pictures_before_and_after(trained):
+    _, result, _, _ = trained
+    page = (result.folder / "report.html").read_text()
+    assert page.count("<tr><td class=query>") == 10
+    assert page.count("data:image/jpeg;base64,") == 10 * (1 + 5 + 5)
+    assert "<polyline points=" in page
+    assert "http" not in page
+    assert f"{result.card.photos} photos" in page
+
+
+def test_the_card_counts_rightly(trained):
+    card = trained[1].card
+    assert card.photos == 40
+    assert card.epochs == (0 if any("the start is kept" in s for s in trained[1].warnings) else 1)
+    assert card.architecture == "resnet10"
+    assert (card.side, card.dimension) == (80, 256)
+    assert card.recipe["name"] == "small"
+    assert card.recipe["batch"] == 16
+    assert card.recipe["K"] == 20
+    assert card.seconds > 0
+
+
+def test_a_broken_photo_is_refused_and_a_text_is_none(trained):
+    base, result, _, _ = trained
+    assert list(result.refused) == [str(base / "photos" / "broken.jpg")]
+    assert not result.interrupted
+    assert "41 files named as pictures" in result.reason
+
+
+def test_photos_are_read_only(trained):
+    base, _, _, before = trained
+    after = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in (base / "photos").iterdir()}
+    assert after == before
+
+
+def test_progress_goes_through_the_stages(trained):
+    said = trained[2]
+    stages = [p.stage for p in said]
+    assert stages == sorted(stages, key=["recipe", "photos", "sample", "train", "encoder"].index)
+    assert said[0].words == f"recipe small: {trained[1].reason}"
+    assert max(p.done for p in said if p.stage == "photos") == 42
+    assert [p.done for p in said if p.stage == "sample"] == list(range(1, 41))
+    assert all(0 <= p.done <= p.total for p in said)
+
+
+def test_training_changes_the_network_and_zero_epochs_does_not(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    for epochs in (0, 0, 2):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=epochs)
+    one, same, learned = (w[0].state_dict()["net.layer4.0.conv1.weight"] for w in no_export)
+    assert (one == same).all()
+    assert (one != learned).any()
+
+
+def test_an_encoder_worse_than_its_start_is_not_handed_over(no_export, fill, tmp_path, monkeypatch):
+    folder = fill(tmp_path / "p", range(12))[0].parent
+    train([folder], tmp_path / "e", **TINY, epochs=0)
+    for after, kept in ((0.4, "start"), (0.6, "learned")):
+        scores = iter([0.5, after])
+        monkeypatch.setattr(training, "judge", lambda _, photos, s=scores: judged(next(s), photos))
+        result = train([folder], tmp_path / "e", **TINY, batch=12, epochs=2)
+        start, handed = no_export[0][0].state_dict(), no_export[-1][0].state_dict()
+        same = all(torch.equal(start[name], handed[name]) for name in start)
+        assert same == (kept == "start")
+        assert any("the start is kept" in sign for sign in result.warnings) == same
+        card = no_export[-1][2]
+        assert card.quality == {"found_again": max(after, 0.5), "found_again_before": 0.5}
+        assert card.epochs == (0 if same else 2)
+        assert card.corpus.endswith("for the whitening alone") == same
+
+
+def test_few_photos_lean_on_the_whitening_of_the_start(no_export, fill, tmp_path, monkeypatch):
+    """Fitted on them alone it finds less than the start's; one seen at another side is no help."""
+    folder = fill(tmp_path / "photos", range(12))[0].parent
+    train([folder], tmp_path / "enc", epochs=0)
+    train([folder], tmp_path / "enc", epochs=0, **TINY)
+    train([folder], tmp_path / "enc", epochs=0, init="none")
+    monkeypatch.setattr(training, "FEW", 12)
+    train([folder], tmp_path / "enc", epochs=0)
+    leant = [written[-1] is not None for written in no_export]
+    assert leant == [True, False, False, False]
+    assert len(no_export[0][-1].centre) == len(whitening_of(Encoder.open(STARTER)).centre)
+
+
+def test_same_seed_same_network_other_seed_another(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(12))
+    for seed in (1, 1, 2):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=2, seed=seed)
+    one, same, other = (w[0].state_dict() for w in no_export)
+    assert all((one[name] == same[name]).all() for name in one)
+    assert (one["net.layer4.0.conv1.weight"] != other["net.layer4.0.conv1.weight"]).any()
+
+
+def test_same_seed_same_fingerprint(fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    prints = {
+        train([tmp_path / "photos"], tmp_path / f"enc{i}", **TINY, epochs=1).card.fingerprint
+        for i in range(2)
+    }
+    assert len(prints) == 1
+
+
+def test_stopping_keeps_what_is_learned(fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    decoded, asked = [], []
+
+    def report(progress: training.Progress) -> None:
+        if progress.stage == "sample" and progress.done == 8:
+            decoded.append(True)
+
+    def stopped() -> bool:
+        asked.extend(decoded[:1])
+        return len(asked) > 3
+
+    result = train(
+        [tmp_path / "photos"],
+        tmp_path / "enc",
+        **TINY,
+        init="none",
+        epochs=500,
+        report=report,
+        stopped=stopped,
+    )
+    assert result.interrupted
+    assert result.card.epochs == 3
+    encoder = Encoder.open(tmp_path / "enc")
+    assert np.isfinite(encoder.encode(np.zeros((1, 80, 80, 3), np.uint8))).all()
+
+
+@pytest.mark.parametrize("stage", ["photos", "sample"])
+def test_stopping_before_anything_is_learned_writes_nothing(fill, tmp_path, stage):
+    fill(tmp_path / "photos", range(4))
+    said: list[training.Progress] = []
+
+    def stopped() -> bool:
+        return bool(said) and said[-1].stage == stage
+
+    with pytest.raises(KeyboardInterrupt):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, stopped=stopped, report=said.append)
+    assert len([p for p in said if p.stage == stage]) == 1
+    assert not (tmp_path / "enc").exists()
+
+
+def test_stopping_while_the_encoder_is_written_stops_nothing(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    said: list[training.Progress] = []
+    result = train(
+        [tmp_path / "photos"],
+        tmp_path / "enc",
+        **TINY,
+        epochs=1,
+        report=said.append,
+        stopped=lambda: said[-1].stage == "encoder",
+    )
+    assert len(no_export) == 1
+    assert not result.interrupted
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_a_run_by_the_clock_stops(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(8))
+    begun = time.monotonic()
+    result = train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=10)
+    assert time.monotonic() - begun < 60
+    assert not result.interrupted
+
+
+def test_too_little_time_still_makes_an_encoder(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    result = train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=0.001)
+    assert no_export[0][2].epochs == 0
+    assert "no step was taken: give it more time" in result.warnings
+
+
+def test_the_schedule_begins_with_the_first_step(no_export, fill, tmp_path, monkeypatch):
+    fill(tmp_path / "photos", range(4))
+    monkeypatch.setattr(training, "_seconds_to_export", lambda *about: 1.0)
+    cached, step, seen = training.pixel_cache, training.Training.step, []
+
+    def slow(*words, **options):
+        time.sleep(1.5)
+        return cached(*words, **options)
+
+    def counted(self, progress):
+        seen.append(progress)
+        return step(self, progress)
+
+    monkeypatch.setattr(training, "pixel_cache", slow)
+    monkeypatch.setattr(training.Training, "step", counted)
+    begun = time.monotonic()
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=7)
+    assert seen[0] < 0.3
+    assert seen == sorted(seen)
+    assert 6 <= time.monotonic() - begun < 9
+
+
+def test_a_folder_that_cannot_be_looked_into_is_told(no_export, fill, tmp_path, locked):
+    fill(tmp_path / "photos", range(2))
+    fill(tmp_path / "photos" / "locked", range(2, 4))
+    result = train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0)
+    assert result.unreadable == [str(tmp_path / "photos" / "locked")]
+    assert result.card.photos == 2
+
+
+def test_both_kinds_of_stored_photos_keep_to_the_limit(no_export, fill, tmp_path, home):
+    fill(tmp_path / "photos", range(8))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0)
+    stored = sum(file.stat().st_size for file in (home / "cache").glob("*.u8"))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0, cache_bytes=stored)
+    shutil.rmtree(home / "cache")
+    with pytest.raises(Unsuitable, match=r"decoded, --cache-size allows 0\.0") as caught:
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0, cache_bytes=stored - 1)
+    assert "--cache-size 1G" in caught.value.hint
+    assert not (home / "cache").exists()
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 7, 9])
+def test_few_photos_are_enough(no_export, fill, tmp_path, n):
+    fill(tmp_path / "photos", range(n))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=2)
+    assert no_export[0][2].photos == n
+
+
+@pytest.mark.parametrize("name", ["v1", "v2", "v3"])
+def test_the_papers_recipes_run_on_few_photos(no_export, fill, tmp_path, name):
+    fill(tmp_path / "photos", range(7))
+    train([tmp_path / "photos"], tmp_path / "enc", recipe=name, **TINY, epochs=1)
+    assert no_export[0][2].recipe["name"] == name
+
+
+@pytest.mark.slow
+def test_a_vit_learns_by_v3_and_becomes_an_encoder(fill, tmp_path):
+    fill(tmp_path / "photos", range(6))
+    how = {"recipe": "v3", "architecture": "vit_small", "size": 32, "epochs": 1}
+    card = train([tmp_path / "photos"], tmp_path / "enc", **how).card
+    assert (card.recipe["optimizer"], card.epochs) == ("adamw", 1)
+    encoder = Encoder.open(tmp_path / "enc")
+    found = encoder.encode(np.zeros((1, encoder.side, encoder.side, 3), np.uint8))
+    assert np.isfinite(found).all()
+
+
+def test_a_recipe_of_ones_own(no_export, fill, tmp_path):
+    fill(tmp_path / "photos", range(4))
+    result = train([tmp_path / "photos"], tmp_path / "enc", recipe=SMALL, **TINY, epochs=1)
+    assert result.reason == "given"
+    assert no_export[0][2].recipe["K"] == fitted(SMALL, 4).K
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_too_few_photos(fill, tmp_path, n):
+    fill(tmp_path / "photos", range(n))
+    (tmp_path / "photos" / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing")
+    (tmp_path / "photos" / "notes.txt").write_text("words")
+    with pytest.raises(NoPhotos, match=f"{n} readable photos"):
+        train([tmp_path / "photos"], tmp_path / "enc", **TINY)
+    assert not (tmp_path / "enc").exists()
+
+
+def test_files_that_are_no_photos_do_not_crowd_out_the_whitening(
+    no_export, fill, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(training, "WHITENED_ON", 6)
+    fill(tmp_path / "photos", range(6))
+    for i in range(60):
+        (tmp_path / "photos" / f"{i}.txt").write_text(str(i))
+    train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0)
+    assert no_export[0][1].shape == (6, 80, 80, 3)
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(NotFound):
+        train([tmp_path / "nowhere"], tmp_path / "enc")
+
+
+@pytest.mark.parametrize("wrong", [{"recipe": "v9"}, {"architecture": "vgg"}])
+def test_unknown_names(fill, tmp_path, wrong):
+    fill(tmp_path / "photos", range(2))
+    with pytest.raises(Unsuitable):
+        train([tmp_path / "photos"], tmp_path / "enc", **wrong)
