@@ -24,7 +24,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 """Where the test pictures lie unless --photos says otherwise."""
 COMMAND = Path(sys.executable).parent / "mocosearch"
 TORCH_IMPORT = [sys.executable, "-c", "import torch, torchvision.models"]
-REFUSED_SOME = 3
+SKIPPED_SOME = 3
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def whole_process(command: Sequence[str], *, meanwhile: Callable[[int], None] | 
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0)
         err.seek(0)
-        if process.returncode not in (0, REFUSED_SOME):
+        if process.returncode not in (0, SKIPPED_SOME):
             said = err.read().decode(errors="replace")[-2000:]
             sys.exit(f"{' '.join(command)[:300]}\nended with {process.returncode}:\n{said}")
         unit = 1 if sys.platform == "darwin" else 1024

@@ -41,7 +41,7 @@ def _options(
         bool, typer.Option("--quiet", "-q", help="Say nothing but errors and warnings.")
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Name every refused file; say what took time.")
+        bool, typer.Option("--verbose", "-v", help="Name every skipped file; say what took time.")
     ] = False,
 ) -> None:
     """What is added."""

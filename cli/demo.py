@@ -88,7 +88,7 @@ def _train(root: list[str], time: str) -> None:
 
 
 def _tolerant(step: Callable[[], None]) -> None:
-    """Go on where a step was done but for some refused files."""
+    """Go on where a step was done but for some skipped files."""
     try:
         step()
     except typer.Exit as end:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import typer
 
-REFUSED_SHOWN = 20
+SKIPPED_SHOWN = 20
 PLAIN_SECONDS = 10.0
 
 
@@ -27,7 +27,7 @@ class Loudness(IntEnum):
     PLAIN = 1
     """Progress too, and what was done."""
     VERBOSE = 2
-    """All refused files, and where the time went."""
+    """All skipped files, and where the time went."""
 
 
 loudness: ContextVar[Loudness] = ContextVar("loudness", default=Loudness.PLAIN)
@@ -149,20 +149,20 @@ def one_line(text: str) -> str:
     return printable(text).replace("\n", "\\n")
 
 
-def say_refused(reasons: dict[str, str]) -> None:
-    """The files refused in this run, the first few of them by name, or all with --verbose."""
-    shown = len(reasons) if loudness.get() == Loudness.VERBOSE else REFUSED_SHOWN
+def warn_skipped(reasons: dict[str, str]) -> None:
+    """The files skipped in this run, the first few of them by name, or all with --verbose."""
+    shown = len(reasons) if loudness.get() == Loudness.VERBOSE else SKIPPED_SHOWN
     for path, reason in list(reasons.items())[:shown]:
-        warn(one_line(f"refused {path}: {reason}"))
+        warn(one_line(f"skipped {path}: {reason}"))
     if len(reasons) > shown:
-        warn(f"refused {len(reasons) - shown} more: --verbose names them all")
+        warn(f"skipped {len(reasons) - shown} more: --verbose names them all")
 
 
-def ended(interrupted: bool, refused: int) -> None:
+def ended(interrupted: bool, skipped: int) -> None:
     """Leave with 130 or 3 where that is how it ended."""
     if interrupted:
         raise typer.Exit(130)
-    if refused:
+    if skipped:
         raise typer.Exit(3)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import ended, one_line, say, say_refused, show, show_json, show_raw, warn
+from cli.display import ended, one_line, say, show, show_json, show_raw, warn, warn_skipped
 
 if TYPE_CHECKING:
     from indexes import Index
@@ -83,13 +83,13 @@ def duplicates(
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
-    refused: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     changed: set[str] = set()
     opening = Index.create(index, None) if ignore and Index.exists(index) else Index.open(index)
     with opening as opened:
         check_filled(opened)
         if against:
-            photos = new_photos(roots, opened.encoder.side, refused)
+            photos = new_photos(roots, opened.encoder.side, skipped)
             found = list(compare(opened, photos, threshold, roots, changed))
         else:
             for root in roots:
@@ -100,7 +100,7 @@ def duplicates(
             remember(opened, ignore, found)
             found = [group for group in found if group.name not in ignore]
     seconds = time.perf_counter() - begun
-    say_refused(refused)
+    warn_skipped(skipped)
     if changed:
         warn(
             f"left out, gone or changed since they were indexed: {len(changed)} files; "
@@ -108,7 +108,7 @@ def duplicates(
         )
     if json:
         show_json({"groups": [plain(group) for group in found], "seconds": seconds})
-        ended(False, len(refused))
+        ended(False, len(skipped))
         return
     if as_csv:
         show(COLUMNS)
@@ -125,20 +125,20 @@ def duplicates(
             _show_group(group)
     files = sum(len(group.members) for group in found)
     say(f"{len(found)} groups of copies, {files} files, in {seconds:.1f} s")
-    ended(False, len(refused))
+    ended(False, len(skipped))
 
 
 def new_photos(
-    roots: list[str], side: int, refused: dict[str, str]
+    roots: list[str], side: int, skipped: dict[str, str]
 ) -> "Iterator[tuple[str, int, bytes, Picture]]":
-    """The photos below some folders, with size and digest; `refused` gets the others."""
+    """The photos below some folders, with size and digest; `skipped` gets the others."""
     from mocosearch.photos import Content, outcomes, scan
 
     for found, outcome in outcomes(list(scan(roots)), side):
         if isinstance(outcome, Content):
             yield found.path, found.size, outcome.digest, outcome.picture
         elif outcome is not None:
-            refused[found.path] = outcome
+            skipped[found.path] = outcome
 
 
 def others(group: "Group", against: bool) -> "Sequence[Member]":

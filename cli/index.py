@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import ended, interruptible, progress, say, say_refused, show_json, warn
+from cli.display import ended, interruptible, progress, say, show_json, warn, warn_skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from indexes import Index
     from indexes.sync.counts import Counts, Progress
     from mocosearch.encoder import Card, Encoder
-    from mocosearch.photos import LeftOut
+    from mocosearch.photos import ScanReport
 
 SHOWN = 5
 """Names of what was left out."""
@@ -40,7 +40,7 @@ def index(
         typer.Option(metavar="GLOB", help="Leave out names or paths like this; can be repeated."),
     ] = None,
     retry: Annotated[
-        bool, typer.Option("--retry", help="Read refused files again, though unchanged.")
+        bool, typer.Option("--retry", help="Read skipped files again, though unchanged.")
     ] = False,
     workers: Annotated[
         int | None,
@@ -121,7 +121,7 @@ def index(
     ):
 
         def report(at: "Progress") -> None:
-            words = f"{at.done} of {at.total}, {at.rate:.0f} photos/s, {at.refused} refused"
+            words = f"{at.done} of {at.total}, {at.rate:.0f} photos/s, {at.skipped} skipped"
             bar("index", at.done / max(at.total, 1), words)
 
         if move:
@@ -153,8 +153,8 @@ def index(
         opened.refresh()
         card, count = opened.encoder.card, opened.count
         begun = unfinished(opened.store.folder)
-    say_refused(counts.reasons)
-    _say_left_out(counts.left_out)
+    warn_skipped(counts.reasons)
+    _report_scan(counts.scan_report)
     for folder in counts.absent:
         warn(f"{folder} is missing or empty: nothing of it was taken out; --prune does that")
     if _outgrown(card, count):
@@ -168,20 +168,22 @@ def index(
             f"go on with --encoder, or remove {begun[0]}"
         )
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
-    if photos and not (done or counts.refused or counts.interrupted):
+    if photos and not (done or counts.skipped or counts.interrupted):
         raise NoPhotos(
             f"no photos that can be read below {', '.join(photos)}",
             "name a folder with photos",
         )
     say(
         f"{counts.embedded} embedded, {counts.unchanged} unchanged, {counts.moved} moved, "
-        f"{counts.deleted} deleted, {counts.refused} refused, {counts.not_pictures} not pictures, "
+        f"{counts.deleted} deleted, {counts.skipped} skipped, {counts.not_pictures} not pictures, "
         f"in {counts.seconds:.1f} s"
     )
     if json:
-        keys = ["embedded", "unchanged", "moved", "deleted", "refused", "not_pictures", "seconds"]
+        keys = ["embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures", "seconds"]
         show_json({key: getattr(counts, key) for key in keys})
-    ended(counts.interrupted, counts.refused + len(counts.left_out.unreadable) + len(counts.absent))
+    ended(
+        counts.interrupted, counts.skipped + len(counts.scan_report.unreadable) + len(counts.absent)
+    )
 
 
 @contextmanager
@@ -194,7 +196,7 @@ def _gone_where_empty(opened: "Index", fresh: bool) -> Iterator[None]:
     finally:
         if fresh:
             opened.refresh()
-            if not (opened.count or any(r.reason for r in opened.refusals())):
+            if not (opened.count or any(r.reason for r in opened.skipped_files())):
                 opened.discard()
 
 
@@ -241,10 +243,10 @@ def _add(counts: "Counts", renewed: "Counts") -> None:
     counts.seconds += renewed.seconds
 
 
-def _say_left_out(left_out: "LeftOut") -> None:
-    for folder in left_out.unreadable:
+def _report_scan(scan_report: "ScanReport") -> None:
+    for folder in scan_report.unreadable:
         warn(f"cannot look into {folder}: its photos stay as they were")
-    for why, paths in (("hidden", left_out.hidden), ("excluded", left_out.excluded)):
+    for why, paths in (("hidden", scan_report.hidden), ("excluded", scan_report.excluded)):
         names = sorted({basename(path) for path in paths})
         if names:
             more = ", ..." if len(names) > SHOWN else ""

@@ -25,7 +25,7 @@ def indexes(
         except MocosearchError as error:
             warn(one_line(f"{name}: {error}"))
             continue
-        facts = ("images", "refused", "encoder", "bytes", "roots")
+        facts = ("images", "skipped", "encoder", "bytes", "roots")
         listed.append({"name": name} | {fact: told[fact] for fact in facts})
     if json:
         show_json({"indexes": listed})

@@ -9,7 +9,7 @@ from cli.common import IndexName, Json
 from cli.display import one_line, show, show_json
 
 if TYPE_CHECKING:
-    from indexes.store.records import Refusal
+    from indexes.store.records import SkippedFile
 
 
 def info(
@@ -17,14 +17,14 @@ def info(
         list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to tell about.")
     ] = None,
     index: IndexName = "default",
-    refused: Annotated[
-        bool, typer.Option("--refused", help="List the files without a key, with the reason.")
+    skipped: Annotated[
+        bool, typer.Option("--skipped", help="List the files without a key, with the reason.")
     ] = False,
     json: Json = False,
 ) -> None:
     """Show what an index holds, or what it knows of some photos.
 
-    Example: mocosearch info --refused
+    Example: mocosearch info --skipped
     """
     from indexes import Index
 
@@ -33,13 +33,13 @@ def info(
         return
     with Index.open(index) as opened:
         told = opened.info()
-        refusals = opened.refusals() if refused else []
+        skipped_files = opened.skipped_files() if skipped else []
     if json:
-        listed = {"refused_files": {r.path: _reason(r) for r in refusals}} if refused else {}
+        listed = {"skipped_files": {r.path: _reason(r) for r in skipped_files}} if skipped else {}
         show_json(told | listed)
-    elif refused:
-        for refusal in refusals:
-            show(one_line(f"{refusal.path}: {_reason(refusal)}"))
+    elif skipped:
+        for skipped_file in skipped_files:
+            show(one_line(f"{skipped_file.path}: {_reason(skipped_file)}"))
     else:
         parts = []
         for part in told.pop("segment_list"):
@@ -51,8 +51,8 @@ def info(
             show(one_line(f"{name.replace('_', ' '):13} {value}"))
 
 
-def _reason(refusal: "Refusal") -> str:
-    return refusal.reason or "not a picture"
+def _reason(skipped_file: "SkippedFile") -> str:
+    return skipped_file.reason or "not a picture"
 
 
 def _tell_photos(index: str, photos: list[str], json: bool) -> None:

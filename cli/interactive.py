@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from cli.display import one_line, say, say_refused, warn
+from cli.display import one_line, say, warn, warn_skipped
 from cli.question import MINUS, Part, ask, unit
 from cli.results import show_lines
 from cli.search import Found, search
@@ -78,7 +78,7 @@ class _Talk:
     def ask(self, images: list[str]) -> None:
         """A new question."""
         question = ask(self.index.encoder, images)
-        say_refused(question.refused)
+        warn_skipped(question.skipped)
         self._answer(question.keys)
 
     def _ask_typed(self, line: str) -> None:

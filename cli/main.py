@@ -32,7 +32,7 @@ app = typer.Typer(
     help="Find the photos in a private collection that look like a picture you hold.",
     epilog="Example: mocosearch index ~/Pictures, then mocosearch query photo.jpg. "
     "Nothing leaves this machine. Exit codes: 0 done, 1 it failed, 2 wrong usage, "
-    "3 done but some files were refused, 130 interrupted (what was committed is kept).",
+    "3 done but some files were skipped, 130 interrupted (what was committed is kept).",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

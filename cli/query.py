@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import detail, ended, say, say_refused, show_json, show_raw, warn
+from cli.display import detail, ended, say, show_json, show_raw, warn, warn_skipped
 
 
 def query(
@@ -139,7 +139,7 @@ def query(
         )
         page = _page(gallery, open)
         folded = find(fold=True).lines if page and (all or machine) else found.lines
-    say_refused(question.refused)
+    warn_skipped(question.skipped)
     if not found.lines:
         say("no photo fits: the filters or --min-score leave none")
     if page is not None:
@@ -169,7 +169,7 @@ def query(
             draw([line.match.record.paths[0] for line in found.lines])
     if open and page is not None:
         _look_at(page)
-    ended(False, len(question.refused))
+    ended(False, len(question.skipped))
 
 
 def _least(text: str | None) -> tuple[float | None, bool]:

@@ -93,7 +93,7 @@ class Question:
     keys: "Keys"
     image: bytes
     """The first picture's file, for a page of results; empty for a folder."""
-    refused: dict[str, str]
+    skipped: dict[str, str]
     """Files of a folder that gave no key, with the reason."""
 
 
@@ -113,7 +113,7 @@ def ask(
     """
     import numpy as np
 
-    refused: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     first = b""
 
     def total(words: Sequence[str], crop: Crop | None, *, wanted: bool) -> "Keys":
@@ -126,7 +126,7 @@ def ask(
             if part.name != "-" and os.path.isdir(part.name):
                 if crop is not None:
                     raise typer.BadParameter(f"--crop is for pictures, {part.name} is a folder")
-                keys = _folder_key(encoder, part.name, turned, refused)[None]
+                keys = _folder_key(encoder, part.name, turned, skipped)[None]
             else:
                 data, pixels = read_image(part.name, encoder.side, crop)
                 first = first or (data if wanted else b"")
@@ -140,7 +140,7 @@ def ask(
     keys = unit(total(words, crop, wanted=True))
     if minus:
         keys = unit(keys - MINUS / len(minus) * total(minus, None, wanted=False))
-    return Question(keys.reshape(-1, encoder.dimension), first, refused)
+    return Question(keys.reshape(-1, encoder.dimension), first, skipped)
 
 
 def unit(keys: "Keys") -> "Keys":
@@ -207,14 +207,14 @@ def _views(pixels: "Pixels", turned: bool) -> "Pixels":
     return np.stack(orientations(pixels))
 
 
-def _folder_key(encoder: "Encoder", folder: str, turned: bool, refused: dict[str, str]) -> "Keys":
+def _folder_key(encoder: "Encoder", folder: str, turned: bool, skipped: dict[str, str]) -> "Keys":
     import numpy as np
 
     from mocosearch.errors import NoPhotos
 
     count = 0
     total: Keys = np.zeros((8 if turned else 1, encoder.dimension), np.float32)
-    for pixels in folder_pixels(folder, encoder.side, refused.__setitem__):
+    for pixels in folder_pixels(folder, encoder.side, skipped.__setitem__):
         keys = encoder.encode(np.concatenate([_views(one, turned) for one in pixels]))
         total += keys.reshape(len(pixels), len(total), -1).sum(0)
         count += len(pixels)
@@ -226,9 +226,9 @@ def _folder_key(encoder: "Encoder", folder: str, turned: bool, refused: dict[str
 
 
 def folder_pixels(
-    folder: str, side: int, refuse: Callable[[str, str], None]
+    folder: str, side: int, skip: Callable[[str, str], None]
 ) -> "Iterator[list[Pixels]]":
-    """All pictures below a folder, some at a time; `refuse` hears of the others."""
+    """All pictures below a folder, some at a time; `skip` hears of the others."""
     from mocosearch.photos import Content, outcomes, scan
     from mocosearch.photos.scan import roots_of
 
@@ -237,7 +237,7 @@ def folder_pixels(
         if isinstance(outcome, Content):
             batch.append(outcome.picture.pixels)
         elif outcome is not None:
-            refuse(found.path, outcome)
+            skip(found.path, outcome)
         if len(batch) == AT_ONCE:
             yield batch
             batch = []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import Json
-from cli.display import duration, ended, interruptible, progress, say, say_refused, show_json, warn
+from cli.display import duration, ended, interruptible, progress, say, show_json, warn, warn_skipped
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ def train(
             report=report,
             stopped=stopped,
         )
-    say_refused(made.refused)
+    warn_skipped(made.skipped)
     for unread in made.unreadable:
         warn(f"cannot look into {unread}: nothing was learned from there")
     for sign in made.warnings:
@@ -151,9 +151,9 @@ def train(
         say(_learned(card))
     say(f"encoder: {folder}")
     if json:
-        refused = len(made.refused)
-        show_json({"encoder": str(folder), "card": asdict(card), "refused": refused})
-    ended(made.interrupted, len(made.refused) + len(made.unreadable))
+        skipped = len(made.skipped)
+        show_json({"encoder": str(folder), "card": asdict(card), "skipped": skipped})
+    ended(made.interrupted, len(made.skipped) + len(made.unreadable))
 
 
 def _learned(card: "Card") -> str:

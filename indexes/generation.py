@@ -15,7 +15,7 @@ from indexes.index import Index
 from indexes.search import kinds, merging
 from indexes.store.environment import Store
 from indexes.store.place import BEGUN, DATA
-from indexes.store.records import PathEntry, Refusal, keep_next_id, next_id
+from indexes.store.records import PathEntry, SkippedFile, keep_next_id, next_id
 from indexes.store.roots import Roots
 from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
@@ -158,19 +158,19 @@ def _files(store: Store, lost: set[int]) -> Iterator[FileStat]:
             if found is not None:
                 yield found
         for _, value in txn.items("refused"):
-            refusal = Refusal.from_bytes(value)
-            found = _found(known.path(refusal.path), refusal)
+            skipped_file = SkippedFile.from_bytes(value)
+            found = _found(known.path(skipped_file.path), skipped_file)
             if found is not None:
                 yield found
     lost -= held
 
 
-def _found(path: str, before: PathEntry | Refusal) -> FileStat | None:
+def _found(path: str, before: PathEntry | SkippedFile) -> FileStat | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        # One that may not be looked at is there, and is refused with that reason.
+        # One that may not be looked at is there, and is skipped with that reason.
         return FileStat(path, before.size, before.mtime)
     return FileStat.of(path, status)

@@ -23,7 +23,7 @@ from indexes.store import roots
 from indexes.store.encoder import keep, kept, version
 from indexes.store.environment import FORMAT, Store
 from indexes.store.place import DATA, check_place
-from indexes.store.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
 from indexes.store.roots import Roots
 from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
@@ -242,7 +242,7 @@ class Index:
 
     def facts(self, path: str) -> dict[str, Any] | None:
         """What is known of one absolute path, as plain values: the record of its photo and
-        `modified` (ISO 8601, UTC), or `refused`, the reason why it has no key. None where the
+        `modified` (ISO 8601, UTC), or `skipped`, the reason why it has no key. None where the
         path was never met.
         """
         entry = self.entry(path)
@@ -250,9 +250,9 @@ class Index:
             modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
             return {"id": entry.id, "modified": modified} | asdict(self.record(entry.id))
         known = self.roots.number(path) is not None
-        refusal = self.txn.get("refused", path_key(self.roots.stored(path))) if known else None
-        if refusal is not None:
-            return {"refused": Refusal.from_bytes(refusal).reason or "not a picture"}
+        skipped_file = self.txn.get("refused", path_key(self.roots.stored(path))) if known else None
+        if skipped_file is not None:
+            return {"skipped": SkippedFile.from_bytes(skipped_file).reason or "not a picture"}
         return None
 
     @property
@@ -265,15 +265,15 @@ class Index:
         """Photos with a key, by their paths."""
         return self.txn.count("paths")
 
-    def refusals(self) -> list[Refusal]:
+    def skipped_files(self) -> list[SkippedFile]:
         """Every file that was met and has no key, by path; what is no picture included."""
-        stored = [Refusal.from_bytes(value) for _, value in self.txn.items("refused")]
+        stored = [SkippedFile.from_bytes(value) for _, value in self.txn.items("refused")]
         told = [replace(r, path=self.roots.path(r.path)) for r in stored]
-        return sorted(told, key=lambda refusal: refusal.path)
+        return sorted(told, key=lambda skipped_file: skipped_file.path)
 
     def info(self) -> dict[str, Any]:
         """What the index holds, as plain values."""
-        refusals = self.refusals()
+        skipped_files = self.skipped_files()
         parts = [self._segment_info(number) for number in segments.numbers(self.txn)]
         wished = merging.plan(self.txn)
         largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
@@ -282,8 +282,8 @@ class Index:
             "path": os.fspath(self.store.folder),
             "images": self.count,
             "keys": self.txn.count("images"),
-            "refused": sum(r.reason is not None for r in refusals),
-            "not_pictures": sum(r.reason is None for r in refusals),
+            "skipped": sum(r.reason is not None for r in skipped_files),
+            "not_pictures": sum(r.reason is None for r in skipped_files),
             "roots": sorted(self.roots.places.values()),
             "dimension": self.encoder.dimension,
             "encoder": self.encoder.fingerprint,

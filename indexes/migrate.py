@@ -10,7 +10,7 @@ import os
 from indexes.search import segments
 from indexes.store import roots
 from indexes.store.environment import DATABASES, FORMAT
-from indexes.store.records import PathEntry, Refusal
+from indexes.store.records import PathEntry, SkippedFile
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import UNSEALED, Txn
 
@@ -40,7 +40,7 @@ def _move(txn: Txn) -> None:
     folders: list[str] = json.loads(bytes(stored)) if stored is not None else []
     txn.delete("meta", ROOTS)
     paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
-    paths += [Refusal.from_bytes(value).path for _, value in txn.items("refused")]
+    paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
     known = Roots(dict(enumerate(folders)))
     folders += [os.path.dirname(path) for path in paths if known.number(path) is None]
     roots.rename(txn, roots.add(txn, sorted(set(folders))).stored)

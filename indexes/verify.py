@@ -19,7 +19,7 @@ from indexes.search import merging, segments, significance
 from indexes.search.segments import Ids, Segment
 from indexes.store import pages
 from indexes.store.environment import DATABASES
-from indexes.store.records import PathEntry, Record, Refusal, id_key, id_of, next_id, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, next_id, path_key
 from indexes.store.roots import Roots
 from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
@@ -166,7 +166,7 @@ def _paths(txn: Txn) -> Iterator[str]:
         if stored is None or entry.path not in Record.from_bytes(stored).paths:
             yield f"{entry.path} stands for no photo"
     for _, value in txn.items("refused"):
-        known.path(Refusal.from_bytes(value).path)
+        known.path(SkippedFile.from_bytes(value).path)
 
 
 def _segments(txn: Txn) -> Iterator[str]:

@@ -122,8 +122,8 @@ class Store:
             )
         except (lmdb.ReadonlyError, lmdb.LockError, lmdb.Error) as error:
             # A disk that is mounted read-only takes no lock file, and no writer either.
-            refused = any(name in str(error) for name in ("Read-only", "Permission denied"))
-            if not self.writable and lock and refused and not os.access(self.folder, os.W_OK):
+            skipped = any(name in str(error) for name in ("Read-only", "Permission denied"))
+            if not self.writable and lock and skipped and not os.access(self.folder, os.W_OK):
                 self.registered = False
                 return self._open(lock=False)
             raise

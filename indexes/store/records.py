@@ -11,7 +11,7 @@ from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, FileStat
 
 _PATH = struct.Struct("<QQqq")
-_REFUSAL = struct.Struct("<QqqB")
+_SKIPPED_FILE = struct.Struct("<QqqB")
 
 
 def id_key(id: int) -> bytes:
@@ -110,7 +110,7 @@ class PathEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SkippedFile:
     """A path without a key, and why; `reason` None is a file that is no picture at all."""
 
     size: int
@@ -126,18 +126,18 @@ class Refusal:
     def to_bytes(self) -> bytes:
         """Fixed fields, then path and reason parted by a zero byte."""
         told = b"" if self.reason is None else self.reason.encode(errors="replace")
-        fixed = _REFUSAL.pack(self.size, self.mtime, self.changed, self.reason is not None)
+        fixed = _SKIPPED_FILE.pack(self.size, self.mtime, self.changed, self.reason is not None)
         return fixed + os.fsencode(self.path) + b"\0" + told
 
     @classmethod
-    def from_bytes(cls, data: bytes | memoryview) -> "Refusal":
+    def from_bytes(cls, data: bytes | memoryview) -> "SkippedFile":
         """The inverse of `to_bytes`."""
-        size, mtime, changed, refused = _REFUSAL.unpack_from(data)
-        path, _, told = bytes(data[_REFUSAL.size :]).partition(b"\0")
-        return cls(size, mtime, told.decode() if refused else None, os.fsdecode(path), changed)
+        size, mtime, changed, skipped = _SKIPPED_FILE.unpack_from(data)
+        path, _, told = bytes(data[_SKIPPED_FILE.size :]).partition(b"\0")
+        return cls(size, mtime, told.decode() if skipped else None, os.fsdecode(path), changed)
 
 
-def _same(kept: PathEntry | Refusal, found: FileStat) -> bool:
+def _same(kept: PathEntry | SkippedFile, found: FileStat) -> bool:
     known = kept.changed and found.changed
     alike = (kept.size, kept.mtime) == (found.size, found.mtime)
     return alike and (not known or kept.changed == found.changed)

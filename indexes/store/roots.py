@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexes.store.records import PathEntry, Record, Refusal, id_key, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos.scan import inside, slashed
@@ -152,7 +152,7 @@ def _joined(txn: Txn, places: dict[int, str]) -> Roots:
 
 def rename(txn: Txn, renamed: Callable[[str], str]) -> None:
     """Give every stored path another name; what met in one name was one file."""
-    for database, kind in (("paths", PathEntry), ("refused", Refusal)):
+    for database, kind in (("paths", PathEntry), ("refused", SkippedFile)):
         for key, entry in list(_changed(txn, database, kind, renamed)):
             txn.delete(database, key)
             txn.put(database, path_key(entry.path), entry.to_bytes())
@@ -169,9 +169,9 @@ def rename(txn: Txn, renamed: Callable[[str], str]) -> None:
 def _changed(
     txn: Txn,
     database: str,
-    kind: type[PathEntry] | type[Refusal],
+    kind: type[PathEntry] | type[SkippedFile],
     renamed: Callable[[str], str],
-) -> Iterator[tuple[bytes, PathEntry | Refusal]]:
+) -> Iterator[tuple[bytes, PathEntry | SkippedFile]]:
     for key, value in txn.items(database):
         entry = kind.from_bytes(value)
         name = renamed(entry.path)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from mocosearch.photos import FileStat, LeftOut
+from mocosearch.photos import FileStat, ScanReport
 
 
 @dataclass
@@ -14,31 +14,31 @@ class Counts:
     moved: int = 0
     """Files under a new name whose content had a key already."""
     deleted: int = 0
-    refused: int = 0
+    skipped: int = 0
     not_pictures: int = 0
     seconds: float = 0.0
     interrupted: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
-    """A reason for each file refused in this run."""
-    left_out: LeftOut = field(default_factory=LeftOut)
+    """A reason for each file skipped in this run."""
+    scan_report: ScanReport = field(default_factory=ScanReport)
     """What was passed over, and the folders that may not be read."""
     absent: list[str] = field(default_factory=list)
     """Folders that are missing or hold no file at all; nothing of theirs was taken out."""
 
-    def refuse(self, found: FileStat, reason: str | None) -> None:
+    def skip(self, found: FileStat, reason: str | None) -> None:
         """Count a file without a key; None is one that is no picture."""
         if reason is None:
             self.not_pictures += 1
         else:
-            self.refused += 1
+            self.skipped += 1
             self.reasons[found.path] = reason
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` files that need work; `refused` of those so far; files a second."""
+    """`done` of `total` files that need work; `skipped` of those so far; files a second."""
 
     done: int
     total: int
-    refused: int
+    skipped: int
     rate: float

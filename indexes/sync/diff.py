@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from indexes.search import significance
 from indexes.store import roots
 from indexes.store.environment import Store
-from indexes.store.records import PathEntry, Record, Refusal, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts
@@ -110,12 +110,12 @@ def compare(
                 if found.changed and not past.changed:
                     undated.append((key, found))
                 continue
-            refusal = txn.get("refused", key)
-            if refusal is not None:
-                refused = Refusal.from_bytes(refusal)
-                again = retry and refused.reason is not None
-                if refused.is_still(found) and not again:
-                    counts.refuse(found, refused.reason)
+            skipped_file = txn.get("refused", key)
+            if skipped_file is not None:
+                skipped = SkippedFile.from_bytes(skipped_file)
+                again = retry and skipped.reason is not None
+                if skipped.is_still(found) and not again:
+                    counts.skip(found, skipped.reason)
                     continue
             work.append(found)
     if undated:
@@ -144,7 +144,7 @@ def tidy(txn: Txn, seen: Seen | None) -> int:
             if seen.misses(bytes(key), known.path(PathEntry.from_bytes(value).path)):
                 gone.append(bytes(key))
         for key, value in txn.items("refused"):
-            if seen.misses(bytes(key), known.path(Refusal.from_bytes(value).path)):
+            if seen.misses(bytes(key), known.path(SkippedFile.from_bytes(value).path)):
                 gone.append(bytes(key))
     deleted = sum(forget(txn, key) for key in gone)
     for masked in list(txn.keys("deleted")):
@@ -162,6 +162,6 @@ def tidy(txn: Txn, seen: Seen | None) -> int:
 
 def _forget_roots(txn: Txn, known: Roots) -> None:
     paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
-    paths += [Refusal.from_bytes(value).path for _, value in txn.items("refused")]
+    paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
     used = {int(path.partition("/")[0]) for path in paths}
     roots.forget(txn, set(known.places) - used)

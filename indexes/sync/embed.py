@@ -52,7 +52,7 @@ def embed(
 
     def progress() -> Progress:
         rate = done / max(time.monotonic() - begun, 1e-9)
-        return Progress(done, len(work), counts.refused, rate)
+        return Progress(done, len(work), counts.skipped, rate)
 
     for done, (found, outcome) in enumerate(outcomes(work, encoder.side, workers), 1):  # noqa: B007
         run.take(found, outcome)
@@ -81,8 +81,8 @@ class _Run:
     def take(self, found: FileStat, outcome: Content | str | None) -> None:
         """A picture, a reason why there is none, or None for what is no picture."""
         if not isinstance(outcome, Content):
-            self.batch.refused.append((found, outcome))
-            self.counts.refuse(found, outcome)
+            self.batch.skipped.append((found, outcome))
+            self.counts.skip(found, outcome)
         elif self._known(outcome.digest):
             self.batch.known.append((found, outcome.digest))
             self.counts.moved += 1

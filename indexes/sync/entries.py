@@ -9,7 +9,7 @@ from indexes.search import segments
 from indexes.store.records import (
     PathEntry,
     Record,
-    Refusal,
+    SkippedFile,
     id_key,
     id_of,
     keep_next_id,
@@ -30,10 +30,10 @@ class Batch:
     keys: list[Any] = field(default_factory=list)
     """Of the new photos, (n, d); features, (n, D), until the whitening is fitted."""
     known: list[tuple[FileStat, bytes]] = field(default_factory=list)
-    refused: list[tuple[FileStat, str | None]] = field(default_factory=list)
+    skipped: list[tuple[FileStat, str | None]] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.new) + len(self.known) + len(self.refused)
+        return len(self.new) + len(self.known) + len(self.skipped)
 
 
 def commit(txn: Txn, batch: Batch) -> None:
@@ -64,11 +64,11 @@ def commit(txn: Txn, batch: Batch) -> None:
     for entry in before:
         if entry is not None:
             _detach(txn, entry)
-    for found, reason in batch.refused:
+    for found, reason in batch.skipped:
         path = known.stored(found.path)
         forget(txn, path_key(path))
-        refusal = Refusal(found.size, found.mtime, reason, path, found.changed)
-        txn.put("refused", path_key(path), refusal.to_bytes())
+        skipped_file = SkippedFile(found.size, found.mtime, reason, path, found.changed)
+        txn.put("refused", path_key(path), skipped_file.to_bytes())
 
 
 def _attach(txn: Txn, found: FileStat, known: Roots, digest: bytes) -> PathEntry | None:
@@ -103,7 +103,7 @@ def _detach(txn: Txn, entry: PathEntry) -> bool:
 
 
 def forget(txn: Txn, key: bytes) -> bool:
-    """Take a path out, with its photo or refusal; whether a photo lost its last path."""
+    """Take a path out, with its photo or skipped_file; whether a photo lost its last path."""
     txn.delete("refused", key)
     stored = txn.get("paths", key)
     if stored is None:

@@ -29,7 +29,7 @@ def sync(
 
     exclude: patterns of names and paths to leave out, as of `scan`; photos that they leave out
     are taken out of the index too.
-    retry: read refused files again, though they have not changed.
+    retry: read skipped files again, though they have not changed.
     workers: processes that decode; one a core if not given.
     prune: believe a known folder that is missing or empty, and take its photos out.
     stopped: asked between batches; once true, what is read so far is committed and the rest
@@ -45,9 +45,9 @@ def sync(
     # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
     index.refresh()
     index.store.write(lambda txn: roots.add(txn, present))
-    left_out = counts.left_out
-    seen = Seen(roots=list(present), unreadable=left_out.unreadable, disks=left_out.disks)
-    files = scan(present, exclude, left_out)
+    scan_report = counts.scan_report
+    seen = Seen(roots=list(present), unreadable=scan_report.unreadable, disks=scan_report.disks)
+    files = scan(present, exclude, scan_report)
     work = compare(index.store, files, seen, retry, counts)
     # A disk that went away after the first look has not taken its photos with it.
     went = [root for root in present if root not in seen.met and is_empty(root)]

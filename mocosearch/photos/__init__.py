@@ -3,16 +3,16 @@
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.facts import Facts
 from mocosearch.photos.reading import outcomes
-from mocosearch.photos.scan import FileStat, LeftOut, scan
+from mocosearch.photos.scan import FileStat, ScanReport, scan
 from mocosearch.photos.worker import Content, Outcome
 
 __all__ = [
     "Content",
     "Facts",
     "FileStat",
-    "LeftOut",
     "Outcome",
     "Picture",
+    "ScanReport",
     "decode",
     "outcomes",
     "scan",

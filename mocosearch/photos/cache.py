@@ -27,7 +27,7 @@ LIMIT = 8 * 1024**3
 @dataclass(frozen=True)
 class PixelCache:
     """`pixels` uint8 (n, side, side, 3), memory-mapped from `file`; `paths` of the n photos, in
-    order; `bursts` int64 (n,), one number for photos of one burst; `refused`, a reason for each
+    order; `bursts` int64 (n,), one number for photos of one burst; `skipped`, a reason for each
     file that is named like a photo and cannot be read; `name`, the same for the same files, by
     path, size and mtime, at the same side.
     """
@@ -37,7 +37,7 @@ class PixelCache:
     pixels: Pixels
     paths: list[str]
     bursts: NDArray[np.int64]
-    refused: dict[str, str]
+    skipped: dict[str, str]
 
 
 def pixel_cache(
@@ -58,7 +58,7 @@ def pixel_cache(
     `limit` bytes, the oldest going first; raises Unsuitable where this one takes more, or it and
     `beside`, another of the same folder that is in use and stays.
 
-    again: files that were refused for what may have passed, such as a disk that did not answer,
+    again: files that were skipped for what may have passed, such as a disk that did not answer,
     are tried again, and where one can be read now, all are.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,12 +116,12 @@ def _decode(
     paths: list[str] = []
     taken: list[str | None] = []
     cameras: list[str | None] = []
-    refused: dict[str, str] = {}
+    skipped: dict[str, str] = {}
     try:
         with open(part, "wb") as file:
             for photo, outcome in outcomes(photos, side):
                 if isinstance(outcome, str):
-                    refused[photo.path] = outcome
+                    skipped[photo.path] = outcome
                 elif outcome is not None:
                     facts = outcome.picture.facts
                     paths.append(photo.path)
@@ -130,7 +130,7 @@ def _decode(
                     file.write(np.ascontiguousarray(outcome.picture.pixels).data)
                     check(file.tell())
                 advanced(1)
-        told = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "refused": refused}
+        told = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "refused": skipped}
         # Whatever ends this here, contents and pixels of two runs never stand side by side.
         whole.unlink(missing_ok=True)
         whole.with_suffix(".json").write_text(json.dumps(told))

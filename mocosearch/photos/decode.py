@@ -23,7 +23,7 @@ MAX_PIXELS = 300_000_000
 MAX_BYTES = 500_000_000
 """Refuse larger files unread, for they and their pixels are in memory together."""
 LEAST_SHARE = 0.5
-"""Of the rows of a picture that ends too early; with fewer it is refused."""
+"""Of the rows of a picture that ends too early; with fewer it is skipped."""
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit would come first, and is lower.
 
 _PLUGINS = {
@@ -130,7 +130,7 @@ def _opened(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Ima
         raise
     except MemoryError as error:
         raise Unreadable("too large for the memory") from error
-    # Decoders raise whatever they like on broken input; here every such file is one refusal.
+    # Decoders raise whatever they like on broken input; here every such file is one skipped_file.
     except Exception as error:
         raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from error
 

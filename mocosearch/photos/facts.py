@@ -69,7 +69,7 @@ def place_of(exif: Image.Exif) -> tuple[float | None, float | None]:
 def _or_none(read: Callable[[Image.Exif], T | None], exif: Image.Exif) -> T | None:
     try:
         return read(exif)
-    # Pillow raises whatever it likes on broken EXIF, and no photo is refused for that.
+    # Pillow raises whatever it likes on broken EXIF, and no photo is skipped for that.
     except Exception:
         return None
 

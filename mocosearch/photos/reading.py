@@ -16,7 +16,7 @@ from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Outcome
 
 SECONDS = 20.0
-"""Time for one file; then its worker is killed and the file refused."""
+"""Time for one file; then its worker is killed and the file skipped."""
 STARTS = 3
 """Times that a process may fail to start before that is an error."""
 LOOK = 0.5

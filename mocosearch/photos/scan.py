@@ -87,7 +87,7 @@ def slashed(path: str) -> str:
 
 
 @dataclass
-class LeftOut:
+class ScanReport:
     """What a scan met and passed over, and what may not be there at the next: paths."""
 
     hidden: list[str] = field(default_factory=list)
@@ -101,22 +101,22 @@ class LeftOut:
 
 
 def scan(
-    roots: Sequence[str], exclude: Sequence[str] = (), left_out: LeftOut | None = None
+    roots: Sequence[str], exclude: Sequence[str] = (), scan_report: ScanReport | None = None
 ) -> Iterator[FileStat]:
     """Every regular file below the roots, in a stable order, each real file once.
 
     Links to folders are followed and loops end, because a folder is known by its device and
     inode; a link to a file that a root holds anyway is passed over. So are hidden files and
     folders, `LEFT_OUT` and what matches a pattern of `exclude` (as in a shell) by its name or
-    by its path below the root; `left_out` is filled with them. The Mac's `._` files are
+    by its path below the root; `scan_report` is filled with them. The Mac's `._` files are
     yielded, for they come with photos. Nothing is ever opened.
     """
-    walk = _Walk(roots, exclude, left_out or LeftOut())
+    walk = _Walk(roots, exclude, scan_report or ScanReport())
     for root in roots:
         try:
             status = os.stat(root)
         except OSError:
-            walk.left_out.unreadable.append(root)
+            walk.scan_report.unreadable.append(root)
             continue
         if stat.S_ISREG(status.st_mode):
             yield FileStat.of(root, status)
@@ -127,9 +127,11 @@ def scan(
 class _Walk:
     """One scan: what it has seen so far."""
 
-    def __init__(self, roots: Sequence[str], exclude: Sequence[str], left_out: LeftOut) -> None:
+    def __init__(
+        self, roots: Sequence[str], exclude: Sequence[str], scan_report: ScanReport
+    ) -> None:
         self.roots = [os.path.realpath(root) for root in roots]
-        self.exclude, self.left_out = exclude, left_out
+        self.exclude, self.scan_report = exclude, scan_report
         self.folders: set[tuple[int, int]] = set()
         self.linked: set[tuple[int, int]] = set()
 
@@ -145,10 +147,10 @@ class _Walk:
                 # Names alone: entries that remember their status weigh ten times as much.
                 names = sorted(os.listdir(folder))
             except OSError:
-                self.left_out.unreadable.append(folder)
+                self.scan_report.unreadable.append(folder)
                 continue
             if above not in (None, here.st_dev):
-                self.left_out.disks.append(folder)
+                self.scan_report.disks.append(folder)
             inner = []
             for name in names:
                 path = os.path.join(folder, name)
@@ -180,15 +182,15 @@ class _Walk:
             return look(path)
         except OSError as error:
             untold = locked if isinstance(error, PermissionError) else path
-            if error.errno not in _NOTHING_THERE and self.left_out.unreadable[-1:] != [untold]:
-                self.left_out.unreadable.append(untold)
+            if error.errno not in _NOTHING_THERE and self.scan_report.unreadable[-1:] != [untold]:
+                self.scan_report.unreadable.append(untold)
             return None
 
     def _passed_over(self, name: str, path: str, root: str) -> bool:
         if _is_hidden(name):
-            self.left_out.hidden.append(path)
+            self.scan_report.hidden.append(path)
         elif self._is_excluded(name, path, root):
-            self.left_out.excluded.append(path)
+            self.scan_report.excluded.append(path)
         else:
             return False
         return True

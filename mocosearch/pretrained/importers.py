@@ -1,7 +1,7 @@
 """Published weights: whose file it is, which network it holds, and that network filled.
 
 Files are told apart by the names of their weights alone. They are pickles, which can run code:
-only tensors and plain values are read, and a file with anything else in it is refused.
+only tensors and plain values are read, and a file with anything else in it is skipped.
 """
 
 import pickle

@@ -25,7 +25,7 @@ from mocosearch.moco.descriptor import Descriptor, features
 from mocosearch.photos.cache import LIMIT, PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.formats import looks_like_picture
-from mocosearch.photos.scan import FileStat, LeftOut, roots_of, scan
+from mocosearch.photos.scan import FileStat, ScanReport, roots_of, scan
 from mocosearch.training import checkpoint
 from mocosearch.training.loop import Progress, Run, learn, warnings
 from mocosearch.training.plan import Plan, as_begun, can_go_on, planned
@@ -49,7 +49,7 @@ class Trained:
     card: Card
     """Of the encoder that lies there now."""
     folder: Path
-    refused: dict[str, str]
+    skipped: dict[str, str]
     interrupted: bool
     reason: str
     warnings: list[str]
@@ -105,8 +105,8 @@ def train(
     device_of(device)
     states = checkpoint.folder_of(folder)
     past = _past(states, folder, resume)
-    left_out = LeftOut()
-    found = list(scan(roots, left_out=left_out))
+    scan_report = ScanReport()
+    found = list(scan(roots, scan_report=scan_report))
     files = sum(looks_like_picture(b"", photo.path) for photo in found)
     if past is not None:
         plan = as_begun(past)
@@ -162,9 +162,9 @@ def train(
         settings = {**plan.state(), **about}
         run = Run(states, settings, begun, 0.0 if past is None else _learned_for(past))
         learned = _learned(training, plan, sample, run, report, stopped)
-    told = (cache.refused, learned.interrupted, plan.reason, learned.signs)
+    told = (cache.skipped, learned.interrupted, plan.reason, learned.signs)
     if learned.interrupted and earlier is not None:
-        return Trained(earlier, folder, *told, kept=True, unreadable=left_out.unreadable)
+        return Trained(earlier, folder, *told, kept=True, unreadable=scan_report.unreadable)
 
     report(Progress("encoder", 0, 1))
     card = _card(plan, n, learned, time.monotonic() - begun)
@@ -174,7 +174,7 @@ def train(
     )
     checkpoint.clear(states, keep=learned.interrupted)
     report(Progress("encoder", 1, 1))
-    return Trained(card, folder, *told, unreadable=left_out.unreadable)
+    return Trained(card, folder, *told, unreadable=scan_report.unreadable)
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,11 @@ def test_what_is_said_beside_the_results(
 ) -> None:
     words = ["index", some_bad, "--index", tmp_path / "index", *([option] if option else [])]
     said = run(*words).stderr.splitlines()
-    assert sum(line.startswith("refused ") and "bad " in line for line in said) == named
+    assert sum(line.startswith("skipped ") and "bad " in line for line in said) == named
     assert any("2 embedded" in line for line in said) == (option != "--quiet")
     assert any("altogether" in line for line in said) == (option == "-v")
     if option == "--quiet":
-        assert all(line.startswith("refused ") for line in said)
+        assert all(line.startswith("skipped ") for line in said)
 
 
 def test_quiet_leaves_results_and_errors(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -153,9 +153,9 @@ def test_refused_files_are_listed_and_exit_with_3(run: Run, tmp_path: Path) -> N
     ended = run("index", tmp_path / "photos", "--index", tmp_path / "index", "--json")
     assert ended.returncode == 3
     told = json.loads(ended.stdout)
-    assert (told["embedded"], told["refused"], told["not_pictures"]) == (3, 2, 1)
+    assert (told["embedded"], told["skipped"], told["not_pictures"]) == (3, 2, 1)
     assert "bad.jpg" in ended.stderr
-    listed = run("info", "--index", tmp_path / "index", "--refused").stdout
+    listed = run("info", "--index", tmp_path / "index", "--skipped").stdout
     assert "bad.jpg" in listed
     assert "empty.png: empty" in listed
     assert "notes.txt: not a picture" in listed
@@ -241,7 +241,7 @@ def test_names_in_errors_do_not_reach_the_terminal_as_they_are(run: Run, tmp_pat
     (tmp_path / "photos" / "bad\x1b[2J\none.jpg").write_bytes(b"\xff\xd8\xff")
     told = run("index", tmp_path / "photos", "--index", tmp_path / "index")
     assert r"bad\x1b[2J\none.jpg" in told.stderr
-    (line,) = run("info", "--refused", "--index", tmp_path / "index").stdout.splitlines()
+    (line,) = run("info", "--skipped", "--index", tmp_path / "index").stdout.splitlines()
     assert r"bad\x1b[2J\none.jpg" in line
 
 

@@ -24,7 +24,7 @@ def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None
         "unchanged",
         "moved",
         "deleted",
-        "refused",
+        "skipped",
         "not_pictures",
         "seconds",
     }
@@ -77,10 +77,10 @@ def test_hostile_files_and_those_of_cameras_are_all_accounted_for(
     assert int(ended.stderr.splitlines()[-1]) < 2_000_000
     told = json.loads(ended.stdout)
     files = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
-    assert told["embedded"] + told["refused"] + told["not_pictures"] == files
+    assert told["embedded"] + told["skipped"] + told["not_pictures"] == files
     assert told["embedded"] > files / 2
-    listed = json.loads(run("info", "--refused", "--json", "--index", index).stdout)
-    assert len(listed["refused_files"]) == told["refused"] + told["not_pictures"]
+    listed = json.loads(run("info", "--skipped", "--json", "--index", index).stdout)
+    assert len(listed["skipped_files"]) == told["skipped"] + told["not_pictures"]
 
 
 def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_refused_files_are_tried_again_on_request(run: Run, tmp_path: Path) -> N
     for more in ([], [], ["--retry"]):
         ended = run(*words, *more)
         assert ended.returncode == 3
-        assert "refused" in ended.stderr
+        assert "skipped" in ended.stderr
 
 
 def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) -> None:
@@ -136,9 +136,9 @@ def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
     answer = run("query", photos[2], *index, "-k", 1, "--paths").stdout
     assert answer.splitlines() == [str(photos[2])]
-    refused = run("index", "--kind", "Nonsense7", *index)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    assert "Nonsense7" in refused.stderr
+    skipped = run("index", "--kind", "Nonsense7", *index)
+    assert (skipped.returncode, skipped.stdout) == (2, "")
+    assert "Nonsense7" in skipped.stderr
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
     assert run("index", "--kind", "auto", *index).returncode == 0
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "SQfp16"
@@ -224,8 +224,8 @@ def test_a_folder_of_broken_files_alone_is_accounted_for(run: Run, tmp_path: Pat
     ended = run("index", photos, "--json", home=tmp_path)
     assert ended.returncode == 3
     told = json.loads(ended.stdout)
-    assert (told["embedded"], told["refused"], told["not_pictures"]) == (0, 2, 1)
-    listed = run("info", "--refused", home=tmp_path).stdout
+    assert (told["embedded"], told["skipped"], told["not_pictures"]) == (0, 2, 1)
+    listed = run("info", "--skipped", home=tmp_path).stdout
     assert "empty.jpg: empty" in listed
     assert "bad.png" in listed
     asked = run("query", *make_photos(tmp_path, 1), home=tmp_path)
@@ -233,7 +233,7 @@ def test_a_folder_of_broken_files_alone_is_accounted_for(run: Run, tmp_path: Pat
     make_photos(photos / "more", 8)
     assert run("index", photos, home=tmp_path).returncode == 3
     whole = json.loads(run("info", "--json", home=tmp_path).stdout)
-    assert whole["images"] + whole["refused"] + whole["not_pictures"] == 8 + 3
+    assert whole["images"] + whole["skipped"] + whole["not_pictures"] == 8 + 3
     assert not run("index", "--encoder", "starter", home=tmp_path).stderr.count("new key")
 
 

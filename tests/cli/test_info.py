@@ -8,7 +8,7 @@ from program import Run, make_photos
 def test_info_tells_what_is_there(run: Run, photos: Path) -> None:
     told = json.loads(run("info", "--json").stdout)
     assert told["images"] == 30
-    assert told["refused"] == 0
+    assert told["skipped"] == 0
     assert told["dimension"] == 256
     assert told["segments"] == 1
     assert told["bytes"] > 0
@@ -33,12 +33,12 @@ def test_info_of_photos(run: Run, tmp_path: Path) -> None:
     assert (told[0]["width"], told[0]["height"], told[0]["format"]) == (160, 120, "JPEG")
     assert (told[0]["size"], told[0]["paths"]) == (photo.stat().st_size, [str(photo)])
     assert len(told[0]["perceptual"]) == 16
-    assert told[1]["refused"]
-    assert told[2]["refused"] == "not a picture"
+    assert told[1]["skipped"]
+    assert told[2]["skipped"] == "not a picture"
     shown = run(*words, cwd=tmp_path / "photos").stdout
     assert "camera        One" in shown
     totals = json.loads(run("info", "--index", tmp_path / "index", "--json").stdout)
-    assert (totals["images"], totals["refused"], totals["not_pictures"]) == (1, 1, 1)
+    assert (totals["images"], totals["skipped"], totals["not_pictures"]) == (1, 1, 1)
     unknown = run("info", tmp_path / "other.jpg", "--index", tmp_path / "index")
     assert unknown.returncode == 1
     assert "does not know" in unknown.stderr

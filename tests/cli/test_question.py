@@ -73,7 +73,7 @@ def test_a_folder_is_the_mean_of_its_pictures(encoder: Encoder, fill, tmp_path: 
     files = fill(tmp_path / "photos", range(5))
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     asked = ask(encoder, [str(tmp_path / "photos")])
-    assert list(asked.refused) == [str(tmp_path / "photos" / "bad.jpg")]
+    assert list(asked.skipped) == [str(tmp_path / "photos" / "bad.jpg")]
     assert asked.keys == pytest.approx(ask(encoder, [str(f) for f in files]).keys, abs=2e-3)
     (tmp_path / "empty").mkdir()
     with pytest.raises(NoPhotos, match="empty"):

@@ -46,7 +46,7 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
     """ends_with(...): the code with which `train` leaves after a run that ended so."""
 
     def ends(**how: Any) -> object:
-        usual = {"refused": {}, "interrupted": False, "reason": "given", "warnings": []}
+        usual = {"skipped": {}, "interrupted": False, "reason": "given", "warnings": []}
         made = training.Trained(encoder.card, Path("enc"), **{**usual, **how})
         monkeypatch.setattr(training, "train", lambda *words, **options: made)
         try:

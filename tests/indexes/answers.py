@@ -7,7 +7,7 @@ from mocosearch.photos import decode
 
 
 def told(counts: Counts) -> dict[str, int]:
-    names = ("embedded", "unchanged", "moved", "deleted", "refused", "not_pictures")
+    names = ("embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures")
     return {name: getattr(counts, name) for name in names if getattr(counts, name)}
 
 

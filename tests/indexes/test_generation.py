@@ -52,7 +52,7 @@ def stops_after(calls: int):
 def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
     before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
     counts = renew(index, NEW)
-    assert told(counts) == {"embedded": 8, "moved": 1, "refused": 1}
+    assert told(counts) == {"embedded": 8, "moved": 1, "skipped": 1}
     assert index.encoder.fingerprint == NEW.fingerprint
     assert_found(index, *files, photos / "copy.jpg")
     after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
@@ -60,7 +60,7 @@ def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
     assert min(after) > max(before)
     assert list(look(index)) == []
     assert unfinished(index.store.folder) == []
-    assert told(sync(index, [photos])) == {"unchanged": 9, "refused": 1}
+    assert told(sync(index, [photos])) == {"unchanged": 9, "skipped": 1}
 
 
 def test_what_was_asked_for_is_carried_over(index):

@@ -311,7 +311,7 @@ def test_info(fill, encoder, tmp_path):
     with Index.create(tmp_path / "index", encoder) as index:
         sync(index, [tmp_path / "photos"])
         told = index.info()
-    assert (told["images"], told["keys"], told["refused"], told["not_pictures"]) == (5, 4, 1, 1)
+    assert (told["images"], told["keys"], told["skipped"], told["not_pictures"]) == (5, 4, 1, 1)
     assert told["roots"] == [str(tmp_path / "photos")]
     assert (told["dimension"], told["encoder"]) == (encoder.dimension, encoder.fingerprint)
     assert told["segments"] == 1

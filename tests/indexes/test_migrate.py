@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 @pytest.fixture(params=[1, 2])
 def old(request, tmp_path) -> Path:
-    """Eleven keys of eight numbers in two roots, one copy, one refusal; its graph is no graph."""
+    """Eleven keys of eight numbers in two roots, one copy, one skipped_file; its graph is no graph."""
     folder = tmp_path / "index"
     folder.mkdir()
     packed = DATA / f"format{request.param}.mdb.gz"
@@ -40,7 +40,7 @@ def keys(index: Index) -> dict[int, np.ndarray]:
 def test_an_old_index_is_brought_up_to_date(old, writable):
     with Index.create(old, None) if writable else Index.open(old) as index:
         told = index.info()
-        assert (told["format"], told["images"], told["keys"], told["refused"]) == (
+        assert (told["format"], told["images"], told["keys"], told["skipped"]) == (
             FORMAT,
             12,
             11,
@@ -49,7 +49,9 @@ def test_an_old_index_is_brought_up_to_date(old, writable):
         assert told["roots"] == ["/photos/one", "/photos/two"]
         assert sorted(index.record(1).paths) == ["/photos/one/0001.jpg", "/photos/two/copy.jpg"]
         assert index.record(9).paths == ["/photos/two/0009.jpg"]
-        assert [(r.path, r.reason) for r in index.refusals()] == [("/photos/two/bad.jpg", "empty")]
+        assert [(r.path, r.reason) for r in index.skipped_files()] == [
+            ("/photos/two/bad.jpg", "empty")
+        ]
         for id, key in keys(index).items():
             assert index.query(key.astype(np.float32)[None], 1)[0][0].id == id
         assert all(segments.intact(index.txn, n) for n in segments.numbers(index.txn))
@@ -61,7 +63,7 @@ def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
     version = store.version
     store.close()
     assert version < FORMAT
-    last = "segments" if version == 1 else "refused"
+    last = "segments" if version == 1 else "skipped"
     put = Txn.put
 
     def failing(txn, database, *words):

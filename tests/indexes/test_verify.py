@@ -14,7 +14,7 @@ from mocosearch.errors import Damaged, StorageFailed
 
 @pytest.fixture(scope="module")
 def whole(encoder, fill, tmp_path_factory) -> Path:
-    """An index of 20 photos with one copy and one refusal, not to be changed."""
+    """An index of 20 photos with one copy and one skipped_file, not to be changed."""
     base = tmp_path_factory.mktemp("whole")
     files = fill(base / "photos", range(20))
     shutil.copy(files[0], base / "photos" / "copy.jpg")

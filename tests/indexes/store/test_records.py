@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.store.records import PathEntry, Record, Refusal, id_key, id_of, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
 from mocosearch.errors import Damaged
 from mocosearch.photos import Facts
 
@@ -40,16 +40,16 @@ def test_path_entries_come_back(id, size, mtime, path):
 @settings(max_examples=60, deadline=None)
 @given(SIZES, TIMES, st.none() | st.text(max_size=40), PATHS)
 def test_refusals_come_back(size, mtime, reason, path):
-    refusal = Refusal(size, mtime, reason, path)
-    assert Refusal.from_bytes(refusal.to_bytes()) == refusal
+    skipped_file = SkippedFile(size, mtime, reason, path)
+    assert SkippedFile.from_bytes(skipped_file.to_bytes()) == skipped_file
 
 
 def test_an_empty_reason_is_still_a_refusal():
-    assert Refusal.from_bytes(Refusal(1, 2, "", "/a").to_bytes()).reason == ""
+    assert SkippedFile.from_bytes(SkippedFile(1, 2, "", "/a").to_bytes()).reason == ""
 
 
 def test_a_reason_that_cannot_be_written_is_written_roughly():
-    told = Refusal.from_bytes(Refusal(1, 2, "caf\udce9.jpg", "/a").to_bytes()).reason
+    told = SkippedFile.from_bytes(SkippedFile(1, 2, "caf\udce9.jpg", "/a").to_bytes()).reason
     assert told == "caf?.jpg"
 
 

@@ -154,7 +154,7 @@ def test_an_index_inside_its_photos_leaves_itself_out(encoder, fill, tmp_path):
     with Index.create(tmp_path / "photos" / "index", encoder) as index:
         for _ in range(2):
             counts = sync(index, [tmp_path / "photos"])
-            assert (counts.not_pictures, counts.refused) == (0, 0)
+            assert (counts.not_pictures, counts.skipped) == (0, 0)
 
 
 def test_a_copied_index_keeps_its_paths(encoder, fill, tmp_path):

@@ -76,7 +76,7 @@ def test_refused_files_do_not_count(index, photos, files, monkeypatch):
         files[number].write_bytes(b"\xff\xd8\xff")
     monkeypatch.setattr(embed, "FITTED_ON", 5)
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
-    assert told(sync(index, [photos])) == {"embedded": 6, "refused": 6}
+    assert told(sync(index, [photos])) == {"embedded": 6, "skipped": 6}
     assert index.encoder.card.whitened == 5
 
 

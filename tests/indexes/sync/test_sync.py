@@ -368,7 +368,7 @@ def test_progress_reaches_the_end(index, photos, fill):
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     said = []
     sync(index, [photos], report=said.append)
-    assert (said[-1].done, said[-1].total, said[-1].refused) == (4, 4, 1)
+    assert (said[-1].done, said[-1].total, said[-1].skipped) == (4, 4, 1)
 
 
 def test_nothing_at_all(index, photos):

@@ -1,4 +1,4 @@
-"""Files of every kind in a run: refused, spoilt, hidden, real."""
+"""Files of every kind in a run: skipped, spoilt, hidden, real."""
 
 import os
 from dataclasses import asdict
@@ -22,14 +22,14 @@ def test_refusals_are_counted_again_without_opening(index, photos, fill, read):
     (photos / "empty.jpg").touch()
     (photos / "notes.txt").write_text("words")
     first = sync(index, [photos])
-    assert told(first) == {"embedded": 1, "refused": 2, "not_pictures": 1}
+    assert told(first) == {"embedded": 1, "skipped": 2, "not_pictures": 1}
     read.clear()
     second = sync(index, [photos])
-    assert told(second) == {"unchanged": 1, "refused": 2, "not_pictures": 1}
+    assert told(second) == {"unchanged": 1, "skipped": 2, "not_pictures": 1}
     assert read == []
     assert first.reasons == second.reasons
     assert set(first.reasons) == {str(photos / "bad.jpg"), str(photos / "empty.jpg")}
-    assert {r.path: r.reason for r in index.refusals() if r.reason} == first.reasons
+    assert {r.path: r.reason for r in index.skipped_files() if r.reason} == first.reasons
 
 
 def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monkeypatch):
@@ -43,8 +43,8 @@ def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(embed, "outcomes", failing)
-        assert told(sync(index, [photos])) == {"embedded": 2, "refused": 1, "not_pictures": 1}
-    assert told(sync(index, [photos])) == {"unchanged": 2, "refused": 1, "not_pictures": 1}
+        assert told(sync(index, [photos])) == {"embedded": 2, "skipped": 1, "not_pictures": 1}
+    assert told(sync(index, [photos])) == {"unchanged": 2, "skipped": 1, "not_pictures": 1}
     assert read == []
     again = sync(index, [photos], retry=True)
     assert told(again) == {"embedded": 1, "unchanged": 2, "not_pictures": 1}
@@ -59,7 +59,7 @@ def test_what_is_excluded_is_not_read_and_leaves_the_index(index, photos, fill, 
     read.clear()
     counts = sync(index, [photos], exclude=["raw"])
     assert told(counts) == {"unchanged": 3, "deleted": 1}
-    assert counts.left_out.excluded == [str(photos / "raw")]
+    assert counts.scan_report.excluded == [str(photos / "raw")]
     assert read == []
     assert_found(index, *files[:3])
 
@@ -78,7 +78,7 @@ def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, mon
         patch.setattr(os, "listdir", refusing)
         counts = sync(index, [photos])
     assert told(counts) == {"unchanged": 1}
-    assert counts.left_out.unreadable == [str(photos / "locked")]
+    assert counts.scan_report.unreadable == [str(photos / "locked")]
     assert_found(index, *files)
 
 
@@ -136,7 +136,7 @@ def test_a_refused_file_that_becomes_good(index, photos, picture):
     picture(3).save(file)
     assert told(sync(index, [photos])) == {"embedded": 1}
     assert_found(index, file)
-    assert index.refusals() == []
+    assert index.skipped_files() == []
 
 
 def test_a_good_file_that_becomes_bad(index, photos, fill):
@@ -148,7 +148,7 @@ def test_a_good_file_that_becomes_bad(index, photos, fill):
     files[0].write_bytes(good.read_bytes())
     sync(index, [photos])
     files[0].write_bytes(b"\xff\xd8\xff")
-    assert told(sync(index, [photos])) == {"refused": 1, "unchanged": 1}
+    assert told(sync(index, [photos])) == {"skipped": 1, "unchanged": 1}
     assert all(m.record.paths == [str(files[1])] for m in ask(index, good, 9))
 
 
@@ -158,7 +158,7 @@ def test_a_refused_file_that_goes(index, photos, fill):
     sync(index, [photos])
     (photos / "bad.jpg").unlink()
     sync(index, [photos])
-    assert index.refusals() == []
+    assert index.skipped_files() == []
 
 
 @pytest.mark.parametrize("bad", [(0,), (3,), (6,), (0, 6), (2, 3), tuple(range(7))])
@@ -168,7 +168,7 @@ def test_a_bad_file_costs_no_other(index, photos, fill, bad, monkeypatch):
     for n in bad:
         files[n].write_bytes(files[n].read_bytes()[:300])
     counts = sync(index, [photos])
-    assert counts.refused == len(bad)
+    assert counts.skipped == len(bad)
     assert counts.embedded == 7 - len(bad)
     assert_found(index, *(f for n, f in enumerate(files) if n not in bad))
 
@@ -201,7 +201,7 @@ def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
     files = list(scan([str(data / name)]))
     counts = sync(index, [data / name])
     assert seen(counts) == len(files)
-    assert counts.refused == len(counts.reasons)
+    assert counts.skipped == len(counts.reasons)
     assert all(counts.reasons.values())
     again = sync(index, [data / name])
     assert again.embedded == again.moved == 0

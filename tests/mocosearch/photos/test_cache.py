@@ -79,7 +79,7 @@ def test_refused_files_are_told_each_time(fill, tmp_path):
     for _ in range(2):
         found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
         assert found.paths == [str(files[0]), str(files[2])]
-        assert list(found.refused) == [str(files[1])]
+        assert list(found.skipped) == [str(files[1])]
         assert len(found.pixels) == 2
 
 
@@ -213,7 +213,7 @@ def test_what_was_refused_for_the_disks_sake_is_tried_again(
     read.clear()
     whole = pixel_cache(found, SIDE, tmp_path / "c")
     assert whole.paths == [photo.path for photo in found]
-    assert whole.refused == {}
+    assert whole.skipped == {}
     read.clear()
     pixel_cache(found, SIDE, tmp_path / "c")
     assert read == []

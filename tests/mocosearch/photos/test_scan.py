@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocosearch.errors import NotFound
-from mocosearch.photos.scan import FileStat, LeftOut, inside, roots_of, scan
+from mocosearch.photos.scan import FileStat, ScanReport, inside, roots_of, scan
 
 
 def names_below(*roots) -> list[str]:
@@ -45,10 +45,10 @@ def test_hidden_and_system_folders_are_left_out(tmp_path):
     for folder in ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
         put(tmp_path / folder / "d.jpg")
     assert names_below(tmp_path) == ["seen/a.jpg"]
-    left_out = LeftOut()
-    list(scan([str(tmp_path)], left_out=left_out))
-    assert len(left_out.hidden) == 7
-    assert left_out.excluded == left_out.unreadable == []
+    scan_report = ScanReport()
+    list(scan([str(tmp_path)], scan_report=scan_report))
+    assert len(scan_report.hidden) == 7
+    assert scan_report.excluded == scan_report.unreadable == []
 
 
 def test_files_of_the_mac_are_counted(tmp_path):
@@ -72,21 +72,21 @@ def test_files_of_the_mac_are_counted(tmp_path):
 def test_patterns_leave_out(tmp_path, patterns, wanted):
     everything = ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]
     put(*(tmp_path / name for name in everything))
-    left_out = LeftOut()
-    found = [f.path for f in scan([str(tmp_path)], patterns, left_out)]
+    scan_report = ScanReport()
+    found = [f.path for f in scan([str(tmp_path)], patterns, scan_report)]
     assert sorted(found) == sorted(str(tmp_path / name) for name in wanted)
     below = [
-        n for n in everything if any((tmp_path / n).is_relative_to(e) for e in left_out.excluded)
+        n for n in everything if any((tmp_path / n).is_relative_to(e) for e in scan_report.excluded)
     ]
     assert sorted(below + wanted) == sorted(everything)
 
 
 def test_a_folder_that_may_not_be_read_is_told(tmp_path, locked):
     put(tmp_path / "locked" / "a.jpg", tmp_path / "b.jpg")
-    left_out = LeftOut()
-    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    scan_report = ScanReport()
+    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
     assert found == [str(tmp_path / "b.jpg")]
-    assert left_out.unreadable == [str(tmp_path / "locked")]
+    assert scan_report.unreadable == [str(tmp_path / "locked")]
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_files_of_which_nothing_is_told_are_said(tmp_path, monkeypatch, error, u
         return looked(path, **options)
 
     monkeypatch.setattr(os, "lstat", refusing)
-    left_out = LeftOut()
-    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    scan_report = ScanReport()
+    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
     assert found == [str(tmp_path / "z.jpg")]
-    assert left_out.unreadable == [str(tmp_path / name) for name in untold]
+    assert scan_report.unreadable == [str(tmp_path / name) for name in untold]
 
 
 def test_a_link_to_what_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
@@ -126,10 +126,10 @@ def test_a_link_to_what_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
         return looked(path, **options)
 
     monkeypatch.setattr(os, "stat", refusing)
-    left_out = LeftOut()
-    found = [f.path for f in scan([str(tmp_path)], left_out=left_out)]
+    scan_report = ScanReport()
+    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
     assert found == [str(tmp_path / "a.jpg")]
-    assert left_out.unreadable == [str(tmp_path / "link.jpg")]
+    assert scan_report.unreadable == [str(tmp_path / "link.jpg")]
 
 
 def test_a_link_to_a_file_below_a_root_is_the_same_file(tmp_path):
@@ -189,9 +189,9 @@ def test_broken_links_and_pipes_are_passed_over(tmp_path):
     (tmp_path / "below_a_file.jpg").symlink_to(tmp_path / "a.jpg" / "b.jpg")
     (tmp_path / "circle.jpg").symlink_to(tmp_path / "circle.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
-    left_out = LeftOut()
-    assert [f.path for f in scan([str(tmp_path)], [], left_out)] == [str(tmp_path / "a.jpg")]
-    assert left_out.unreadable == []
+    scan_report = ScanReport()
+    assert [f.path for f in scan([str(tmp_path)], [], scan_report)] == [str(tmp_path / "a.jpg")]
+    assert scan_report.unreadable == []
     assert list(scan([str(tmp_path / "pipe.jpg")])) == []
 
 

@@ -151,7 +151,7 @@ class Program:
         return Path.touch, (self.file,)
 
 
-def refused(file: Path, kind: type[MocosearchError], words: str) -> None:
+def skipped(file: Path, kind: type[MocosearchError], words: str) -> None:
     with pytest.raises(kind, match=words) as caught:
         read(file)
     assert file.name in caught.value.what
@@ -162,15 +162,15 @@ def refused(file: Path, kind: type[MocosearchError], words: str) -> None:
 def test_a_probe_is_refused(resnet, tmp_path):
     told = {"state_dict": under("module.", resnet.state_dict()), "best_acc1": 70.0}
     torch.save(told, tmp_path / "lincls.pth.tar")
-    refused(tmp_path / "lincls.pth.tar", Unsuitable, "is a probe")
+    skipped(tmp_path / "lincls.pth.tar", Unsuitable, "is a probe")
     torch.save(resnet.state_dict(), tmp_path / "linear-100ep.pth.tar")
-    refused(tmp_path / "linear-100ep.pth.tar", Unsuitable, "is a probe")
+    skipped(tmp_path / "linear-100ep.pth.tar", Unsuitable, "is a probe")
 
 
 def test_code_is_refused_and_not_run(resnet, tmp_path):
     ran = tmp_path / "ran"
     torch.save({"state_dict": resnet.state_dict(), "x": Program(ran)}, tmp_path / "new.pth")
-    refused(tmp_path / "new.pth", Unsuitable, "more than weights")
+    skipped(tmp_path / "new.pth", Unsuitable, "more than weights")
     with open(tmp_path / "old.pth", "wb") as file:
         pickle.dump(Program(ran), file)
     with pytest.raises(MocosearchError):
@@ -185,24 +185,24 @@ def test_a_cut_file_is_damaged(resnet, tmp_path, old, share):
     torch.save(resnet.state_dict(), file, _use_new_zipfile_serialization=not old)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(len(whole) * share)])
-    refused(file, Damaged, "cut short")
+    skipped(file, Damaged, "cut short")
 
 
 def test_other_networks_are_refused(resnet, vit, tmp_path):
     file = tmp_path / "some.pth"
     state = resnet.state_dict()
     torch.save(torchvision.models.mobilenet_v3_small().state_dict(), file)
-    refused(file, Unsuitable, "no network that is known")
+    skipped(file, Unsuitable, "no network that is known")
     torch.save({n: v for n, v in state.items() if not n.startswith("layer4.1")}, file)
-    refused(file, Unsuitable, "2-2-2-1 basic blocks")
+    skipped(file, Unsuitable, "2-2-2-1 basic blocks")
     torch.save({**state, "conv1.weight": torch.ones(64, 3, 3, 3)}, file)
-    refused(file, Unsuitable, "built differently")
+    skipped(file, Unsuitable, "built differently")
     torch.save({**state, "conv1.weight": state["conv1.weight"] / 0}, file)
-    refused(file, Damaged, "no numbers")
+    skipped(file, Damaged, "no numbers")
     torch.save({**fixed(vit), "pos_embed": torch.randn(1, 197, 384)}, file)
-    refused(file, Unsuitable, "learned positions")
+    skipped(file, Unsuitable, "learned positions")
     torch.save([1, 2], file)
-    refused(file, Unsuitable, "no table")
+    skipped(file, Unsuitable, "no table")
 
 
 def test_an_encoder_of_ours_by_folder(encoder_folder, tmp_path):

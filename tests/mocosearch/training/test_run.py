@@ -84,7 +84,7 @@ def test_the_card_counts_rightly(trained):
 
 def test_a_broken_photo_is_refused_and_a_text_is_none(trained):
     base, result, _, _ = trained
-    assert list(result.refused) == [str(base / "photos" / "broken.jpg")]
+    assert list(result.skipped) == [str(base / "photos" / "broken.jpg")]
     assert not result.interrupted
     assert "41 files named as pictures" in result.reason
 
