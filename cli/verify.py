@@ -22,11 +22,11 @@ def verify(
     from indexes import Index
     from indexes.verify import faults
     from indexes.verify import repair as rebuild
-    from mocosearch.home import missing, place
+    from mocosearch.home import not_found_error, path_of
 
-    folder = place("indexes", index)
+    folder = path_of("indexes", index)
     if not Index.exists(index):
-        raise missing("indexes", folder)
+        raise not_found_error("indexes", folder)
     if repair:
         with Index.create(folder, None) as opened:
             say(f"search indexes built again from {rebuild(opened)} keys")

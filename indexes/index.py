@@ -30,8 +30,8 @@ from indexes.store.txn import Txn
 from indexes.sync.counts import Counts
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
-from mocosearch.home import missing, place
-from mocosearch.photos.scan import spellings
+from mocosearch.home import not_found_error, path_of
+from mocosearch.photos.scan import unicode_forms
 
 Answer = TypeVar("Answer")
 
@@ -64,7 +64,7 @@ class Index:
         """
         folder = _folder(name)
         if not (folder / DATA).is_file():
-            raise missing("indexes", folder)
+            raise not_found_error("indexes", folder)
         if writable:
             return cls(_current(folder, wait=False))
         store = Store(folder, writable=False)
@@ -233,7 +233,7 @@ class Index:
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
-        for spelling in spellings(path):
+        for spelling in unicode_forms(path):
             if self.roots.number(spelling) is not None:
                 stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
                 if stored is not None:
@@ -409,7 +409,7 @@ class _Snapshot:
 
 
 def _folder(name: str | os.PathLike[str]) -> Path:
-    return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
+    return Path(name) if isinstance(name, Path) else path_of("indexes", os.fspath(name))
 
 
 def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
