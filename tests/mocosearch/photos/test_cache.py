@@ -167,8 +167,8 @@ def test_two_caches_of_one_run_keep_to_the_limit_together_and_each_other(fill, t
         os.utime(file, (1, 1))
     pixel_cache(listed(tmp_path / "others"), SIDE, folder, limit=4 * one)
     with pytest.raises(Unsuitable, match="more than"):
-        pixel_cache(found[:2], SIDE, folder, limit=4 * one, beside=first)
-    pixel_cache(found[:1], SIDE, folder, limit=4 * one, beside=first)
+        pixel_cache(found[:2], SIDE, folder, limit=4 * one, other=first)
+    pixel_cache(found[:1], SIDE, folder, limit=4 * one, other=first)
     names = {file.name for file in folder.glob("*.u8")}
     assert len(names) == 2
     assert first.file.name in names
@@ -209,7 +209,7 @@ def test_what_was_refused_for_the_disks_sake_is_tried_again(
         for _ in range(2):
             first = pixel_cache(found, SIDE, tmp_path / "c")
             assert len(first.paths) == 2
-    assert len(pixel_cache(found, SIDE, tmp_path / "c", again=False).paths) == 2
+    assert len(pixel_cache(found, SIDE, tmp_path / "c", retry=False).paths) == 2
     read.clear()
     whole = pixel_cache(found, SIDE, tmp_path / "c")
     assert whole.paths == [photo.path for photo in found]

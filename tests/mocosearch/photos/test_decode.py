@@ -268,7 +268,7 @@ def test_a_cut_tiff_with_few_rows_is_refused_however_it_is_turned(picture, turn)
     data = saved(picture(7, 400, 300), "TIFF", exif=oriented(turn))
     pixels = picture(7, 400, 300).tobytes()
     begin = data.index(pixels[:400])
-    with pytest.raises(Unreadable, match="cut off"):
+    with pytest.raises(Unreadable, match="truncated"):
         decode(data[: begin + len(pixels) // 4], SIDE)
 
 
@@ -466,7 +466,7 @@ def test_a_file_too_large_to_read_is_refused(tmp_path):
     with open(tmp_path / "a.jpg", "wb") as file:
         file.write(b"\xff\xd8\xff")
         file.truncate(MAX_BYTES + 1)
-    with pytest.raises(Unreadable, match="over 500 MB"):
+    with pytest.raises(Unreadable, match="larger than 500 MB"):
         read(str(tmp_path / "a.jpg"))
 
 
