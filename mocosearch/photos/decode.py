@@ -182,9 +182,8 @@ def _open(data: bytes, size: tuple[int, int]) -> _Source:
         return _Source(raw.image, raw.width, raw.height, kind, raw.orientation, raw.exif)
     image = open_image(data, kind)
     if image.width * image.height > MAX_PIXELS:
-        raise Unreadable(
-            f"{image.width} x {image.height} pixels, over the limit of {MAX_PIXELS // 10**6} million"
-        )
+        shape = f"{image.width} x {image.height} pixels"
+        raise Unreadable(f"{shape}, over the limit of {MAX_PIXELS // 10**6} million")
     source = _Source(image, *image.size, image.format or kind)
     image.draft("RGB", size)
     return source
