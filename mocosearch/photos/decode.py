@@ -174,7 +174,7 @@ def _load(data: bytes, size: tuple[int, int]) -> tuple[_Source, bool]:
 def _open(data: bytes, size: tuple[int, int]) -> _Source:
     kind = format_of(data)
     if kind is None:
-        raise Unreadable("not a picture in a known format")
+        raise Unreadable("not a picture in any known format")
     if kind == "RAW":
         from mocosearch.photos.raw import open_raw
 
