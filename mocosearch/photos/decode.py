@@ -25,7 +25,11 @@ from mocosearch.photos.truncated import load_rows, with_end
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 300_000_000
-"""Skip larger pictures, by their header: 1.2 GB in Pillow, more than any camera's single shot."""
+"""Skip larger pictures, by their header: 1.2 GB in Pillow, more than any camera's single shot.
+
+Pillow itself allows twice its MAX_IMAGE_PIXELS for GIF, TIFF and WebP. By default that is less, 179
+million; worker processes and `mocosearch query` remove it.
+"""
 MAX_BYTES = 500_000_000
 """Skip larger files unread: the file and its pixels are in memory together."""
 

@@ -421,7 +421,7 @@ def test_too_many_pixels_are_skipped_by_the_header():
         decode(png_header(30_000, 30_000), SIDE)
 
 
-def test_pillows_limit_does_not_apply():
+def test_pillows_limit_does_not_apply_to_png():
     """15,000 x 15,000 pixels are below MAX_PIXELS, and the reason must be another."""
     assert MAX_PIXELS > 15_000**2
     with pytest.raises(Unreadable) as error_info:
