@@ -56,8 +56,8 @@ def read_photos(
             yield stat, pending.pop(number)
     finally:
         queue.stop.set()
-        # `stop` is set before any reader is woken up; else one might read on and take the wake-up
-        # call of another, which would then wait for ever.
+        # `stop` is set first: else a reader might read on and use the slot that is released for
+        # another, which would then wait for ever.
         for reader in readers:
             reader.interrupt()
         for reader in readers:
@@ -65,7 +65,9 @@ def read_photos(
 
 
 def _enforce_time_limit(readers: "list[_Reader]", stop: threading.Event) -> None:
-    """Runs in a thread of its own, because the consumer may be busy for a long time."""
+    """Kill workers whose file takes too long. This has a thread of its own, because the consumer
+    may be busy for a long time.
+    """
     before = time.monotonic()
     while not stop.wait(CHECK_INTERVAL):
         now = time.monotonic()
