@@ -8,10 +8,10 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from indexes.duplicates.groups import Group, Member, named, worth
+from indexes.duplicates.groups import Group, Member, group_name, rank
 from indexes.duplicates.ignored import Ignored
 from indexes.duplicates.pairs import Pairs, candidate_sets
-from indexes.duplicates.pictures import Thumbnails
+from indexes.duplicates.pictures import Thumbnails, same_picture
 from indexes.duplicates.turned import turned_copies
 from indexes.search.copies import (
     COSINE,
@@ -22,10 +22,11 @@ from indexes.search.copies import (
     are_copies,
     copies_among,
     group_rows,
+    hash_of,
     hashes_of,
 )
 from indexes.search.filters import Where
-from indexes.search.nearest import nearest
+from indexes.search.nearest import Match, nearest
 from indexes.search.segments import Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
@@ -52,7 +53,7 @@ def groups(
 
     min_score: the lowest cosine of two copies; their perceptual hashes must agree too. turned:
     find turned and mirrored copies too, by the hash in the 7 other orientations, confirmed by
-    the pictures themselves, which are read for that. keep: as of `worth`; every member of a group
+    the pictures themselves, which are read for that. keep: as of `rank`; every member of a group
     is a copy of the one to keep. changed: receives the paths that are left out because the files
     are missing, or differ from those that were indexed.
 
@@ -154,13 +155,13 @@ def _groups_of(
     """The groups among one set of rows; `changed` as of `groups`."""
     lost: dict[int, set[str]] = {row: set() for row in rows.tolist()}
     files = {row: _files(snapshot, photos.records[row], admits, lost[row]) for row in rows.tolist()}
-    best = {row: min(worth(m, keep) for m in files[row]) for row in files if files[row]}
+    best = {row: min(rank(m, keep) for m in files[row]) for row in files if files[row]}
     order = np.array(sorted(best, key=best.__getitem__), np.int64)
     for part in group_rows(order, photos.copies_of):
         members = [member for row in sorted(part.tolist()) for member in files[row]]
         if len(members) > 1:
-            name = named([photos.records[row] for row in part])
-            best_member = min(members, key=lambda member: worth(member, keep))
+            name = group_name([photos.records[row] for row in part])
+            best_member = min(members, key=lambda member: rank(member, keep))
             yield Group(name, _lowest(photos.keys[part]), members, best_member)
     for row, paths in lost.items():
         others = rows[rows != row]
@@ -176,12 +177,12 @@ def _lowest(keys: Keys) -> float:
 
 
 def _files(
-    snapshot: Snapshot, record: Record, wanted: Callable[[str], bool], changed: set[str]
+    snapshot: Snapshot, record: Record, admits: Callable[[str], bool], changed: set[str]
 ) -> list[Member]:
-    """A photo's files that are as they were indexed: links to one file are one."""
+    """A photo's unchanged files; several links to one file count once."""
     files: dict[tuple[int, int], Member] = {}
-    for path in filter(wanted, record.paths):
-        status = _still(snapshot, path)
+    for path in filter(admits, record.paths):
+        status = _unchanged(snapshot, path)
         if status is None:
             changed.add(path)
         else:
@@ -189,8 +190,10 @@ def _files(
     return list(files.values())
 
 
-def _still(snapshot: Snapshot, path: str) -> os.stat_result | None:
-    """Of a file that is as it was indexed: what took its place may be the only one of its kind."""
+def _unchanged(snapshot: Snapshot, path: str) -> os.stat_result | None:
+    """The status of a file that is unchanged since it was indexed: another file in its place may
+    be the only one of its kind.
+    """
     entry = snapshot.entry(path)
     try:
         status = os.stat(path)
@@ -200,7 +203,7 @@ def _still(snapshot: Snapshot, path: str) -> os.stat_result | None:
 
 
 def _is_raw(record: Record) -> bool:
-    """By its content, or by its name: what is read of it may be the JPEG within."""
+    """By its content, or by its name: a raw file may be read by the JPEG inside it."""
     names = (path.lower() for path in record.paths)
     return record.format == "RAW" or any(name.endswith(RAW_EXTENSIONS) for name in names)
 
@@ -213,40 +216,44 @@ def against(
     folders: Sequence[str] = (),
     changed: set[str] | None = None,
 ) -> Iterator[Group]:
-    """The new photos, by path, size, digest and picture, of which the index holds copies.
+    """New photos, by path, size, digest and picture, with their copies in the index.
 
-    folders: where the new photos lie. A group begins with the new file; the collection's first one
-    is kept. Files below these folders are not compared with each other, though the index may hold
-    them, and neither are two names of one file. What was told to `ignore` is left out, and so is
-    what goes to `changed`, as of `groups`.
+    folders: the folders of the new photos. Files below them are not compared with each other,
+    even where the index holds them; nor are two names of one file. A group begins with the new
+    file, and the first one of the collection is to be kept. Ignored pairs are left out, and so are
+    the files in `changed`, as of `groups`.
     """
     ignored = Ignored.of(snapshot.txn)
     gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
+
+    def is_copy(new: Record, match: Match) -> bool:
+        old = match.record
+        if ignored.both(new, old) or _is_raw(new) != _is_raw(old):
+            return False
+        if old.digest == new.digest or are_copies(new, old, match.score, min_score):
+            return True
+        same_hash = hash_of(new) != 0 and hash_of(new) == hash_of(old)
+        return min_score <= COSINE and same_hash and same_picture(new, old)
+
     for path, size, digest, picture in photos:
         key = encoder.encode(picture.pixels[None])
         new = replace(Record.of(picture.facts, size, digest), paths=[path])
-        elsewhere = partial(_stands_elsewhere, new=path, folders=real)
-        same = [
-            (match, _files(snapshot, match.record, elsewhere, gone))
+        elsewhere = partial(_is_elsewhere, new=path, folders=real)
+        copies = [
+            (match, files)
             for match in nearest(snapshot, key, NEAREST, None)[0]
-            if not ignored.both(new, match.record)
-            and _is_raw(new) == _is_raw(match.record)
-            and (
-                match.record.digest == new.digest
-                or are_copies(new, match.record, match.score, min_score)
-            )
+            if is_copy(new, match) and (files := _files(snapshot, match.record, elsewhere, gone))
         ]
-        held = [(match, files) for match, files in same if files]
-        if held:
-            members = [Member(path, new), *(file for _, files in held for file in files)]
-            name = named([new, *(match.record for match, _ in held)])
-            yield Group(name, min(match.score for match, _ in held), members, kept=members[1])
+        if copies:
+            members = [Member(path, new), *(file for _, files in copies for file in files)]
+            name = group_name([new, *(match.record for match, _ in copies)])
+            yield Group(name, min(match.score for match, _ in copies), members, members[1])
 
 
-def _stands_elsewhere(held: str, new: str, folders: Sequence[str]) -> bool:
-    """Whether the collection's file is another one, and lies in none of the folders."""
+def _is_elsewhere(old: str, new: str, folders: Sequence[str]) -> bool:
+    """Whether the collection's file is another one than the new file, outside the folders."""
     with suppress(OSError):
-        if os.path.samefile(held, new):
+        if os.path.samefile(old, new):
             return False
-    return not any(inside(os.path.realpath(held), folder) for folder in folders)
+    return not any(inside(os.path.realpath(old), folder) for folder in folders)

@@ -40,12 +40,7 @@ class Thumbnails:
 
     def same(self, one: int, other: int) -> bool:
         """Whether two photos are one picture, in the same orientation; one may be in grey."""
-        a, b = self[one], self[other]
-        if a is None or b is None:
-            return False
-        if is_grey(a) or is_grey(b):
-            a, b = a.mean(2), b.mean(2)
-        return correlation(a, b) >= SAME
+        return _same(self[one], self[other])
 
     def same_turned(self, one: int, other: int) -> bool:
         """Whether two photos are one picture, turned or mirrored.
@@ -59,6 +54,19 @@ class Thumbnails:
         return any(
             correlation(grey, turned) >= SAME_TURNED for turned in orientations(b.mean(2))[1:]
         )
+
+
+def same_picture(one: Record, other: Record) -> bool:
+    """Whether two photos are one picture, in the same orientation; one may be in grey."""
+    return _same(thumbnail(one), thumbnail(other))
+
+
+def _same(a: Keys | None, b: Keys | None) -> bool:
+    if a is None or b is None:
+        return False
+    if is_grey(a) or is_grey(b):
+        a, b = a.mean(2), b.mean(2)
+    return correlation(a, b) >= SAME
 
 
 def thumbnail(record: Record) -> Keys | None:

@@ -1,7 +1,7 @@
-"""Copies: one picture in several files, resized, re-encoded or touched up.
+"""Copies: one picture in several files, resized, re-encoded or retouched.
 
-Two measures must agree: the keys, which also find two photos of one scene alike, and the
-perceptual hash, which tells those apart.
+Two measures must agree: the keys, which are also similar for two photos of one scene, and the
+perceptual hash, which differs for those.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,9 +26,9 @@ Mask = NDArray[np.bool_]
 COSINE = 0.9
 """Least cosine of two copies' keys; a grey copy of a colourful picture has 0.92."""
 SURE = 0.97
-"""From this cosine on the hashes may differ in BITS; below it they must be the same. Between
-the two, Caltech-101 has two photos of one person in one pose, and motorcycles of one catalogue,
-with 2 to 4 bits between them."""
+"""From this cosine on the hashes may differ in BITS; below it they must be equal. Between the two
+cosines, Caltech-101 has two photos of one person in one pose, and motorcycles of one catalogue,
+whose hashes differ in 2 to 4 bits."""
 BITS = 4
 """Most bits of 64 in which the perceptual hashes of two copies differ."""
 COSINE_ALONE = 0.98
@@ -36,12 +36,12 @@ COSINE_ALONE = 0.98
 
 
 def hash_of(record: Record) -> int:
-    """The perceptual hash as a number; 0 where there is none, or no picture in the picture."""
+    """The perceptual hash as a number; 0 where there is none, or for a picture of one colour."""
     return int(record.perceptual or "0", 16)
 
 
 def bits_apart(a: str, b: str) -> int:
-    """In how many bits two hashes of as many hexadecimal digits differ."""
+    """The number of bits in which two hashes of equal length differ."""
     return (int(a, 16) ^ int(b, 16)).bit_count()
 
 

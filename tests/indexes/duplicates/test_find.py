@@ -253,10 +253,10 @@ def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
     for group in found:
         entries = [index.entry(member.path) for member in group.members]
         keys = index.keys([entry.id for entry in entries])
-        kept = group.members.index(group.kept)
+        kept = group.members.index(group.keep)
         for member, key in zip(group.members, keys, strict=True):
             cosine = float(key @ keys[kept])
-            assert are_copies(member.record, group.kept.record, cosine) or member is group.kept
+            assert are_copies(member.record, group.keep.record, cosine) or member is group.keep
         assert group.score == pytest.approx(float((keys @ keys.T).min()), abs=1e-5)
 
 
