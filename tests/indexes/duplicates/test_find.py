@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from indexes import Index, Match
 from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
+from indexes.duplicates.pictures import same_picture
 from indexes.duplicates.turned import TURNED_BITS
 from indexes.search.copies import are_copies, copies_among, folded, group_rows, hashes_of
 from indexes.store.records import Record
 from indexes.sync import embed
+from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import oriented_hashes, perceptual_hash
 from mocosearch.photos.worker import read_photo
@@ -395,3 +397,44 @@ def test_the_pictures_for_copies(data, encoder_folder, tmp_path):
     assert upright <= bridge
     assert len(upright & plain) >= 0.9 * len(plain)
     assert every == bridge
+
+
+def striped(colour, seed=0):
+    """A picture of bars in two colours, with the same layout for every colour."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((96, 128, 3), 235, np.uint8)
+    for _ in range(12):
+        top, left = rng.integers(0, 80), rng.integers(0, 100)
+        pixels[top : top + 16, left : left + 28] = colour if rng.random() < 0.5 else (40, 40, 40)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"), [("blurred", True), ("tiny", True), ("grey", True), ("recoloured", False)]
+)
+def test_pictures_decide_where_only_the_hashes_agree(tmp_path, changed, same):
+    """Strong blur, very small copies and grey ones change a key; another colour is no copy."""
+    whole = striped((190, 30, 30))
+    other = {
+        "blurred": lambda: whole.filter(ImageFilter.GaussianBlur(1)),
+        "tiny": lambda: whole.resize((64, 48)),
+        "grey": lambda: whole.convert("L"),
+        "recoloured": lambda: striped((30, 60, 200)),
+    }[changed]()
+    records = []
+    for name, image in (("whole.png", whole), ("other.png", other)):
+        image.save(tmp_path / name)
+        records.append(replace(PLAIN, paths=[str(tmp_path / name)]))
+    assert same_picture(*records) == same
+
+
+def test_copies_of_a_photo_form_one_group(data, tmp_path):
+    """27 versions of one photo: at least 26 in one group, and no other photo with them."""
+    lines = (data / "copies.tsv").read_text().splitlines()
+    label = {str(data / name): kind for name, kind in (line.split("\t") for line in lines)}
+    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
+        index.sync([data / "copies"])
+        group = index.duplicates()[0]
+    paths = [member.path for member in group.members]
+    assert {label[path] for path in paths} == {"bridge"}
+    assert len(paths) >= 26
