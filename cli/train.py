@@ -117,14 +117,11 @@ def train(
     seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
+    fixed: dict[str, object] = {"--arch": arch, "--size": size, "--batch": batch, "--for": time}
+    fixed |= {"--recipe": recipe != "auto", "--epochs": epochs is not None}
+    fixed |= {"--bursts": bursts, "--init": init, "--seed": seed}
     if resume:
-        _check_resume(
-            {
-                **{"--recipe": recipe != "auto", "--arch": arch, "--size": size, "--batch": batch},
-                **{"--bursts": bursts, "--epochs": epochs is not None, "--for": time},
-                **{"--init": init, "--seed": seed},
-            }
-        )
+        _check_resume(fixed)
     from mocosearch.home import place
     from mocosearch.photos.scan import roots_of
 

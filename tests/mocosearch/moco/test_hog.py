@@ -24,7 +24,7 @@ def test_stripes_fill_the_bin_of_their_direction(number: int) -> None:
     assert int(bins_of(waves(number / BINS)).argmax()) == number
 
 
-def test_shape_and_what_flat_pictures_give() -> None:
+def test_shape_and_values_for_flat_pictures() -> None:
     out = hog(torch.full((2, 3, 80, 80), 0.5))
     assert out.shape == (2, BINS * GRID**2)
     assert out.abs().max() < 0.05
@@ -32,7 +32,7 @@ def test_shape_and_what_flat_pictures_give() -> None:
     assert hog(torch.zeros(1, 3, 80, 80)).isfinite().all()
 
 
-def test_brightness_and_contrast_hardly_matter() -> None:
+def test_nearly_invariant_to_brightness_and_contrast() -> None:
     torch.manual_seed(0)
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 10, 10), 80, mode="bicubic")
     picture = picture.clamp(0, 1)

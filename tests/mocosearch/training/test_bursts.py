@@ -27,22 +27,22 @@ def step(use: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         0,
         BURSTS,
     )
-    given = []
-    training.model.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+    inputs_of_steps = []
+    training.model.register_forward_pre_hook(lambda _, inputs: inputs_of_steps.append(inputs))
     training.step(0.5)
-    ((view_a, view_b, ids),) = given
+    ((view_a, view_b, ids),) = inputs_of_steps
     a, b = ((v.mean((1, 2, 3)) * 25.5).round().long() for v in (view_a, view_b))
     return a, b, ids
 
 
 @pytest.mark.parametrize("use", ["masked", "positive"])
-def test_the_model_hears_of_bursts_and_not_of_photos(use: str) -> None:
+def test_the_model_receives_burst_numbers(use: str) -> None:
     a, _, ids = step(use)
     numbers = torch.from_numpy(BURSTS)[a]
     assert torch.equal(numbers[:, None] == numbers, ids[:, None] == ids)
 
 
-def test_views_are_of_one_photo_or_of_one_burst() -> None:
+def test_second_view_is_of_the_photo_or_of_its_burst() -> None:
     a, b, _ = step("masked")
     assert torch.equal(a, b)
     torch.manual_seed(0)
@@ -51,6 +51,6 @@ def test_views_are_of_one_photo_or_of_one_burst() -> None:
     assert not torch.equal(a, b)
 
 
-def test_an_unknown_use_is_refused() -> None:
+def test_unknown_use_of_bursts() -> None:
     with pytest.raises(Unsuitable, match="bursts cannot be glued"):
         SMALL.with_changes(None, None, None, "glued")

@@ -22,7 +22,7 @@ def pictures(n: int) -> np.ndarray:
     return (large * 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def test_it_is_a_share_and_repeats(backbone: Backbone) -> None:
+def test_recall_is_a_share_and_reproducible(backbone: Backbone) -> None:
     photos = pictures(30)
     first = view_retrieval(backbone, photos)
     assert 1 / 30 < first.recall <= 1
@@ -31,12 +31,12 @@ def test_it_is_a_share_and_repeats(backbone: Backbone) -> None:
     assert view_retrieval(backbone, photos).recall == first.recall
 
 
-def test_pictures_that_are_all_the_same_are_not_told_apart(backbone: Backbone) -> None:
+def test_recall_of_identical_pictures_is_low(backbone: Backbone) -> None:
     photos = np.repeat(pictures(1), 30, 0)
     assert view_retrieval(backbone, photos).recall <= 0.2
 
 
-def test_the_network_is_left_as_it_was(backbone: Backbone) -> None:
+def test_the_network_is_unchanged(backbone: Backbone) -> None:
     backbone.train()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     view_retrieval(backbone, pictures(4))
