@@ -24,7 +24,7 @@ EXPORT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Learning:
-    """What the card tells of the training."""
+    """What the card records about the training."""
 
     steps: int = 0
     """Training steps of the exported network."""

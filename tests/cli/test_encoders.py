@@ -1,4 +1,4 @@
-"""Published networks from files and from a mirror on this machine."""
+"""Published networks from files and from a local mirror."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ CONTENT = bytes(range(256)) * 9000
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves `files` by path, goes on where asked to, and can break off or send elsewhere."""
+    """Serves `files` by path and byte range; can truncate answers or redirect."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -163,7 +163,7 @@ NAME = "moco-v2-200ep"
 def test_download_list_and_fine_tune(
     run: Run, mirror: Mirror, photos: Path, tmp_path: Path
 ) -> None:
-    """A published name from a mirror, listed, refined on photos, and asked."""
+    """A published network from a mirror: added, listed, and whitened on photos."""
     torch.manual_seed(0)
     file = tmp_path / "r50.pth.tar"
     state = resnet50().half().state_dict()

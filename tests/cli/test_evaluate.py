@@ -38,7 +38,7 @@ def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_pat
     assert baselines.pop("photos") == 30
     assert baselines.keys() == METHODS
     assert baselines == {method: by_folder["baselines"][method] for method in METHODS}
-    # The index keeps its keys in 16 bits, and decodes at its own side.
+    # The index stores keys in 16 bits, and decodes photos at the encoder's side.
     assert baselines["encoder"]["p@1"] == pytest.approx(by_file["p@1"], abs=0.2)
     assert run("evaluate", "--manifest", tmp_path / "none.tsv").returncode == 1
 

@@ -12,7 +12,7 @@ SHARES = {"one": {"p@1": 0.5, "p@10": 0.25}, "two": {"p@1": 1.0, "p@10": 0.0}}
 
 
 def run_lengths(picture: Image.Image, colour: str) -> list[int]:
-    """The lengths of the runs of a colour, a bar once each, top to bottom."""
+    """Lengths of the horizontal runs of a colour, one per bar, from top to bottom."""
     rgb = ImageColor.getrgb(colour)
     lengths = [0]
     for y in range(picture.height):

@@ -1,4 +1,4 @@
-"""What `train` says, and what it refuses before anything is decoded."""
+"""The messages of `train`, and options that it rejects before decoding."""
 
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,7 @@ def test_zero_epochs_export_the_starting_network(photos: Path, run: Run, tmp_pat
 
 @pytest.fixture
 def exit_code_of(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
-    """ends_with(...): the code with which `train` leaves after a run that ended so."""
+    """exit_code_of(...): the exit code of `train` for a run with that result."""
 
     def ends(**how: Any) -> object:
         usual = {"skipped": {}, "interrupted": False, "reason": "given", "warnings": []}

@@ -58,8 +58,8 @@ def export_result(tmp_path_factory) -> tuple[Descriptor, Path, Card]:
 
 @pytest.fixture
 def encoder_copy(encoder_folder, tmp_path) -> Path:
-    """An encoder's folder to be spoilt."""
-    folder = tmp_path / "spoilt"
+    """A copy of an encoder's folder that a test may damage."""
+    folder = tmp_path / "damaged"
     folder.mkdir()
     for file in encoder_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
@@ -68,7 +68,7 @@ def encoder_copy(encoder_folder, tmp_path) -> Path:
 
 @pytest.fixture
 def no_graph(monkeypatch) -> None:
-    """Exports without the seconds that a real graph takes."""
+    """Exports a dummy graph, since a real one takes seconds."""
 
     class Writer:
         @staticmethod
@@ -206,7 +206,7 @@ def test_a_failed_export_changes_nothing(no_graph, tmp_path, monkeypatch, where,
 
 @pytest.fixture
 def small_disk() -> Iterator[None]:
-    """As on a disk that is full after 100 kB."""
+    """Files of more than 100 kB fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield

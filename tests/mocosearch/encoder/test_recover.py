@@ -1,4 +1,4 @@
-"""An export that is killed at any point leaves an encoder."""
+"""An export that is killed at any point leaves a usable encoder."""
 
 import os
 import shutil
@@ -87,7 +87,7 @@ def test_an_encoder_in_its_place_is_never_replaced(encoder_folder: Path, folder:
 
 
 def test_a_running_export_is_given_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between its renames the folder is absent for a moment, and another process looks."""
+    """Another process may look between the two renames, when the folder is absent."""
     old = folder.rename(folder.parent / f".{folder.name}.{os.getpid()}.old")
     polls = []
 

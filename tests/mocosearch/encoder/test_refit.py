@@ -1,4 +1,4 @@
-"""The whitening of a finished encoder, fitted anew without torch."""
+"""A new whitening for an exported encoder, without torch."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -8,7 +8,7 @@ from mocosearch.encoder.whitening import fit
 
 
 def correlated(n: int, D: int, seed: int = 0) -> np.ndarray:
-    """Features with a falling spectrum, off the origin."""
+    """Features with a decaying spectrum and a non-zero mean."""
     rng = np.random.default_rng(seed)
     rotation = np.linalg.qr(rng.standard_normal((D, D)))[0]
     mix = rotation * np.maximum(0.9 ** np.arange(D), 0.02)[:, None]
@@ -25,7 +25,7 @@ def cosines(keys: np.ndarray) -> np.ndarray:
 
 
 def reference(features: np.ndarray, dimension: int, amount: float) -> np.ndarray:
-    """Keys by the plain road: covariance, eigh, shrink towards the mean variance."""
+    """Keys by covariance, eigh and shrinkage towards the mean variance."""
     x = features.astype(np.float64)
     x = x - x.mean(0)
     covariance = x.T @ x / (len(x) - 1)

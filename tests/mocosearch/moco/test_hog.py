@@ -1,4 +1,4 @@
-"""The block of edge directions, on pictures whose edges are known."""
+"""The histogram of gradients on pictures with known edges."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from mocosearch.moco.hog import BINS, GRID, hog
 
 
 def waves(turn: float, side: int = 80) -> torch.Tensor:
-    """Stripes whose gradient runs at `turn` half-turns from the right: (1, 3, side, side)."""
+    """Stripes with a gradient at `turn` times 180 degrees: (1, 3, side, side)."""
     y, x = np.mgrid[:side, :side] / side
     along = x * np.cos(np.pi * turn) + y * np.sin(np.pi * turn)
     grey = 0.5 + 0.4 * np.sin(2 * np.pi * 6 * along)

@@ -1,4 +1,4 @@
-"""Batches at inference are sized by memory, for every network and size."""
+"""Inference batches fit into memory for every architecture and size."""
 
 import numpy as np
 import pytest
@@ -26,8 +26,8 @@ def test_a_large_network_at_a_large_size_has_a_small_batch() -> None:
 
 
 def test_memory_includes_the_tensors_that_are_alive_together() -> None:
-    """A ResNet-50 adds the input and the output of a block, of 256 channels at a quarter of the
-    side, into a third tensor of the same size.
+    """A residual block of a ResNet-50 adds two tensors of 256 channels, at a quarter of the side,
+    into a third one.
     """
     block_output = 4 * 256 * (560 // 4) ** 2
     assert 3 * block_output <= encoding_cost("resnet50", 560).memory <= 6 * block_output

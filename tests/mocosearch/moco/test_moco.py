@@ -38,7 +38,7 @@ def units(n: int, dim: int, seed: int = 0) -> torch.Tensor:
 
 
 def info_nce(q, k, queue, ids, queue_ids, T) -> float:
-    """Equation 1 of arXiv:1911.05722, one number at a time."""
+    """Equation 1 of arXiv:1911.05722, in scalar arithmetic."""
     total = 0.0
     for i in range(len(q)):
         positive = math.exp(sum(a * b for a, b in zip(q[i], k[i], strict=True)) / T)
@@ -208,7 +208,7 @@ def test_sub_batches_have_separate_batch_statistics():
 
 
 def test_split_batch_norm_matches_a_plain_loop():
-    """Mean and variance of each half, one number at a time, in float64."""
+    """Mean and variance of each half, in scalar float64 arithmetic."""
     model, given = model_of(with_batch_norm, splits=2).double(), views(6).double()
     model.train()
     conv, norm, _, last = model.encoder_q[0]
@@ -278,7 +278,7 @@ def test_state_dict_contains_the_queue():
 
 
 def test_keys_come_from_shuffled_sub_batches():
-    """Photos share batch statistics with others than those that their queries share them with."""
+    """Keys and queries of a photo are in different sub-batches, with different statistics."""
     model, a = model_of(with_batch_norm), views(8)
     model.train()
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Muon beside a plain loop on one matrix, and the network it moves."""
+"""Muon against a plain loop on one matrix, and on a small network."""
 
 import torch
 from torch import nn
@@ -37,7 +37,7 @@ def test_every_weight_changes_and_kernels_by_an_amount_independent_of_the_gradie
 
 
 def test_a_step_is_orthogonalised_momentum() -> None:
-    """Jordan et al.: U V^T of the Nesterov momentum, here from the decomposition itself."""
+    """Jordan et al.: U V^T of the Nesterov momentum, computed by SVD."""
     net = network()
     weight = net[3].weight
     optimizer = Muon(net.parameters(), 0.0)
@@ -52,7 +52,7 @@ def test_a_step_is_orthogonalised_momentum() -> None:
         u, _, v = torch.linalg.svd(0.1 * gradient + 0.9 * momentum, full_matrices=False)
         expected = -0.01 * 0.2 * max(weight.shape) ** 0.5 * (u @ v)
         changes = weight.detach() - before
-        # Three steps of Newton and Schulz leave singular values between .5 and 1.5 or so.
+        # Three steps of Newton and Schulz give singular values between about .5 and 1.5.
         assert torch.nn.functional.cosine_similarity(changes.flatten(), expected.flatten(), 0) > 0.9
 
 

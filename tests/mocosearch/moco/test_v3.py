@@ -1,4 +1,4 @@
-"""MoCo v3 beside plain loops from its equations, in float64."""
+"""MoCo v3 against plain loops over its equations, in float64."""
 
 import math
 from copy import deepcopy
@@ -37,8 +37,8 @@ def units(n: int, dim: int, seed: int = 0) -> torch.Tensor:
 
 
 def ctr(q, k, T, ids=None) -> float:
-    """Algorithm 1 of arXiv:2104.02057, one number at a time; keys of a query's own number but
-    its own are left out.
+    """Algorithm 1 of arXiv:2104.02057 in scalar arithmetic, without other keys of the query's id
+    as negatives.
     """
     ids = ids or range(len(q))
     total = 0.0
@@ -101,7 +101,7 @@ def test_momentum_update_matches_the_equation_without_the_predictor():
 
 @pytest.mark.parametrize("vit", [False, True])
 def test_mlps_match_the_paper(vit):
-    """Layer for layer, with fresh batch norm, whose weights are one and zero."""
+    """Layer by layer, with initial batch norm (weight 1, bias 0)."""
     model = model_of(vit=vit).double()
     model.train()
     x = torch.randn(5, WIDTH, dtype=torch.float64)

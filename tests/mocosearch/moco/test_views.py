@@ -16,7 +16,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def photos_of(n: int, side: int, low: int = 0, high: int = 256, seed: int = 0) -> torch.Tensor:
-    """Noise, which shows every mistake of a filter."""
+    """Noise, which reveals errors of a filter."""
     shape = (n, side, side, 3)
     return torch.randint(low, high, shape, generator=generator(seed), dtype=torch.uint8)
 
@@ -26,7 +26,7 @@ def to_float(photos: torch.Tensor) -> torch.Tensor:
 
 
 def plain(n: int, side: int, **changes) -> Views:
-    """Views that change nothing but what is told."""
+    """Identity views, except for `changes`."""
     one, zero, no = torch.ones(n), torch.zeros(n), torch.zeros(n, dtype=torch.bool)
     views = Views(
         top=zero,
@@ -226,9 +226,8 @@ def chroma(pictures: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("turn", [-0.1, -0.04, 0.03, 0.1])
 def test_hue_rotation_is_close_to_torchvision(turn):
-    """Ours turn in the YIQ plane, the same way. HSV's hexagon changes the luma as well, so that
-    colours alone are compared: within a cosine of .95 of torchvision's, and nearer than the
-    picture unturned.
+    """Ours rotates in the YIQ plane; torchvision's HSV changes the luma as well, so that chroma is
+    compared: a cosine above .95 with torchvision's, and above that of the original picture.
     """
     photos = photos_of(4, 24, 90, 150)
     expected = chroma(tv.adjust_hue(to_float(photos), turn))
@@ -239,7 +238,7 @@ def test_hue_rotation_is_close_to_torchvision(turn):
 
 
 def test_a_complete_view_matches_torchvision():
-    """Crop, mirror, colours and blur together, where nothing clips: within 2 levels of 255."""
+    """Crop, mirror, colours and blur without clipping: within 2 of 255 levels."""
     photos = photos_of(2, 40, 90, 150)
     box = {"top": 4, "left": 7, "height": 30, "width": 24}
     expected = tv.resized_crop(to_float(photos), **box, size=[20, 20], antialias=True)

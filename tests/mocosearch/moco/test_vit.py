@@ -1,4 +1,4 @@
-"""The ViT beside torchvision's own with the same weights, and its positions beside a loop."""
+"""The ViT against torchvision's with the same weights, and its positions against a loop."""
 
 import math
 
@@ -65,7 +65,7 @@ def test_matches_torchvisions_transformer(vit):
 
 @torch.no_grad()
 def test_maps_have_the_layout_of_the_patches(vit):
-    """A change in one corner moves that corner's tokens most."""
+    """A change in one corner changes that corner's tokens most."""
     pixels = torch.randn(1, 3, 32, 48)
     changed = pixels.clone()
     changed[:, :, 16:, 32:] += 3

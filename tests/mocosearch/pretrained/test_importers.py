@@ -1,4 +1,4 @@
-"""Files in each layout that is published, with random weights, beside a reference network."""
+"""Files in each published layout, with random weights, against a reference network."""
 
 import pickle
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def under(prefix: str, state: State) -> State:
 
 
 def other(state: State) -> State:
-    """A momentum copy, which must not be taken."""
+    """A momentum copy, which must not be loaded."""
     return {name: value * 0.5 for name, value in state.items()}
 
 
@@ -50,7 +50,7 @@ def without_head(state: State) -> State:
 
 
 def by_child_number(state: State) -> State:
-    """As a list of the network's children."""
+    """With names as in a list of the network's children."""
     order = ["conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"]
     parts = ((name.partition("."), value) for name, value in without_head(state).items())
     return {f"{order.index(first)}.{rest}": value for (first, _, rest), value in parts}
@@ -144,7 +144,7 @@ def test_a_moco_v3_vit(vit, tmp_path):
 
 
 class Program:
-    """Would write a file when it is unpickled."""
+    """Writes a file when it is unpickled."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -217,7 +217,7 @@ def test_an_encoder_by_folder(encoder_folder, tmp_path):
 
 
 def test_keys_without_whitening_preserve_feature_distances(resnet, tmp_path, picture):
-    """Without photos the keys are a random projection; the law of Johnson and Lindenstrauss."""
+    """Without photos the keys are a random projection; the Johnson-Lindenstrauss lemma."""
     torch.save(resnet.state_dict(), tmp_path / "r.pth")
     card = adopt(tmp_path / "r.pth", tmp_path / "enc")
     assert (card.architecture, card.side, card.dimension, card.photos) == ("resnet18", 224, 256, 0)

@@ -1,4 +1,4 @@
-"""Photos of one burst in training: no negatives of each other, or positives."""
+"""Photos of one burst in training: masked as negatives, or positives."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ BURSTS = np.array([7, 7, 3, 3, 3, 9, *range(20, 34)])
 
 
 def step(use: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What one step gives the model; each photo is of one grey, 10 levels from the next."""
+    """The model's input in one step; photo i is uniformly grey with level 10 i."""
     levels = np.arange(20, dtype=np.uint8) * 10
     pixels = np.broadcast_to(levels[:, None, None, None], (20, 32, 32, 3)).copy()
     training = Training(

@@ -1,4 +1,4 @@
-"""What guards a run: numbers that leave the finite, keys that collapse, nothing learned."""
+"""Runs that fail: NaN losses and weights, collapsed keys, no learning, too little memory."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""What a run starts from, and that a run taken up again still knows it."""
+"""The starting network of a run, also after it is resumed."""
 
 import shutil
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_a_resumed_run_without_gain_exports_the_starting_network(fill, tmp_path,
     monkeypatch.setattr(training, "view_retrieval", view_retrieval)
     monkeypatch.setattr(training, "write_encoder", write)
     folder = fill(tmp_path / "photos", range(12))[0].parent
-    # Asked once a photo while each side is decoded, then once a step.
+    # Polled once per photo at each of two sizes, then once per step.
     calls = iter(range(10**6))
     usual = {"size": 32, "batch": 4, "epochs": 3}
     train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 25)

@@ -49,7 +49,7 @@ def test_fit_to_is_idempotent():
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(RECIPES)), st.integers(2, 600))
 def test_sub_batches_have_at_least_two_photos(name, photos):
-    """Batch statistics need two."""
+    """Batch norm needs two."""
     recipe_fit = fit_to(RECIPES[name], photos)
     parts = torch.arange(recipe_fit.batch).tensor_split(recipe_fit.splits)
     assert min(len(part) for part in parts) >= 2
@@ -58,7 +58,7 @@ def test_sub_batches_have_at_least_two_photos(name, photos):
 def test_auto_is_small_for_few_files_and_v2_for_many():
     assert choose("auto", 3000)[0] is SMALL
     assert choose("auto", 1_000_000)[0] is V2
-    assert "3000 files" in choose("auto", 3000)[1]
+    assert "3000 picture files" in choose("auto", 3000)[1]
 
 
 def test_auto_considers_the_time():

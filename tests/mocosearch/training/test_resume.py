@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if it had not been."""
+"""A stopped run continues as if it had not been stopped."""
 
 import resource
 import shutil
@@ -63,7 +63,7 @@ def test_steps_after_restore_are_bit_identical(tmp_path: Path, recipe: Recipe) -
 
 
 def test_a_checkpoint_of_an_older_version_is_restored(tmp_path: Path) -> None:
-    """It kept the network and its head apart."""
+    """Older versions stored the network and its head as two parameter groups."""
     run, other = new_training(), new_training()
     run.step(0.5)
     state = run.state()
@@ -131,7 +131,7 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
     monkeypatch.setenv("MOCOSEARCH_HOME", str(tmp_path / "home"))
     uninterrupted = train([folder], tmp_path / "straight", recipe=TINY, epochs=3)
     assert not uninterrupted.interrupted
-    # Asked once a photo while decoding, then once a step.
+    # Polled once per photo, then once per step.
     stopped = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(2))
     assert stopped.interrupted
     assert stopped.card.epochs < uninterrupted.card.epochs
@@ -142,7 +142,7 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
 
 @pytest.fixture
 def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is learned is kept."""
+    """The trained network is always exported."""
 
     def view_retrieval(backbone: Backbone, photos: Any) -> ViewRetrieval:
         return ViewRetrieval(0.5, np.eye(len(photos), 8, dtype=np.float32))
@@ -152,7 +152,7 @@ def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("judged_alike")
 def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) -> None:
-    # Asked once a photo while each side is decoded, then once a step.
+    # Polled once per photo at each of two sizes, then once per step.
     new_training = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
     again = train([folder], tmp_path / "e", resume=True, stopped=stop_after(1))
     assert (new_training.interrupted, new_training.previous, new_training.card.epochs) == (
@@ -238,7 +238,7 @@ def test_a_killed_run_resumes_to_the_same_encoder(folder: Path, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_a_run_with_a_time_limit_ends_on_time(folder: Path, tmp_path: Path) -> None:
-    """Within 15% of a minute, the export included, where the machine has nothing else to do."""
+    """Within 15% of a minute, the export included, on an idle machine."""
     new_training = time.monotonic()
     train([folder], tmp_path / "e", recipe=TINY, seconds=60)
     assert time.monotonic() - new_training == pytest.approx(60, rel=0.15)

@@ -25,7 +25,7 @@ def retrieval(recall: float, photos: np.ndarray) -> ViewRetrieval:
 
 @pytest.fixture
 def no_export(monkeypatch) -> list[tuple[object, ...]]:
-    """Records what would become an encoder, and saves the seconds of writing it."""
+    """Records the arguments of exports instead of writing encoders, which takes seconds."""
     exports: list[tuple[object, ...]] = []
 
     def write(backbone, sample, card, folder, page=None, prior=None):
@@ -39,7 +39,7 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory, fill):
-    """One pass over 40 pictures, a broken one and a text file among them."""
+    """A run of one epoch on 40 pictures, a broken one and a text file."""
     base = tmp_path_factory.mktemp("train")
     files = fill(base / "photos", range(40))
     (base / "photos" / "broken.jpg").write_bytes(files[0].read_bytes()[:200])
@@ -138,7 +138,7 @@ def test_a_network_worse_than_its_start_is_not_exported(no_export, fill, tmp_pat
 
 
 def test_few_photos_use_the_starts_whitening_as_prior(no_export, fill, tmp_path, monkeypatch):
-    """Fitted on them alone it finds less than the start's; one seen at another side is no help."""
+    """Except if the start's whitening was fitted at another side."""
     folder = fill(tmp_path / "photos", range(12))[0].parent
     train([folder], tmp_path / "enc", epochs=0)
     train([folder], tmp_path / "enc", epochs=0, **TINY)
@@ -326,7 +326,7 @@ def test_a_vit_trains_with_v3(fill, tmp_path):
     how = {"recipe": "v3", "architecture": "vit_small", "size": 32, "epochs": 1}
     card = train([tmp_path / "photos"], tmp_path / "enc", **how).card
     assert (card.recipe["optimizer"], card.epochs) == ("adamw", 1)
-    # Attention in one operation: its scores for all pairs of tokens are never in memory.
+    # As one operation, attention does not store the scores of all pairs of tokens.
     graph = (tmp_path / "enc" / "encoder.xml").read_text()
     assert graph.count('type="ScaledDotProductAttention"') == 12
     encoder = Encoder.open(tmp_path / "enc")

@@ -1,4 +1,4 @@
-"""What a network finds, without labels."""
+"""View retrieval: how well a network retrieves photos, without labels."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def backbone() -> Backbone:
 
 
 def pictures(n: int) -> np.ndarray:
-    """Smooth colours, each picture its own."""
+    """Smooth pictures of different colours."""
     torch.manual_seed(1)
     small = torch.rand(n, 3, 4, 4)
     large = torch.nn.functional.interpolate(small, 48, mode="bicubic").clamp(0, 1)
