@@ -213,7 +213,7 @@ def small_disk() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("no_graph", "little_room")
+@pytest.mark.usefixtures("no_graph", "small_disk")
 def test_a_full_disk_raises_storage_failed(tmp_path):
     with pytest.raises(StorageFailed, match="weights") as caught:
         export.export(tiny(), torch.nn.Linear(1000, 100), CARD, tmp_path / "place" / "enc")

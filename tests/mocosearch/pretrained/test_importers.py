@@ -236,12 +236,12 @@ def test_keys_without_whitening_preserve_feature_distances(resnet, tmp_path, pic
     np.testing.assert_allclose(keys, encoder.encode(photos), atol=0.02)
 
 
-@pytest.mark.parametrize(("architecture", "known"), [("resnet18", True), ("resnet50", False)])
+@pytest.mark.parametrize(("architecture", "matches"), [("resnet18", True), ("resnet50", False)])
 def test_published_files_have_licence_and_corpus(
     resnet, tmp_path, monkeypatch, architecture, matches
 ):
     published = Published("a/b.pth.tar", "", "CC0", architecture)
-    monkeypatch.setitem(PUBLISHED, "known", published)
+    monkeypatch.setitem(PUBLISHED, "some", published)
     torch.save(moco_v2(resnet.state_dict()), tmp_path / "b.pth.tar")
     start = read(tmp_path / "b.pth.tar")
     assert start.corpus.startswith("ImageNet's 1.28 million training pictures") == matches

@@ -150,7 +150,7 @@ def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mocosearch.training.run.view_retrieval", view_retrieval)
 
 
-@pytest.mark.usefixtures("judged_alike")
+@pytest.mark.usefixtures("constant_recall")
 def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) -> None:
     # Polled once per photo at each of two sizes, then once per step.
     new_training = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
@@ -165,7 +165,7 @@ def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) ->
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("judged_alike")
+@pytest.mark.usefixtures("constant_recall")
 def test_an_interrupted_run_does_not_replace_a_previous_encoder(
     folder: Path, tmp_path: Path, encoder_folder: Path
 ) -> None:
