@@ -1,5 +1,6 @@
 """Features of many photos in bounded memory, and what encoding a photo costs."""
 
+import mmap
 import weakref
 from dataclasses import dataclass
 from functools import cache
@@ -62,7 +63,14 @@ def features(descriptor: Descriptor, pixels: Pixels) -> Array:
         part = torch.from_numpy(np.array(pixels[start : start + batch]))
         with autocast():
             parts.append(descriptor.features(part).float().numpy())
+        _release(pixels)
     return np.concatenate(parts)
+
+
+def _release(pixels: Pixels) -> None:
+    """Drop the pages of a memory-mapped array, which count as resident and can be read again."""
+    if isinstance(pixels, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
 
 class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -216,3 +217,14 @@ def test_neither_file_nor_name(run: Run) -> None:
     assert result.returncode == 1
     assert "moco-v2-800ep" in result.stderr
     assert run("encoders", "add", "moco-v9", "--mirror", "http://x").returncode == 2
+
+
+def test_list_restores_an_encoder_that_a_killed_export_left_hidden(
+    run: Run, encoder_folder: Path, tmp_path: Path
+) -> None:
+    encoders = tmp_path / "encoders"
+    shutil.copytree(encoder_folder, encoders / ".mine.99999999.old")
+    shutil.copytree(encoder_folder, encoders / ".mine.99999999.part")
+    result = run("encoders", "list", "--json", home=tmp_path)
+    assert sorted(json.loads(result.stdout)["encoders"]) == ["mine", "starter"]
+    assert [path.name for path in encoders.iterdir()] == ["mine"]

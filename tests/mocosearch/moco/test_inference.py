@@ -1,5 +1,8 @@
 """Inference batches fit into memory for every architecture and size."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +11,8 @@ from mocosearch.moco import inference
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.inference import MAX_BATCH, MEMORY, encoding_cost, features
+
+SMAPS = Path("/proc/self/smaps")
 
 
 @pytest.mark.parametrize("side", [160, 560, 1280])
@@ -45,6 +50,23 @@ def test_the_cost_draws_no_random_numbers() -> None:
     encoding_cost.cache_clear()
     encoding_cost("resnet10", 32)
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.skipif(not SMAPS.exists(), reason="the system does not list resident pages")
+def test_features_leave_no_pages_of_a_memory_map_resident(tmp_path: Path) -> None:
+    file = tmp_path / "pixels.u8"
+    file.write_bytes(np.random.default_rng(0).integers(0, 256, 80 * 64**2 * 3, np.uint8).tobytes())
+    pixels = np.memmap(file, np.uint8, "r", shape=(80, 64, 64, 3))
+    descriptor = Descriptor(Backbone("resnet10")).eval()
+    expected = features(descriptor, np.array(pixels))
+    assert resident_kilobytes(file) > 0
+    np.testing.assert_allclose(features(descriptor, pixels), expected, atol=1e-5)
+    assert resident_kilobytes(file) == 0
+
+
+def resident_kilobytes(file: Path) -> int:
+    entry = SMAPS.read_text().split(str(file))[1]
+    return int(re.findall(r"^Rss: +(\d+) kB", entry, re.MULTILINE)[0])
 
 
 def test_features_do_not_depend_on_the_batch(monkeypatch: pytest.MonkeyPatch) -> None:
