@@ -278,7 +278,7 @@ def _previous_encoder(folder: Path, state: dict[str, Any] | None) -> Card | None
 def _check_writable(folder: Path) -> None:
     """Fail before the training rather than after it."""
     if folder == STARTER:
-        raise Unsuitable("the starter is part of the program", "choose another --name")
+        raise Unsuitable("the starter comes with the program", "choose another --name")
     check_destination(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):

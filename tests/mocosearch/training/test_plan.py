@@ -89,7 +89,7 @@ def test_a_plan_is_restored_from_its_state() -> None:
 
 
 def test_the_starter_cannot_be_overwritten(tmp_path: Path) -> None:
-    with pytest.raises(Unsuitable, match="part of the program"):
+    with pytest.raises(Unsuitable, match="comes with the program"):
         train([tmp_path], STARTER)
 
 
