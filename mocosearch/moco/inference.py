@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -49,7 +49,7 @@ def encoding_cost(architecture: str, side: int) -> EncodingCost:
     with torch.no_grad(), FakeTensorMode():
         descriptor = Descriptor(Backbone(architecture)).eval()
         photo = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        with FlopCounterMode(display=False) as flops, _PeakMemory() as memory:
+        with FlopCounterMode(display=False) as flops, _PeakMemory(descriptor) as memory:
             descriptor.features(photo)
     return EncodingCost(flops.get_total_flops(), memory.peak)
 
@@ -74,12 +74,16 @@ def _release(pixels: Pixels) -> None:
 
 
 class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all live tensors that were created inside the context."""
+    """Counts the bytes of all live tensors that are created in the context.
 
-    def __init__(self) -> None:
+    network: its weights and buffers, and views of them, do not count.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
-        self.storages: set[int] = set()
+        weights = (*network.parameters(), *network.buffers())
+        self.storages = {weight.untyped_storage()._cdata for weight in weights}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

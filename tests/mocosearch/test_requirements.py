@@ -48,7 +48,6 @@ def test_either_package_is_required(name: str, monkeypatch: pytest.MonkeyPatch) 
     [
         "from mocosearch import train",
         "import mocosearch.training.checkpoint",
-        "import mocosearch.pretrained.adopt",
         "import mocosearch.moco.descriptor",
     ],
 )

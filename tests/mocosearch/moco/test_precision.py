@@ -22,7 +22,7 @@ def test_auto_ignores_an_accelerator_that_does_not_compute(monkeypatch):
 @pytest.mark.parametrize("name", ["abacus", "cuda:77", "", "meta"])
 def test_unknown_device_fails_before_any_work(name, fill, tmp_path):
     fill(tmp_path / "photos", range(3))
-    with pytest.raises(Unsuitable, match="no device"):
+    with pytest.raises(Unsuitable, match="no usable device"):
         train([tmp_path / "photos"], tmp_path / "enc", device=name)
     assert not (tmp_path / "enc").exists()
 

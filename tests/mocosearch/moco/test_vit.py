@@ -83,7 +83,7 @@ def test_the_patch_projection_is_frozen(vit):
 
 def test_sides_must_be_multiples_of_the_patch_size():
     check_side(64)
-    with pytest.raises(Unsuitable, match="no multiple") as caught:
+    with pytest.raises(Unsuitable, match="not a multiple") as caught:
         SMALL.with_changes("vit_small", 100, None)
     assert "--size 96" in caught.value.hint
     assert SMALL.with_changes("vit_small", 48, None).encode_side % 16 == 0
