@@ -21,7 +21,7 @@ from mocosearch.home import missing, place
 from mocosearch.photos.decode import Pixels
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
-MEMORY = 512 * 1024**2
+MEMORY = 256 * 1024**2
 """Bytes of activations that an inference may take."""
 MAX_BATCH = 64
 TENSORS = 6

@@ -68,7 +68,7 @@ def write_encoder(
     page: HTML report about the training.
     prior: an earlier whitening of the same features.
     """
-    descriptor = Descriptor(backbone).float().eval()
+    descriptor = Descriptor(backbone).float().eval().to(memory_format=torch.channels_last)
     white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])

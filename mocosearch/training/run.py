@@ -115,13 +115,13 @@ def train(
     collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped)
     cache, n = collection.cache, len(collection.cache.pixels)
     plan = replace(plan, recipe=fit_to(plan.recipe, n))
-    training = Training(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device)
-    if state is not None:
-        training.restore(state["training"])
-        start -= state["elapsed"]
     previous = _previous_encoder(folder, state)
-    outcome = _Outcome(training.backbone)
+    outcome = _Outcome(plan.start)
     if plan.epochs != 0:
+        training = Training(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device)
+        if state is not None:
+            training.restore(state["training"])
+            start -= state["elapsed"]
         run = _start_run(folder, plan, collection, start, state, previous)
         outcome = _learn(training, plan, collection.sample, run, report, stopped)
     keep = previous if outcome.interrupted else None
