@@ -194,6 +194,6 @@ def _show(result: "TrainingResult", json: bool) -> None:
 
 def _summary(card: "Card") -> str:
     if card.epochs == 0:
-        whitening = f"whitening fitted on {card.photos} photos in {card.seconds:.0f} s"
-        return f"exported the starting network without training, {whitening}"
+        whitening = f"its whitening is fitted on {card.photos} photos"
+        return f"exported the starting network without training; {whitening}"
     return f"trained on {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs"
