@@ -122,11 +122,11 @@ def train(
     fixed |= {"--bursts": bursts, "--init": init, "--seed": seed}
     if resume:
         _check_resume(fixed)
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
 
     # A wrong folder is reported before torch is imported, which takes seconds.
-    photos, folder = roots_of(photos), place("encoders", name)
+    photos, folder = roots_of(photos), path_of("encoders", name)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
