@@ -12,6 +12,7 @@ Any other exception, except an `OSError`, is a bug.
     ├── Diverged        the loss of a training run is NaN or infinite
     ├── Unsuitable      a value is well formed and cannot be used
     ├── StorageFailed   the disk is full, or the folder cannot be written
+    ├── MissingPackage  an optional package is not installed
     └── Busy            another program is changing the same index
 """
 
@@ -59,6 +60,10 @@ class Unsuitable(MocosearchError):
 
 class StorageFailed(MocosearchError):
     """The disk is full, or the folder cannot be written."""
+
+
+class MissingPackage(MocosearchError, ImportError):
+    """An optional package is not installed."""
 
 
 class Busy(MocosearchError):

@@ -1,10 +1,12 @@
-"""The frozen encoder at work, through OpenVINO and without torch."""
+"""Inference with an exported encoder, through OpenVINO and without torch."""
 
+import math
 import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Self
@@ -13,15 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.encoder.recover import recover
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
+MEMORY = 256 * 1024**2
+"""Bytes of activations that an inference may take."""
+MAX_BATCH = 64
+TENSORS = 6
+"""Bytes of activations per photo as a multiple of its largest tensor; measured 3.5 (ResNet-50) to
+5.4 (ViT-S)."""
 
 
 def openvino() -> Any:
-    """The openvino module, imported without its converter.
+    """The openvino module, without its converter.
 
     The converter imports openvino_telemetry, which reports its use to Intel, and takes a third of
     the import time. While sys.modules has None in its place, its import fails, which openvino
@@ -40,87 +49,115 @@ def openvino() -> Any:
 
 
 class Encoder:
-    """A picture becomes a key: pixels in, unit vectors out."""
+    """Encodes pictures as keys: pixels in, unit vectors out."""
 
     def __init__(self, card: Card, graph: bytes, weights: bytes) -> None:
-        """From an encoder's three parts; use `open` for a folder."""
+        """From an encoder's three parts; `open` reads them from a folder."""
         self.card, self.graph, self.weights = card, graph, weights
         self._compiled: Future[Any] | None = None
-        self._one = Lock()
+        self._lock = Lock()
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
-        """An encoder's folder, or its name in the home. Raises NotFound and Damaged."""
+        """An encoder by its folder or its name in the home. Raises NotFound and Damaged."""
         folder = Path(name) if isinstance(name, Path) else path_of("encoders", os.fspath(name))
+        if not (folder / CARD).is_file():
+            recover(folder)
         if not (folder / CARD).is_file():
             raise not_found_error("encoders", folder)
         try:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:
-            raise Damaged(f"the encoder at {folder} lacks a file", "train it again") from error
+            raise Damaged(f"the encoder at {folder} is missing a file", "train it again") from error
         card, graph, weights = Card.from_json(parts[0]), parts[1], parts[2]
         if fingerprint(graph, weights) != card.fingerprint:
-            raise Damaged("the encoder's graph is not the one on its card", "train it again")
+            raise Damaged("the encoder's graph does not match its card", "train it again")
         return cls(card, graph, weights)
 
     @property
     def fingerprint(self) -> str:
-        """Two encoders with one fingerprint make the same keys."""
+        """Encoders with equal fingerprints compute the same keys."""
         return self.card.fingerprint
 
     @property
     def side(self) -> int:
-        """Pixels of the square that `encode` expects."""
+        """Side in pixels of the square photos that `encode` takes."""
         return self.card.side
 
     @property
     def dimension(self) -> int:
-        """Length of a key."""
+        """Dimension of a key."""
         return self.card.dimension
 
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension).
 
-        Threads may share an encoder; they are served one after another.
+        Threads may share an encoder; their calls run one after another.
         """
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
-        compiled = self.prepare().result()
-        # One request is made once and used again; it takes all cores, and one caller.
-        with self._one:
-            keys: NDArray[np.float32] = compiled(np.ascontiguousarray(pixels))[0].copy()
+        compiled, parts = self.prepare().result(), []
+        # A query is one photo, and does not wait until the graph has been searched for its batch.
+        batch = self.batch if len(pixels) > 1 else 1
+        # A single inference request uses all cores and serves one caller.
+        with self._lock:
+            for start in range(0, len(pixels), batch):
+                part = np.ascontiguousarray(pixels[start : start + batch])
+                parts.append(compiled(part)[0].copy())
+        keys: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return keys
 
+    @cached_property
+    def batch(self) -> int:
+        """Photos per inference, 1..MAX_BATCH, whose activations fit into MEMORY."""
+        return batch_size(self.model(openvino().Core()))
+
     def prepare(self) -> "Future[Any]":
-        """Begin to load the graph in another thread, which `encode` otherwise does first."""
-        with self._one:
+        """Start loading the graph in another thread; otherwise the first `encode` does it."""
+        with self._lock:
             if self._compiled is None:
                 self._compiled = Future()
-                Thread(target=self._load, args=(self._compiled,), daemon=True).start()
+                Thread(target=self._load_graph, args=(self._compiled,), daemon=True).start()
             return self._compiled
 
-    def _load(self, loaded: "Future[Any]") -> None:
+    def _load_graph(self, result: "Future[Any]") -> None:
         try:
-            loaded.set_result(self._compile())
+            result.set_result(self._compile())
         except BaseException as error:
-            loaded.set_exception(error)
+            result.set_exception(error)
 
     def _compile(self) -> Any:
         core = openvino().Core()
         model = self.model(core)
-        with _loading():
+        with _load_errors():
             return core.compile_model(model, "CPU")
 
     def model(self, core: Any) -> Any:
-        """The graph as OpenVINO's core reads it. Raises Damaged."""
+        """The graph as an OpenVINO model. Raises Damaged."""
         blob = np.frombuffer(self.weights, np.uint8)
-        with _loading():
+        with _load_errors():
             tensor = openvino().Tensor(blob, blob.shape)
             return core.read_model(model=self.graph, weights=tensor)
 
 
+def batch_size(model: Any) -> int:
+    """Photos per inference, 1..MAX_BATCH, for an OpenVINO model with a dynamic batch size."""
+    largest = 1
+    for node in model.get_ops():
+        for output in node.outputs():
+            shape = output.get_partial_shape()
+            if shape.rank.is_static and len(shape) > 1 and shape[0].is_dynamic:
+                lengths = [
+                    shape[axis].get_length()
+                    for axis in range(1, len(shape))
+                    if shape[axis].is_static
+                ]
+                largest = max(largest, 4 * math.prod(lengths))
+    return max(1, min(MAX_BATCH, MEMORY // (TENSORS * largest)))
+
+
 @contextmanager
-def _loading() -> Iterator[None]:
+def _load_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A published network as an encoder, without a photo to fit anything on."""
+"""A published network as an encoder, without photos to fit a whitening on."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,31 +13,31 @@ from mocosearch.moco.descriptor import Descriptor
 from mocosearch.pretrained.importers import read
 
 DIMENSION = 256
-NOT_WHITENED = "not whitened yet: the first `mocosearch index` with it does that, on your photos"
+NOT_WHITENED = "not whitened: the first `mocosearch index` with it fits the whitening"
 
 
 def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
-    """Write the encoder's folder from a file of published weights; returns its card.
+    """Write an encoder's folder from a file of published weights; returns its card.
 
-    architecture: what the file is said to hold.
+    architecture: the expected one, None for any.
 
-    A whitening needs photos. Without any, the features are projected onto 256 fixed random
-    directions at right angles to each other, which keeps distances within about 1/sqrt(2 * 256)
-    of themselves (Johnson and Lindenstrauss, 1984); the card says so.
+    A whitening needs photos. Until an index fits one, the features are projected onto 256 fixed
+    random orthogonal directions, which preserves distances to about 1/sqrt(2 * 256) (Johnson and
+    Lindenstrauss, 1984); the card says so.
 
-    Raises what importers.read raises, Damaged for another network than it should be, and OSError
-    where the folder cannot be written.
+    Raises what importers.read raises, Damaged for another architecture, and OSError if the folder
+    cannot be written.
     """
     start = read(file)
-    found = start.backbone.architecture
-    if architecture not in (None, found):
-        raise Damaged(f"{file.name} holds a {found}, and not a {architecture}", "try --mirror URL")
+    actual = start.backbone.architecture
+    if architecture not in (None, actual):
+        raise Damaged(f"{file.name} contains a {actual}, not a {architecture}", "try --mirror URL")
     descriptor = Descriptor(start.backbone).float().eval()
     with torch.no_grad():
         blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
         D = descriptor.features(blank).shape[1]
     noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
-    descriptor.whiten_by(torch.zeros(D), torch.from_numpy(np.linalg.qr(noise)[0]))
+    descriptor.set_whitening(torch.zeros(D), torch.from_numpy(np.linalg.qr(noise)[0]))
     card = Card(
         architecture=start.backbone.architecture,
         side=start.side,
