@@ -23,12 +23,14 @@ from cli.indexes import indexes
 from cli.info import info
 from cli.query import query
 from cli.train import train
+from cli.values import PlainCommand, PlainGroup
 from cli.verify import verify
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
 app = typer.Typer(
     name="mocosearch",
+    cls=PlainGroup,
     help="Find the photos in a private collection that look like a picture you hold.",
     epilog="Example: mocosearch index ~/Pictures, then mocosearch query photo.jpg. "
     "Nothing leaves this machine. Exit codes: 0 done, 1 it failed, 2 wrong usage, "
@@ -41,7 +43,7 @@ for command in (
     *(train, index, query, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
-    app.command()(common(command))
+    app.command(cls=PlainCommand)(common(command))
 app.add_typer(encoders, name="encoders")
 
 
