@@ -46,15 +46,13 @@ def draw_collection(folder: Path) -> Path:
             "pip install 'mocosearch[demo]', or name a folder: mocosearch demo --photos FOLDER",
         )
     folder.mkdir(parents=True, exist_ok=True)
-    chance = random.Random(0)
     for name, picture in originals.items():
         for number in range(VIEWS_EACH):
             path = folder / f"{name}-{number:02}.jpg"
-            altered = _altered(picture, chance)
             if not path.exists():
                 # Hidden until it is complete, because the next demo uses the files that exist.
                 part = folder / f".{path.name}"
-                altered.save(part, quality=88)
+                _altered(picture, random.Random(path.name)).save(part, quality=88)
                 os.replace(part, path)
     return folder
 

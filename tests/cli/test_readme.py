@@ -10,17 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from test_docs import COMMANDS as KNOWN
 from test_docs import ROOT, options
 
 README = (ROOT / "README.md").read_text()
 FENCED = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 COMMANDS = [text for language, text in FENCED if not language]
+INSTALLS = [line for language, text in FENCED if language == "sh" for line in text.splitlines()]
 CLASSES = ("crab", "crayfish", "garfield")
 SHORT = "15s"
 MAKE = f"""
 make() {{
     command make -n -C {shlex.quote(str(ROOT))} "$@" > /dev/null
-    if [ "$1" = demo ]; then mocosearch demo --photos ~/Pictures --for {SHORT}; fi
+    if [ "$1" = demo ]; then mocosearch demo --photos ~/Pictures; fi
 }}
 """
 """Set-up and tests are looked up, not done again from within a test."""
@@ -92,10 +94,18 @@ def lines() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("words", list(lines()), ids=" ".join)
 def test_commands_and_their_options_are_known(words: list[str]) -> None:
-    known = [(command, option) for command, option, _ in options()]
-    names = {command for command, _ in known}
-    command = next((c for c in (" ".join(words[:2]), words[0]) if c in names), "")
+    command = next((c for c in (" ".join(words[:2]), words[0]) if c in KNOWN), "")
     assert command or words[0].startswith("--"), words
     given = {word.split("=")[0] for word in words if word.startswith("--")}
-    own = {option for name, option in known if name == command}
-    assert given <= own | {"--help", "--version", "--install-completion"}
+    own = options(command) if command else {"--version", "--install-completion"}
+    assert given <= own | {"--help"}
+
+
+def test_the_options_of_uv_exist() -> None:
+    lines = [line.split("#")[0].split() for line in INSTALLS if line.startswith("uv tool install")]
+    assert lines
+    uv = [sys.executable, "-m", "uv", "tool", "install", "--help"]
+    text = subprocess.run(uv, capture_output=True, text=True, check=True).stdout
+    for line in lines:
+        assert {word for word in line if word.startswith("--")} <= set(text.split())
+        assert all((ROOT / word).exists() for word in line if word.endswith(".txt"))
