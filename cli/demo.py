@@ -129,11 +129,12 @@ def _answers(questions: "Sequence[Question]", encoder: str, drawn: bool) -> list
         for path, words in questions:
             matches = opened.search([path], RESULTS + 1)
             others = [m for m in matches if str(path) not in m.record.paths][:RESULTS]
+            title = f"{words}, {encoder}" if words else encoder
             if drawn:
                 same = _same(path, others)
                 right += same
-                words = f"{words}: {same} of {len(others)} of the same picture"
-            title = f"{words}, {encoder}" if words else encoder
+                title += f": {same} of {len(others)} show the same picture"
+            title = title[0].upper() + title[1:]
             rows.append(Row(path.read_bytes(), path.name, others, words=title))
     if drawn:
         say(f"{encoder}: {right} of {RESULTS * len(rows)} answers show the same picture")

@@ -133,7 +133,7 @@ def _small(picture: "Image") -> "Image":
 def _blurred(picture: "Image") -> "Image":
     from PIL import ImageFilter
 
-    return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 50))
+    return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 80))
 
 
 def _screenshot(picture: "Image") -> "Image":

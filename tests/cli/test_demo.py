@@ -21,9 +21,9 @@ def test_the_demo_of_a_folder_indexes_it_anew_and_trains_when_asked(
     page = Path(ended.stdout.strip())
     shown = page.read_text()
     assert shown.count("data:image/jpeg;base64,") == 2 * 6 * 8
-    assert shown.count("<h2>with the starter") == 6
-    assert shown.count("<h2>after 1s of training") == 6
-    assert "of the same picture" not in shown
+    assert shown.count("<h2>With the starter") == 6
+    assert shown.count("<h2>After 1s of training") == 6
+    assert "show the same picture" not in shown
     assert ended.stderr.index(f"answers of the starter: {page}") < ended.stderr.index("encoder: ")
     facts = json.loads(run("info", "--index", "demo", "--json", home=tmp_path).stdout)
     assert (facts["images"], facts["roots"]) == (30, [str(photos)])
@@ -42,7 +42,7 @@ def test_the_demo_on_its_own_pictures(run: Run, tmp_path: Path) -> None:
     assert (result["queries"], result["images"]) == (len(QUESTIONS), 20 * VIEWS_EACH)
     shown = Path(result["page"]).read_text()
     assert shown.count("data:image/jpeg;base64,") == len(QUESTIONS) * 8
-    right = [int(n) for n in re.findall(r": (\d) of 7 of the same picture", shown)]
+    right = [int(n) for n in re.findall(r": (\d) of 7 show the same picture", shown)]
     assert len(right) == len(QUESTIONS)
     assert len(set(right)) > 1
     assert sum(right) >= 0.6 * 7 * len(right)
