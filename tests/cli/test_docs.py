@@ -1,12 +1,14 @@
 """The documents are true: option tables are current, and no unknown option is named."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from program import Run
 
 from docs.options import COMMON, EVERY, TABLE, commands, page
+from mocosearch import __version__
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -76,6 +78,13 @@ def test_no_option_of_the_pages_is_unknown() -> None:
         if path.stem != "benchmarks":
             words = set(re.findall(r"--[a-z0-9][a-z0-9-]*", path.read_text()))
             assert words <= known | of_others, path
+
+
+def test_the_version_is_the_same_everywhere(run: Run) -> None:
+    headings = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert next(heading for heading in headings if heading != "Unreleased") == __version__
+    assert run("--version").stdout == f"mocosearch {__version__}\n"
+    assert version("mocosearch") == __version__
 
 
 def test_help_has_an_example_for_each_command(run: Run) -> None:
