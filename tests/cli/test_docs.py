@@ -71,6 +71,13 @@ def test_links_lead_to_files() -> None:
             assert "://" in link or (path.parent / link).exists(), f"{path}: {link}"
 
 
+def test_the_layout_names_every_package() -> None:
+    layout = (ROOT / "CONTRIBUTING.md").read_text().split("```")[1]
+    for top in ("mocosearch", "indexes", "cli"):
+        for package in (ROOT / top).rglob("__init__.py"):
+            assert re.search(rf"^ *{package.parent.name}/ ", layout, re.MULTILINE), package
+
+
 def test_no_option_of_the_pages_is_unknown() -> None:
     known = {"--version", "--install-completion"}.union(*map(options, COMMANDS))
     of_others = {"--overrides", "--torch-backend"}  # uv's, which test_readme checks
