@@ -92,7 +92,7 @@ def _train(root: list[str], time: str) -> None:
 
 
 def _tolerant(step: Callable[[], None]) -> None:
-    """Continue if a step only skipped some files."""
+    """Run a step, and continue if it only skipped some files."""
     try:
         step()
     except typer.Exit as end:

@@ -1,3 +1,5 @@
+"""The demo: its collection, its questions and its page."""
+
 import json
 import re
 import shutil
@@ -52,12 +54,12 @@ def test_the_demo_on_its_own_pictures(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return draw_collection(tmp_path_factory.mktemp("demo") / "photos")
 
 
-def test_the_sample_collection_is_drawn_from_shipped_pictures(drawn: Path) -> None:
-    files = sorted(p.name for p in drawn.iterdir())
+def test_the_samples_are_drawn_from_pictures_of_packages(collection: Path) -> None:
+    files = sorted(p.name for p in collection.iterdir())
     assert len(files) % VIEWS_EACH == 0
     names = {picture_of(name) for name in files}
     assert len(names) == 20
@@ -65,33 +67,33 @@ def test_the_sample_collection_is_drawn_from_shipped_pictures(drawn: Path) -> No
 
 
 def test_the_questions_ask_for_pictures_of_the_collection_in_different_ways(
-    drawn: Path, tmp_path: Path
+    collection: Path, tmp_path: Path
 ) -> None:
     questions = draw_questions(tmp_path)
-    names = {picture_of(path) for path in drawn.iterdir()}
+    names = {picture_of(path) for path in collection.iterdir()}
     assert len(questions) == len(QUESTIONS)
     assert {picture_of(question.path) for question in questions} <= names
     assert len({picture_of(question.path) for question in questions}) == len(questions)
     assert len({question.words for question in questions}) == len(questions)
 
 
-def test_a_sample_that_was_not_written_whole_is_drawn_again(
-    drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_an_incomplete_sample_is_drawn_again(
+    collection: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "photos"
-    shutil.copytree(drawn, folder)
+    shutil.copytree(collection, folder)
     (folder / "moon-05.jpg").unlink()
 
-    def killed(self: Image.Image, path: Path, **options: object) -> None:
+    def interrupt(self: Image.Image, path: Path, **options: object) -> None:
         path.write_bytes(b"\xff\xd8\xff half")
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", killed)
+        patch.setattr(Image.Image, "save", interrupt)
         with pytest.raises(KeyboardInterrupt):
             draw_collection(folder)
     assert not (folder / "moon-05.jpg").exists()
     draw_collection(folder)
     names = sorted(p.name for p in folder.iterdir())
-    assert names == sorted(p.name for p in drawn.iterdir())
-    assert (folder / "moon-05.jpg").read_bytes() == (drawn / "moon-05.jpg").read_bytes()
+    assert names == sorted(p.name for p in collection.iterdir())
+    assert (folder / "moon-05.jpg").read_bytes() == (collection / "moon-05.jpg").read_bytes()
