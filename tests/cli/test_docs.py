@@ -5,8 +5,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from program import Run
+from program import command
+from typer.testing import CliRunner
 
+from cli.main import app
 from docs.options import COMMON, EVERY, TABLE, commands, page
 from mocosearch import __version__
 
@@ -17,9 +19,9 @@ OTHERS = {"benchmarks", "commands", "python"}
 """Pages that describe no single command."""
 
 
-def options(command: str) -> set[str]:
+def options(name: str) -> set[str]:
     """The long options of a command."""
-    opts = {opt for parameter in COMMANDS[command].params for opt in parameter.opts}
+    opts = {opt for parameter in COMMANDS[name].params for opt in parameter.opts}
     return {opt for opt in opts if opt.startswith("--")} | set(COMMON)
 
 
@@ -33,8 +35,8 @@ def test_every_command_has_a_table_on_its_page() -> None:
     tables = {path.stem: [m[1] for m in TABLE.finditer(path.read_text())] for path in PAGES}
     assert tables.pop("commands") == [EVERY]
     expected: dict[str, list[str]] = {stem: [] for stem in OTHERS - {"commands"}}
-    for command in COMMANDS:
-        expected.setdefault(command.split()[0], []).append(command)
+    for name in COMMANDS:
+        expected.setdefault(name.split()[0], []).append(name)
     assert tables == expected
 
 
@@ -87,13 +89,14 @@ def test_no_option_of_the_pages_is_unknown() -> None:
             assert words <= known | of_others, path
 
 
-def test_the_version_is_the_same_everywhere(run: Run) -> None:
+def test_the_version_is_the_same_everywhere(home: Path) -> None:
     headings = re.findall(r"^## (.*)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert next(heading for heading in headings if heading != "Unreleased") == __version__
-    assert run("--version").stdout == f"mocosearch {__version__}\n"
+    assert command("--version", home=home).stdout == f"mocosearch {__version__}\n"
     assert version("mocosearch") == __version__
 
 
-def test_help_has_an_example_for_each_command(run: Run) -> None:
-    for name in (*COMMANDS, "", "encoders"):
-        assert "Example: mocosearch" in run(*name.split(), "--help").stdout
+@pytest.mark.parametrize("name", [*COMMANDS, "", "encoders"])
+def test_help_has_an_example_for_each_command(name: str) -> None:
+    text = CliRunner().invoke(app, [*name.split(), "--help"]).stdout
+    assert "Example: mocosearch" in text
