@@ -74,20 +74,20 @@ def demo(
 def _discard_index() -> None:
     """An earlier demo indexed other photos, whose disk may be gone."""
     from indexes.store.place import discard
-    from mocosearch.home import place
+    from mocosearch.home import path_of
 
-    folder = place("indexes", NAME)
+    folder = path_of("indexes", NAME)
     if folder.is_dir():
         discard(folder)
 
 
 def _train(root: list[str], time: str) -> None:
     from cli.train import train
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.training import checkpoint
 
     # Nobody resumes a demo, and an unfinished run would be in the way.
-    checkpoint.clear(checkpoint.folder_of(place("encoders", NAME)), keep=False)
+    checkpoint.clear(checkpoint.folder_of(path_of("encoders", NAME)), keep=False)
     train(root, name=NAME, time=time)
 
 
@@ -102,10 +102,11 @@ def _tolerant(step: Callable[[], None]) -> None:
 
 def _questions(root: list[str]) -> "list[Question]":
     """Some readable photos of a folder, chosen at random."""
+    from cli.gallery import SIDE
     from cli.samples import Question
     from mocosearch.errors import Unreadable
-    from mocosearch.photos import scan
-    from mocosearch.photos.decode import read, upright
+    from mocosearch.photos import decode, scan
+    from mocosearch.photos.decode import read
 
     files = [file.path for file in scan(root)]
     random.Random(1).shuffle(files)
@@ -113,7 +114,7 @@ def _questions(root: list[str]) -> "list[Question]":
     while files and len(chosen) < QUESTIONS:
         path = files.pop()
         with suppress(Unreadable):
-            upright(read(path) or b"", 1)
+            decode(read(path) or b"", SIDE)
             chosen.append(Question(Path(path), ""))
     return chosen
 

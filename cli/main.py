@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Annotated
 
@@ -70,6 +71,9 @@ def run() -> None:
     """
     # Imported modules stay in memory. Collecting garbage among them costs a query 15 ms.
     gc.set_threshold(50_000)
+    # A file that Pillow cannot decode is reported as skipped; its warnings about odd ones are not
+    # for users.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # Characters that the terminal's encoding lacks are escaped instead of raising an error.
