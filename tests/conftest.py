@@ -1,11 +1,13 @@
 """Fixtures for all tests: a home folder per test, generated pictures, one small encoder."""
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from mocosearch.encoder import Encoder
@@ -18,6 +20,27 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("MOCOSEARCH_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """once(name, make): a folder that `make` fills once for all processes of the test run."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder = base / f"once-{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                part = base / f"part-{name}"
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return folder_of
 
 
 def _picture(seed: int, width: int = 72, height: int = 56) -> Image.Image:
@@ -52,16 +75,18 @@ def fill() -> Callable[[Path, Sequence[int]], list[Path]]:
 
 
 @pytest.fixture(scope="session")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def encoder_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
     """The starter at 80 pixels, whitened with 12 generated pictures; tests must not change it."""
-    from mocosearch import train
 
-    base = tmp_path_factory.mktemp("encoder")
-    _fill(base / "photos", range(1000, 1012))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
-        train([base / "photos"], base / "tiny", architecture="resnet10", size=32, epochs=0)
-    return base / "tiny"
+    def make(base: Path) -> None:
+        from mocosearch import train
+
+        _fill(base / "photos", range(1000, 1012))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+            train([base / "photos"], base / "tiny", architecture="resnet10", size=32, epochs=0)
+
+    return once("encoder", make) / "tiny"
 
 
 @pytest.fixture(scope="session")
