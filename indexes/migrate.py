@@ -46,7 +46,7 @@ def _move(txn: Txn) -> None:
     paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
     known = Roots(dict(enumerate(folders)))
     folders += [os.path.dirname(path) for path in paths if known.number(path) is None]
-    roots.rename(txn, roots.add(txn, sorted(set(folders))).stored)
+    roots.rename(txn, roots.add(txn, sorted(set(folders))).relative)
     for number in segments.numbers(txn):
         ids, blob = (bytes(segments.part(txn, number, name)) for name in (b"ids", b"faiss"))
         segments.put(txn, number, ids, blob, segments.EXACT)

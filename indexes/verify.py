@@ -96,7 +96,7 @@ def _readable(txn: Txn, database: str) -> Iterator[str]:
 
 
 def _encoder(txn: Txn) -> Iterator[str]:
-    parts = [txn.mapped("encoder", name, whole=True) for name in (b"card", b"graph", b"weights")]
+    parts = [txn.view("encoder", name, whole=True) for name in (b"card", b"graph", b"weights")]
     card, graph, weights = (bytes(part) if part is not None else b"" for part in parts)
     told = Card.from_json(card)
     if fingerprint(graph, weights) != told.fingerprint:

@@ -10,7 +10,7 @@ PARTS = (b"card", b"graph", b"weights")
 
 def load_encoder(txn: Txn) -> Encoder:
     """The encoder that made the keys. Raises Damaged."""
-    parts = [txn.mapped("encoder", name, whole=True) for name in PARTS]
+    parts = [txn.view("encoder", name, whole=True) for name in PARTS]
     if any(part is None for part in parts):
         raise Damaged("the index holds no encoder", "remove it and index again")
     card, graph, weights = (bytes(part) for part in parts if part is not None)

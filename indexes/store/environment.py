@@ -57,7 +57,7 @@ class Store:
         `version` is the format found; only one of FORMAT may be read or written as such. wait:
         for another program that is changing it. Raises Busy, StorageFailed and Damaged.
         """
-        self.folder, self.writable, self.registered = folder, writable, True
+        self.folder, self.writable, self.has_lock_file = folder, writable, True
         self._writer_lock: WriterLock | None = None
         with reported(folder):
             if writable:
@@ -84,10 +84,10 @@ class Store:
         if (self.folder / DATA).stat().st_size == 0:
             raise self._cut()
         for _ in range(TRIES):
-            self.mapped = Mapped(self.folder / DATA)
+            self.file_map = Mapped(self.folder / DATA)
             self.env = self._open(lock=True)
             fits, whole = self._lock_fits(), self._whole()
-            if fits and self._data() == self.mapped.inode:
+            if fits and self._data() == self.file_map.inode:
                 break
             # Another program is between the two steps of `_install`, or was killed there.
             self._close()
@@ -124,7 +124,7 @@ class Store:
             # A disk that is mounted read-only takes no lock file, and no writer either.
             skipped = any(name in str(error) for name in ("Read-only", "Permission denied"))
             if not self.writable and lock and skipped and not os.access(self.folder, os.W_OK):
-                self.registered = False
+                self.has_lock_file = False
                 return self._open(lock=False)
             raise
 
@@ -166,13 +166,13 @@ class Store:
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
         sealed = self.version > 1
-        return Txn(txn, self.databases, self.folder, sealed=sealed, file=self.mapped)
+        return Txn(txn, self.databases, self.folder, sealed=sealed, file=self.file_map)
 
-    def overtaken(self, txn: Txn) -> bool:
+    def is_overtaken(self, txn: Txn) -> bool:
         """Whether another program may have written over what a snapshot shows: over one of a
         reader that could not register, from the second commit after it on.
         """
-        return not self.registered and self.env.info()["last_txnid"] > txn.raw.id() + 1
+        return not self.has_lock_file and self.env.info()["last_txnid"] > txn.raw.id() + 1
 
     @contextmanager
     def read(self) -> Iterator[Txn]:
@@ -258,7 +258,7 @@ class Store:
         No snapshot of this one may be in use. Raises Damaged, StorageFailed.
         """
         with reported(self.folder):
-            if self._data() == self.mapped.inode:
+            if self._data() == self.file_map.inode:
                 return False
             self._close()
             self._start()
@@ -280,7 +280,7 @@ class Store:
             self._writer_lock.release()
 
     def _close(self) -> None:
-        if hasattr(self, "mapped"):
-            self.mapped.close()
+        if hasattr(self, "file_map"):
+            self.file_map.close()
         if hasattr(self, "env"):
             self.env.close()

@@ -28,7 +28,7 @@ def faults(store: Store) -> Iterator[str]:
     # A commit's roots are overwritten by the second one after it.
     for _ in range(TRIES):
         with store.read() as txn:
-            data = store.mapped.data()
+            data = store.file_map.data()
             known = {commit.number: commit for commit in layout.commits(data)}
             if not known:
                 return

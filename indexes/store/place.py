@@ -8,7 +8,7 @@ from indexes.store.locks import WriterLock
 from mocosearch.errors import Unsuitable
 
 DATA = "data.mdb"
-BEGUN = ".generation-"
+GENERATION = ".generation-"
 """What the folder of a second generation is called, within that of the first."""
 OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next"})
 
@@ -50,4 +50,4 @@ def remove(folder: Path) -> None:
 
 
 def _own(name: str) -> bool:
-    return name in OWN or name.startswith(BEGUN)
+    return name in OWN or name.startswith(GENERATION)

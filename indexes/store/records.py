@@ -34,7 +34,7 @@ def next_id(txn: Txn) -> int:
     return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
 
 
-def keep_next_id(txn: Txn, id: int) -> None:
+def save_next_id(txn: Txn, id: int) -> None:
     """Say that ids below this one are given."""
     txn.put("meta", b"next_id", id_key(id))
 
@@ -98,7 +98,7 @@ class PathEntry:
     changed: int = 0
     """As of `FileStat`."""
 
-    def is_still(self, found: FileStat) -> bool:
+    def is_unchanged(self, found: FileStat) -> bool:
         """Whether a file is as it was, as far as the system tells."""
         return _same(self, found)
 
@@ -124,7 +124,7 @@ class SkippedFile:
     path: str
     changed: int = 0
 
-    def is_still(self, found: FileStat) -> bool:
+    def is_unchanged(self, found: FileStat) -> bool:
         """As of `PathEntry`."""
         return _same(self, found)
 

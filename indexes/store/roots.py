@@ -41,7 +41,7 @@ class Roots:
         beside = set(told.get("beside", ()))
         return cls({n: _moved(p, before, folder) if n in beside else p for n, p in places.items()})
 
-    def keep(self, txn: Txn, at: Path | None = None) -> None:
+    def save(self, txn: Txn, at: Path | None = None) -> None:
         """Write them down; `at` is the index's folder, where it is about to move there."""
         folder = os.fspath((at or txn.folder).absolute())
         told = {
@@ -59,7 +59,7 @@ class Roots:
         """Whether it lies in a root, or a root in it: no other folder can hold their photos."""
         return any(inside(folder, root) or inside(root, folder) for root in self.places.values())
 
-    def stored(self, path: str) -> str:
+    def relative(self, path: str) -> str:
         """An absolute path as it is kept. Raises NotFound outside all roots."""
         number = self.number(path)
         if number is None:
@@ -108,7 +108,7 @@ def move(txn: Txn, old: str, new: str) -> Roots:
     places = Roots.of(txn).places
     hit = {n: os.path.join(new, _below(p, old)) for n, p in places.items() if inside(p, old)}
     if not hit:
-        raise unknown(old, places.values())
+        raise no_such_root(old, places.values())
     return _joined(txn, places | {n: os.path.normpath(p) for n, p in hit.items()})
 
 
@@ -116,11 +116,11 @@ def forget(txn: Txn, numbers: Iterable[int]) -> Roots:
     """Take roots out that hold no photo any more."""
     gone = set(numbers)
     left = Roots({n: p for n, p in Roots.of(txn).places.items() if n not in gone})
-    left.keep(txn)
+    left.save(txn)
     return left
 
 
-def unknown(folder: str, roots: Iterable[str]) -> NotFound:
+def no_such_root(folder: str, roots: Iterable[str]) -> NotFound:
     """The error for a folder that is no root: it lists those that are."""
     there = ", ".join(sorted(roots))
     return NotFound(
@@ -143,10 +143,10 @@ def _joined(txn: Txn, places: dict[int, str]) -> Roots:
 
         def renamed(stored: str) -> str:
             number = int(stored.partition("/")[0])
-            return outermost.stored(old.path(stored)) if number in inner else stored
+            return outermost.relative(old.path(stored)) if number in inner else stored
 
         rename(txn, renamed)
-    outermost.keep(txn)
+    outermost.save(txn)
     return outermost
 
 

@@ -43,7 +43,7 @@ class Txn:
             found: Any = self.raw.get(key, db=self.databases[database])
         return None if found is None else self._opened(database, key, found)
 
-    def mapped(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
+    def view(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
         """A view of a large value, of which nothing is read from the disk yet, where that can be.
 
         For databases without checksums. Good for as long as the transaction. whole: all of it will

@@ -45,7 +45,7 @@ def test_what_windows_stores_has_slashes_alone_and_leads_back(names: list[str]) 
         known = Roots({3: "D:\\Photos", 4: "C:\\"})
         for root in known.places.values():
             path = ntpath.join(root, *names)
-            stored = known.stored(path)
+            stored = known.relative(path)
             assert "\\" not in stored
             assert stored.partition("/")[2] == "/".join(names)
             assert known.path(stored) == path == str(PureWindowsPath(root, *names))
@@ -56,7 +56,7 @@ def test_a_disk_of_windows_answers_elsewhere(names: list[str]) -> None:
     stored = "3/" + "/".join(names)
     there = Roots({3: "/media/disk"})
     assert there.path(stored) == "/media/disk/" + "/".join(names)
-    assert there.stored(there.path(stored)) == stored
+    assert there.relative(there.path(stored)) == stored
 
 
 def test_case_and_slashes_are_one_on_windows() -> None:
@@ -66,12 +66,12 @@ def test_case_and_slashes_are_one_on_windows() -> None:
         assert scan.inside("C:\\a.jpg", "C:\\")
         assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
         assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
-        assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
+        assert Roots({1: "C:\\Photos"}).relative("c:\\photos\\A.jpg") == "1/A.jpg"
 
 
 def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
     assert not scan.inside("/Photos/a.jpg", "/photos")
-    assert Roots({1: "/photos"}).stored("/photos/a\\b.jpg") == "1/a\\b.jpg"
+    assert Roots({1: "/photos"}).relative("/photos/a\\b.jpg") == "1/a\\b.jpg"
     assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
 
 

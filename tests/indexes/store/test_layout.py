@@ -62,53 +62,53 @@ def test_every_value_is_found_where_it_lies(store):
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_large_value_is_not_read_by_the_binding(store, asked, whole):
     with store.read() as txn:
-        found = txn.mapped("segments", LARGE, whole=whole)
+        found = txn.view("segments", LARGE, whole=whole)
         assert asked == []
         assert found == txn.raw.get(LARGE, db=txn.databases["segments"])
-        assert txn.mapped("segments", b"absent", whole=whole) is None
+        assert txn.view("segments", b"absent", whole=whole) is None
 
 
 def test_a_snapshot_keeps_its_value(store, asked):
     """Also when its roots are overwritten by the second commit after it."""
     with store.read() as txn:
-        before = bytes(txn.mapped("segments", LARGE, whole=True))
-        view = txn.mapped("segments", LARGE, whole=False)
+        before = bytes(txn.view("segments", LARGE, whole=True))
+        view = txn.view("segments", LARGE, whole=False)
         for number in range(4):
             store.write(lambda t, n=number: t.put("segments", LARGE, bytes([n]) * 300_000))
-            assert txn.mapped("segments", LARGE, whole=False) == before == view
+            assert txn.view("segments", LARGE, whole=False) == before == view
         assert LARGE in asked
 
 
 def test_a_change_sees_its_own_value(store):
     def change(txn):
         txn.put("segments", LARGE, b"new" * 5000)
-        return bytes(txn.mapped("segments", LARGE, whole=False))
+        return bytes(txn.view("segments", LARGE, whole=False))
 
     assert store.write(change) == b"new" * 5000
 
 
 def test_a_replaced_file_is_not_mistaken(store, asked):
     with store.read() as txn:
-        before = bytes(txn.mapped("segments", LARGE, whole=False))
+        before = bytes(txn.view("segments", LARGE, whole=False))
         data = store.folder / "data.mdb"
         other = data.read_bytes().replace(before[:100], bytes(100))
         data.unlink()
         data.write_bytes(other)
-        assert txn.mapped("segments", LARGE, whole=False) == before
+        assert txn.view("segments", LARGE, whole=False) == before
     assert store.follow()
     with store.read() as txn:
-        assert txn.mapped("segments", LARGE, whole=False) == bytes(100) + before[100:]
+        assert txn.view("segments", LARGE, whole=False) == bytes(100) + before[100:]
     assert asked == []
 
 
 def test_a_file_that_grows_is_mapped_anew(store, asked):
     with store.read() as txn:
-        before, small = txn.mapped("segments", LARGE, whole=False), len(store.mapped.data())
+        before, small = txn.view("segments", LARGE, whole=False), len(store.file_map.data())
         kept = bytes(before)
         store.write(lambda t: t.put("segments", b"more", b"m" * 20_000_000))
         with store.read() as later:
-            assert later.mapped("segments", b"more", whole=True) == b"m" * 20_000_000
-        assert len(store.mapped.data()) > small
+            assert later.view("segments", b"more", whole=True) == b"m" * 20_000_000
+        assert len(store.file_map.data()) > small
         assert before == kept
     assert asked == []
 
