@@ -3,13 +3,12 @@
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from queue import Queue
 
+from mocosearch import processes
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
 from mocosearch.photos.scan import FileStat
@@ -152,16 +151,12 @@ class _Reader(threading.Thread):
             self._now(None)
 
     def _process(self) -> subprocess.Popen[bytes]:
-        # -P: what lies in the current folder, be it photos of anyone's, is no part of the program.
-        command = [sys.executable, "-P", "-m", "mocosearch.photos.worker", str(self.side)]
-        above = str(Path(__file__).parents[2])
-        paths = os.pathsep.join([above, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return subprocess.Popen(
-            command,
+            processes.command("mocosearch.photos.worker", str(self.side)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=processes.environment(),
             # Ctrl-C is for the parent alone, which then ends its workers.
             start_new_session=True,
         )

@@ -117,7 +117,7 @@ def test_rubbish_leads_nowhere_else(store):
     whole, rng = (store.folder / "data.mdb").read_bytes(), np.random.default_rng(1)
     with store.read() as txn:
         commit = txn.raw.id()
-    torn = 0
+    broken_pages = 0
     for _ in range(300):
         broken = bytearray(whole)
         for at in rng.integers(0, len(whole), 400):
@@ -125,8 +125,8 @@ def test_rubbish_leads_nowhere_else(store):
         data = bytes(broken[: int(rng.integers(len(whole)))])
         try:
             found = layout.find(data, commit, b"segments", LARGE)
-        except layout.Torn:
-            torn += 1
+        except layout.BrokenPage:
+            broken_pages += 1
         else:
             assert found is None or found[0] < len(data)
-    assert torn > 10
+    assert broken_pages > 10
