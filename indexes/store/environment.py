@@ -200,7 +200,7 @@ class Store:
         """Whether writers of this data file use another lock file than this process."""
         return (
             self.has_lock_file
-            and self._data_inode() == self.file_map.inode
+            and _inode(self.folder / DATA) == self.file_map.inode
             and _inode(self.folder / LOCK) != self._lock_inode
         )
 

@@ -1,4 +1,4 @@
-"""Values found in the file are those that LMDB gives, and it is asked where they cannot be."""
+"""Values that are found in the file equal LMDB's; what cannot be found is left to LMDB."""
 
 import os
 
@@ -17,7 +17,7 @@ def store(tmp_path):
     """Trees of several levels, small and large values, many commits."""
     store, rng = Store(tmp_path / "store", writable=True), np.random.default_rng(0)
 
-    def some(txn):
+    def change(txn):
         for key in rng.integers(0, 3000, 300):
             name = os.urandom(int(rng.integers(1, 40))) + int(key).to_bytes(8, "big")
             txn.put("encoder", name, rng.bytes(int(rng.choice([0, 1, 50, 1900, 2100, 9000]))))
@@ -26,25 +26,25 @@ def store(tmp_path):
         txn.put("segments", LARGE, rng.bytes(300_000))
 
     for _ in range(12):
-        store.write(some)
+        store.write(change)
     yield store
     store.close()
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The keys that LMDB is asked for."""
+def lookups(monkeypatch):
+    """The keys that LMDB looks up."""
     get, keys = Txn.get, []
 
-    def recording(self, database, key):
+    def record(self, database, key):
         keys.append(key)
         return get(self, database, key)
 
-    monkeypatch.setattr(Txn, "get", recording)
+    monkeypatch.setattr(Txn, "get", record)
     return keys
 
 
-def test_every_value_is_found_where_it_lies(store):
+def test_every_value_is_found(store):
     with store.read() as txn:
         data, checked = (store.folder / "data.mdb").read_bytes(), 0
         for database in ("encoder", "segments"):
@@ -60,15 +60,15 @@ def test_every_value_is_found_where_it_lies(store):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_large_value_is_not_read_by_the_binding(store, asked, whole):
+def test_a_large_value_is_not_read_by_the_binding(store, lookups, whole):
     with store.read() as txn:
-        found = txn.view("segments", LARGE, whole=whole)
-        assert asked == []
-        assert found == txn.raw.get(LARGE, db=txn.databases["segments"])
+        value = txn.view("segments", LARGE, whole=whole)
+        assert lookups == []
+        assert value == txn.raw.get(LARGE, db=txn.databases["segments"])
         assert txn.view("segments", b"absent", whole=whole) is None
 
 
-def test_a_snapshot_keeps_its_value(store, asked):
+def test_a_value_stays_the_same_in_a_snapshot(store, lookups):
     """Also when its roots are overwritten by the second commit after it."""
     with store.read() as txn:
         before = bytes(txn.view("segments", LARGE, whole=True))
@@ -76,7 +76,7 @@ def test_a_snapshot_keeps_its_value(store, asked):
         for number in range(4):
             store.write(lambda t, n=number: t.put("segments", LARGE, bytes([n]) * 300_000))
             assert txn.view("segments", LARGE, whole=False) == before == view
-        assert LARGE in asked
+        assert LARGE in lookups
 
 
 def test_a_change_sees_its_own_value(store):
@@ -87,7 +87,7 @@ def test_a_change_sees_its_own_value(store):
     assert store.write(change) == b"new" * 5000
 
 
-def test_a_replaced_file_is_not_mistaken(store, asked):
+def test_a_snapshot_reads_a_file_that_was_replaced(store, lookups):
     with store.read() as txn:
         before = bytes(txn.view("segments", LARGE, whole=False))
         data = store.folder / "data.mdb"
@@ -98,10 +98,10 @@ def test_a_replaced_file_is_not_mistaken(store, asked):
     assert store.follow()
     with store.read() as txn:
         assert txn.view("segments", LARGE, whole=False) == bytes(100) + before[100:]
-    assert asked == []
+    assert lookups == []
 
 
-def test_a_file_that_grows_is_mapped_anew(store, asked):
+def test_a_file_that_grows_is_mapped_again(store, lookups):
     with store.read() as txn:
         before, small = txn.view("segments", LARGE, whole=False), len(store.file_map.data())
         kept = bytes(before)
@@ -110,10 +110,10 @@ def test_a_file_that_grows_is_mapped_anew(store, asked):
             assert later.view("segments", b"more", whole=True) == b"m" * 20_000_000
         assert len(store.file_map.data()) > small
         assert before == kept
-    assert asked == []
+    assert lookups == []
 
 
-def test_rubbish_leads_nowhere_else(store):
+def test_damage_leads_to_no_place_outside_the_file(store):
     whole, rng = (store.folder / "data.mdb").read_bytes(), np.random.default_rng(1)
     with store.read() as txn:
         commit = txn.raw.id()
@@ -124,9 +124,9 @@ def test_rubbish_leads_nowhere_else(store):
             broken[at] ^= 1 << int(rng.integers(8))
         data = bytes(broken[: int(rng.integers(len(whole)))])
         try:
-            found = layout.find(data, commit, b"segments", LARGE)
+            place = layout.find(data, commit, b"segments", LARGE)
         except layout.BrokenPage:
             broken_pages += 1
         else:
-            assert found is None or found[0] < len(data)
+            assert place is None or place[0] < len(data)
     assert broken_pages > 10
