@@ -33,7 +33,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
         number = getattr(error, "errno", None)
         text = str(error)
         if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
-            raise StorageFailed(f"no disk space for the index at {folder}", _FREE) from error
+            raise StorageFailed(f"no disk space left for the index at {folder}", _FREE) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
             name in text for name in ("Permission denied", "Read-only file system")
         ):
