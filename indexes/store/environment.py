@@ -226,7 +226,7 @@ class Store:
             try:
                 return self.env.begin(write=write, buffers=True)
             except lmdb.ReadersFullError:
-                # LMDB counts readers that were killed, until it is told to check.
+                # LMDB counts readers that were killed, until `reader_check`.
                 self.env.reader_check()
                 return self.env.begin(write=write, buffers=True)
             except lmdb.MapResizedError:

@@ -90,7 +90,7 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 
 
 @pytest.fixture
-def made(fill, tmp_path, monkeypatch):
+def small_index(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of the photos."""
     monkeypatch.setattr(Encoder, "encode", encode)
     monkeypatch.setattr(embed, "outcomes", here)
@@ -110,8 +110,8 @@ def little_space():
 
 
 @pytest.mark.parametrize("action", ["sync", "compact", "begin", "export", "renew"])
-def test_no_disk_space(made, fill, little_space, tmp_path, action):
-    folder, photos = made
+def test_no_disk_space(small_index, fill, little_space, tmp_path, action):
+    folder, photos = small_index
     size = (folder / "data.mdb").stat().st_size
     fill(photos, range(20, 40))
     with Index.open(folder, writable=True) as index:
@@ -135,10 +135,10 @@ def test_no_disk_space(made, fill, little_space, tmp_path, action):
         assert index.sync([photos]).embedded == 20
 
 
-def test_a_place_without_permission(made):
+def test_a_place_without_permission(small_index):
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
-    folder, _ = made
+    folder, _ = small_index
     (folder / "lock.mdb").unlink()
     for path, mode in ((folder / "data.mdb", 0o444), (folder, 0o555)):
         path.chmod(mode)
@@ -152,9 +152,9 @@ def test_a_place_without_permission(made):
 
 
 @pytest.fixture
-def read_only(made, tmp_path):
+def read_only(small_index, tmp_path):
     """The same index on a disk that is mounted read-only, in a process that sees it so."""
-    folder, _ = made
+    folder, _ = small_index
     view = tmp_path / "mounted"
     view.mkdir()
     mount = ["unshare", "--mount", "sh", "-c"]
@@ -183,8 +183,8 @@ except StorageFailed as error:
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_a_disk_that_is_read_only(made, read_only, locked):
-    folder, _ = made
+def test_a_read_only_disk(small_index, read_only, locked):
+    folder, _ = small_index
     if not locked:
         (folder / "lock.mdb").unlink()
     before, view = read_only
@@ -197,17 +197,17 @@ def test_a_disk_that_is_read_only(made, read_only, locked):
     assert error.startswith("cannot write the index at")
 
 
-@pytest.mark.parametrize("left", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
-def test_a_truncated_file(made, left):
+@pytest.mark.parametrize("size", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
+def test_a_truncated_file(small_index, size):
     """LMDB would read past its end, which ends the process."""
-    folder, _ = made
-    os.truncate(folder / "data.mdb", left)
+    folder, _ = small_index
+    os.truncate(folder / "data.mdb", size)
     with pytest.raises(Damaged):
         Index.open(folder)
 
 
-def test_a_second_writer_fails_and_the_first_continues(made):
-    folder, photos = made
+def test_a_second_writer_fails_and_the_first_continues(small_index):
+    folder, photos = small_index
     with Index.open(folder, writable=True) as index:
         with pytest.raises(Busy, match=str(os.getpid())):
             Index.open(folder, writable=True)
@@ -226,8 +226,8 @@ with Index.open(Path(sys.argv[1]), writable=True):
 """
 
 
-def test_a_second_writer_can_wait(made):
-    folder, photos = made
+def test_a_second_writer_can_wait(small_index):
+    folder, photos = small_index
     words = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as first:
         first.stdout.readline()

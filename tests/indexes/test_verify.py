@@ -25,7 +25,7 @@ SOUND = Report([], [])
 
 
 @pytest.fixture(scope="module")
-def whole(encoder, fill, tmp_path_factory) -> Path:
+def sound(encoder, fill, tmp_path_factory) -> Path:
     """An index of 20 photos, one copy and one skipped file; tests must not change it."""
     base = tmp_path_factory.mktemp("whole")
     files = fill(base / "photos", range(20))
@@ -39,8 +39,8 @@ def whole(encoder, fill, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def copy(whole, tmp_path) -> Path:
-    shutil.copytree(whole, tmp_path / "index")
+def copy(sound, tmp_path) -> Path:
+    shutil.copytree(sound, tmp_path / "index")
     return tmp_path / "index"
 
 
@@ -49,15 +49,15 @@ def change(folder: Path, what) -> None:
         index.store.write(what)
 
 
-def test_a_sound_index_has_no_faults(whole):
-    assert check(whole) == SOUND
+def test_a_sound_index_has_no_faults(sound):
+    assert check(sound) == SOUND
 
 
-def test_files_in_the_current_folder_are_not_imported(whole, tmp_path, monkeypatch):
+def test_files_in_the_current_folder_are_not_imported(sound, tmp_path, monkeypatch):
     (tmp_path / "json.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", os.pathsep)
-    assert check(whole) == SOUND
+    assert check(sound) == SOUND
     assert not (tmp_path / "ran").exists()
 
 
@@ -290,7 +290,7 @@ def test_a_writer_that_commits_nothing_does_not_disturb(busy):
 
 COMMIT = """
 import sys, lmdb
-with lmdb.open(sys.argv[1], max_dbs=20) as env:
+with lmdb.open(sys.argv[1], max_dbs=20, map_size=1 << 36) as env:
     with env.begin(write=True, db=env.open_db(b"deleted")) as txn:
         txn.put(b"key", b"")
         txn.delete(b"key")

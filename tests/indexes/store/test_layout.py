@@ -104,12 +104,12 @@ def test_a_snapshot_reads_a_file_that_was_replaced(store, lookups):
 def test_a_file_that_grows_is_mapped_again(store, lookups):
     with store.read() as txn:
         before, small = txn.view("segments", LARGE, whole=False), len(store.file_map.data())
-        kept = bytes(before)
+        copy = bytes(before)
         store.write(lambda t: t.put("segments", b"more", b"m" * 20_000_000))
         with store.read() as later:
             assert later.view("segments", b"more", whole=True) == b"m" * 20_000_000
         assert len(store.file_map.data()) > small
-        assert before == kept
+        assert before == copy
     assert lookups == []
 
 
