@@ -15,8 +15,8 @@ from indexes.migrate import open_store
 from indexes.search import kinds, merging
 from indexes.store.encoder import load_encoder
 from indexes.store.environment import Store
-from indexes.store.place import BEGUN, DATA
-from indexes.store.records import PathEntry, SkippedFile, keep_next_id, next_id
+from indexes.store.place import DATA, GENERATION
+from indexes.store.records import PathEntry, SkippedFile, next_id, save_next_id
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
@@ -67,7 +67,7 @@ def renew(
             _all_there(store, prune)
             fresh.write(lambda txn: tidy(txn, seen))
             merging.merge(fresh)
-            fresh.write(lambda txn: Roots.of(txn).keep(txn, store.folder))
+            fresh.write(lambda txn: Roots.of(txn).save(txn, store.folder))
     finally:
         fresh.close()
     if not counts.interrupted:
@@ -89,11 +89,11 @@ def _placed(file: Path, to: Path) -> None:
 
 def unfinished(folder: Path) -> list[Path]:
     """The folders of second generations that were begun in an index's folder."""
-    return sorted(folder.glob(BEGUN + "*"))
+    return sorted(folder.glob(GENERATION + "*"))
 
 
 def _place(folder: Path, encoder: Encoder) -> Path:
-    return folder / f"{BEGUN}{encoder.fingerprint}"
+    return folder / f"{GENERATION}{encoder.fingerprint}"
 
 
 def _all_there(store: Store, prune: bool) -> None:
@@ -118,12 +118,12 @@ def _second(store: Store, encoder: Encoder) -> Store:
         carried = {name: bytes(txn.get("meta", name) or b"") for name in CARRIED}
 
     def carry(txn: Txn) -> None:
-        first.keep(txn)
+        first.save(txn)
         for name, value in carried.items():
             if value:
                 txn.put("meta", name, value)
         # No id of the first one may ever mean another photo, nor one that it gives meanwhile.
-        keep_next_id(txn, max(next_one + AHEAD, next_id(txn)))
+        save_next_id(txn, max(next_one + AHEAD, next_id(txn)))
 
     try:
         fresh = open_store(folder, wait=False, encoder=encoder)

@@ -186,10 +186,10 @@ class Index:
         while True:
             try:
                 answer = search()
-                if not self.store.overtaken(self.txn):
+                if not self.store.is_overtaken(self.txn):
                     return answer
             except Damaged:
-                if not self.store.overtaken(self.txn):
+                if not self.store.is_overtaken(self.txn):
                     raise
             self.refresh()
 

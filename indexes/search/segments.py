@@ -176,7 +176,7 @@ def part(txn: Txn, number: bytes, name: bytes, *, whole: bool = False) -> memory
     """One of a segment's PARTS, read from the disk when it is looked at, and at once where the
     `whole` of it will be. Raises Damaged where it is missing.
     """
-    stored = txn.mapped("segments", number + name, whole=whole)
+    stored = txn.view("segments", number + name, whole=whole)
     if stored is None:
         raise _damaged(f"its {name.decode()} are missing")
     return stored

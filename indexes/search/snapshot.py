@@ -103,7 +103,7 @@ class Snapshot:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
         for spelling in unicode_forms(path):
             if self.roots.number(spelling) is not None:
-                stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
+                stored = self.txn.get("paths", path_key(self.roots.relative(spelling)))
                 if stored is not None:
                     return PathEntry.from_bytes(stored)
         return None
@@ -112,7 +112,7 @@ class Snapshot:
         """The entry of an absolute path that has no key; None where there is none."""
         if self.roots.number(path) is None:
             return None
-        stored = self.txn.get("refused", path_key(self.roots.stored(path)))
+        stored = self.txn.get("refused", path_key(self.roots.relative(path)))
         return None if stored is None else SkippedFile.from_bytes(stored)
 
     def skipped_files(self) -> list[SkippedFile]:

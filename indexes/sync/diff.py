@@ -101,11 +101,11 @@ def compare(
             if unmet:
                 seen.met |= {root for root in unmet if is_within(found.path, root)}
                 unmet -= seen.met
-            key = path_key(known.stored(found.path))
+            key = path_key(known.relative(found.path))
             seen.keys.add(key)
             entry = txn.get("paths", key)
             past = None if entry is None else PathEntry.from_bytes(entry)
-            if past is not None and past.is_still(found):
+            if past is not None and past.is_unchanged(found):
                 counts.unchanged += 1
                 if found.changed and not past.changed:
                     undated.append((key, found))
@@ -114,7 +114,7 @@ def compare(
             if skipped_file is not None:
                 skipped = SkippedFile.from_bytes(skipped_file)
                 again = retry and skipped.reason is not None
-                if skipped.is_still(found) and not again:
+                if skipped.is_unchanged(found) and not again:
                     counts.skip(found, skipped.reason)
                     continue
             work.append(found)

@@ -12,9 +12,9 @@ from indexes.store.records import (
     SkippedFile,
     id_key,
     id_of,
-    keep_next_id,
     next_id,
     path_key,
+    save_next_id,
 )
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
@@ -56,7 +56,7 @@ def commit(txn: Txn, batch: Batch) -> None:
             id += 1
     if ids:
         segments.append(txn, ids, np.stack(rows))
-    keep_next_id(txn, id)
+    save_next_id(txn, id)
 
     known = Roots.of(txn)
     before = [_attach(txn, found, known, digest) for found, digest, _ in batch.new]
@@ -65,7 +65,7 @@ def commit(txn: Txn, batch: Batch) -> None:
         if entry is not None:
             _detach(txn, entry)
     for found, reason in batch.skipped:
-        path = known.stored(found.path)
+        path = known.relative(found.path)
         forget(txn, path_key(path))
         skipped_file = SkippedFile(found.size, found.mtime, reason, path, found.changed)
         txn.put("refused", path_key(path), skipped_file.to_bytes())
@@ -73,7 +73,7 @@ def commit(txn: Txn, batch: Batch) -> None:
 
 def _attach(txn: Txn, found: FileStat, known: Roots, digest: bytes) -> PathEntry | None:
     """Let a path stand for the photo with this content; returns what it stood for before."""
-    path = known.stored(found.path)
+    path = known.relative(found.path)
     key, id = path_key(path), id_of(present(txn.get("digests", digest)))
     stored = txn.get("paths", key)
     before = None if stored is None else PathEntry.from_bytes(stored)

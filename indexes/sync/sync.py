@@ -75,7 +75,7 @@ def remove(store: Store, folder: str | os.PathLike[str]) -> int:
     with store.read() as txn:
         known = Roots.of(txn)
     if not known.reach(path):
-        raise roots.unknown(path, known.places.values())
+        raise roots.no_such_root(path, known.places.values())
     deleted = store.write(lambda txn: tidy(txn, Seen(roots=[path])))
     merging.merge(store)
     return deleted

@@ -118,7 +118,7 @@ def test_no_room_on_the_disk(made: Path, photos: Path, run: Run, tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, before))
 
     ended = run("index", tmp_path / "new", "--index", index, preexec_fn=limit)
-    failed(ended, 1, "room")
+    failed(ended, 1, "disk space")
     answered = run("query", photos / "other" / "photo 00.jpg", "--index", index, "--paths")
     assert answered.stdout.splitlines()[0] == str(photos / "other" / "photo 00.jpg")
     again = run("index", tmp_path / "new", "--index", index, "--json")

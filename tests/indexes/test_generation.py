@@ -232,7 +232,7 @@ def test_a_failing_switch_keeps_the_old_one(index, files, monkeypatch):
         replace(old, new)
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(StorageFailed, match="no room"):
+    with pytest.raises(StorageFailed, match="no disk space left"):
         index.renew(NEW)
     with Index.open(index.store.folder) as again:
         assert again.encoder.fingerprint == OLD.fingerprint

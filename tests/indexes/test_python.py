@@ -237,7 +237,7 @@ def test_a_reader_that_could_not_register_reads_anew_what_was_written_over(index
     index.add([tmp_path / "a.jpg"], units(1))
     index.close()
     with Index.open(tmp_path / "index") as reader:
-        reader.store.registered = False
+        reader.store.has_lock_file = False
         assert len(reader.query(units(1), 9)[0]) == 1
         words = [sys.executable, "-c", ADD, str(tmp_path / "index")]
         subprocess.run(words, check=True, cwd=README.parent)
