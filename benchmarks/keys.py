@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measure import middle
 from indexes import Index
-from indexes.search import merging, segments
+from indexes.search import segments
 from indexes.store.records import Record, id_key
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
@@ -49,29 +49,41 @@ def unused_encoder(dimension: int) -> Encoder:
     return Encoder(told, b"graph", b"weights")
 
 
-def filled(folder: Path, count: int, dimension: int) -> Index:
+def plain_record(id: int) -> Record:
+    """A record without a path."""
+    return Record(640, 480, "JPEG", None, 100_000, f"{id:032x}", [])
+
+
+def filled(
+    folder: Path,
+    count: int,
+    dimension: int,
+    record: Callable[[int], Record] = plain_record,
+) -> Index:
     """An index of so many keys with records, its FAISS index not yet built."""
     index = Index.create(folder, unused_encoder(dimension))
     first = 1
     for keys in clustered(count, dimension):
-        index.store.write(lambda txn, at=first, some=keys: put(txn, at, some))  # type: ignore[misc]
+
+        def change(txn: Txn, first: int = first, keys: Any = keys) -> None:
+            put(txn, first, keys, record)
+
+        index.store.write(change)
         first += len(keys)
     return index
 
 
-def put(txn: Txn, first: int, keys: Any) -> None:
+def put(txn: Txn, first: int, keys: Any, record: Callable[[int], Record] = plain_record) -> None:
     """Photos with keys from an id on, as one exact segment."""
     for id, key in enumerate(keys, first):
-        record = Record(640, 480, "JPEG", None, 100_000, f"{id:032x}", [])
-        txn.put("images", id_key(id), record.to_bytes())
+        txn.put("images", id_key(id), record(id).to_bytes())
         txn.put("vectors", id_key(id), key.tobytes())
     segments.append(txn, range(first, first + len(keys)), keys)
 
 
 def built(index: Index) -> None:
     """Make one index of them, of the kind that their number asks for."""
-    merging.merge(index.store, everything=True)
-    index.refresh()
+    index.merge(everything=True)
 
 
 def stored(index: Index) -> Iterator[np.ndarray]:
@@ -98,16 +110,16 @@ def nearest(index: Index, questions: Any) -> Any:
 
 def searcher(index: Index) -> Callable[[Any], Any]:
     """The rows of an index's answers to questions (n, dimension), its segments taken together."""
-    opened, none = index.prepare(), np.empty(0, np.uint64)
+    opened = index.snapshot.segments
 
-    def ask(some: Any) -> Any:
-        found = [part.search(some, NEAREST, none) for part in opened]
-        scores = np.concatenate([s for s, _ in found], 1)
-        ids = np.concatenate([i for _, i in found], 1)
+    def search(some: Any) -> Any:
+        results = [segment.search(some, NEAREST) for segment in opened]
+        scores = np.concatenate([s for s, _ in results], 1)
+        ids = np.concatenate([i for _, i in results], 1)
         best = np.argsort(-scores, axis=1)[:, :NEAREST]
         return np.take_along_axis(ids, best, 1).astype(np.int64) - 1
 
-    return ask
+    return search
 
 
 def timed(

@@ -36,7 +36,7 @@ from benchmarks.keys import (
 )
 from benchmarks.measure import conclude, middle, say, table, title
 from indexes import Index
-from indexes.search import merging, segments
+from indexes.search import segments
 
 QUESTIONS = 1000
 BAR_MS = 1.5
@@ -57,8 +57,8 @@ if way == "mocosearch":
     from indexes.store.environment import Store
     before, begun = private(), time.perf_counter()
     index = Index.open(Path(where))
-    for part in index.prepare():
-        part.search(question, 10, np.empty(0, np.uint64))
+    for segment in index.snapshot.segments:
+        segment.search(question, 10)
 else:
     before, begun = private(), time.perf_counter()
     index = faiss.read_index(where)
@@ -274,8 +274,7 @@ def _append(index: Index, asked: argparse.Namespace) -> None:
     index.refresh()
     begun = time.perf_counter()
     index.store.write(lambda txn: put(txn, asked.count + 1, keys))
-    merging.merge(index.store)
-    index.refresh()
+    index.merge()
     (best,) = index.query(keys[:1].astype(np.float32), 1)[0]
     took = time.perf_counter() - begun
     if best.id != asked.count + 1:

@@ -271,11 +271,10 @@ def cost(count: int, encoder: Encoder, questions: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
         index = filled(Path(folder) / "index", count, 256)
         built(index)
-        (segment,) = index.prepare()
-        none = np.empty(0, np.uint64)
+        (segment,) = index.snapshot.segments
 
         def search(keys: Keys, k: int = FIRST) -> Any:
-            return segment.search(keys, k, none)[1]
+            return segment.search(keys, k)[1]
 
         found = search(some[:1])[0]
         neighbours = index.keys(found)

@@ -1,7 +1,7 @@
 """Bring an index of an earlier format up to this one, in one transaction.
 
 Format 1 kept absolute paths, and neither checksums nor digests; format 2 not when the system last
-saw a file change.
+saw a file change; format 3 had no columns.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from indexes.search import segments
-from indexes.store import roots
+from indexes.store import columns, roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest
@@ -19,13 +19,15 @@ from mocosearch.encoder import Encoder
 
 
 def migrate(txn: Txn) -> None:
-    """From formats 1 and 2. Another program sees the old index until it is whole."""
-    if bytes(txn.get("meta", b"format") or b"") == b"1":
+    """From formats 1 to 3. Another program sees the old index until it is whole."""
+    version = int(bytes(txn.get("meta", b"format") or b""))
+    if version == 1:
         _seal(txn)
+    if version < 3:
         _widen(txn)
+    if version == 1:
         _move(txn)
-    else:
-        _widen(txn)
+    columns.rebuild(txn)
     txn.put("meta", b"format", str(FORMAT).encode())
 
 

@@ -1,12 +1,22 @@
-"""Which photos a question is asked among: conditions on what is known of a photo."""
+"""Filters: conditions on a photo's facts, for one record and for the columns of an index."""
 
-import math
 import os
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from indexes.search.segments import Ids
+from indexes.store import columns
+from indexes.store.columns import Block, name_code
+from indexes.store.records import Record, id_key
+from indexes.store.roots import Roots
+from indexes.store.txn import Txn
+from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.photos.scan import inside
 
 EARTH_KM = 6371.0
@@ -58,6 +68,133 @@ class Where:
         )
 
 
+def admitted(txn: Txn, roots: Roots, where: Where) -> Ids:
+    """The ids of the photos that meet all conditions, uint64 (n,), ascending; deleted photos are
+    among them until they leave the store. Raises Damaged, and Unsuitable for a time that is none.
+    """
+    conditions = _conditions(txn, roots, where)
+    parts = [np.empty(0, np.uint64)]
+    try:
+        for block in columns.blocks(txn):
+            mask = np.ones(len(block.ids), bool)
+            for condition in conditions:
+                mask &= condition(block)
+            parts.append(block.ids[mask])
+    except (ValueError, IndexError) as error:
+        raise Damaged("the columns of the index make no sense", _REPAIR) from error
+    return np.concatenate(parts)
+
+
+Mask = NDArray[np.bool_]
+Condition = Callable[[Block], Mask]
+"""From a block to a mask of its photos, bool (n,)."""
+_REPAIR = "build them again from the records: mocosearch verify --repair"
+
+
+def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
+    """Those that `where` states, each as of `Where.admits`."""
+    conditions: list[Condition] = []
+    if where.min_side > 0:
+        conditions.append(lambda block: np.greater_equal(block.plain("side"), where.min_side))
+    if where.format is not None:
+        conditions.append(_format_condition(_format(where.format)))
+    if where.camera is not None:
+        camera = cache(partial(_part, where.camera))
+        conditions.append(lambda block: _by_text(block, "camera", camera))
+    if where.taken is not None:
+        conditions.append(_taken_condition(*where.taken))
+    if where.near is not None:
+        conditions.append(_near_condition(*where.near))
+    if where.under or where.not_under:
+        conditions.append(_folder_condition(txn, roots, where))
+    return conditions
+
+
+def _by_text(block: Block, column: str, matches: Callable[[Any], bool]) -> Mask:
+    """Of each entry of a coded column, whether its text matches; each text is asked once."""
+    texts, codes = block.coded(column)
+    return np.array([matches(text) for text in texts], bool)[codes]
+
+
+def _of_photos(block: Block, files: Mask) -> Mask:
+    """From a mask of files to one of the photos that have any of them."""
+    mask = np.zeros(len(block.ids), bool)
+    mask[block.plain("photo")[files]] = True
+    return mask
+
+
+def _format_condition(name: str) -> Condition:
+    same = cache(lambda other: _format(other) == name)
+
+    def condition(block: Block) -> Mask:
+        files = _by_text(block, "extension", same)
+        mask: Mask = _by_text(block, "format", same) | _of_photos(block, files)
+        return mask
+
+    return condition
+
+
+def _taken_condition(first: str, last: str) -> Condition:
+    low = _moment(first) if first else None
+    end = _moment(last) + 1 if last else None
+
+    def condition(block: Block) -> Mask:
+        taken = block.plain("taken")
+        mask: Mask = ~np.isnat(taken)
+        if low is not None:
+            mask &= taken >= low
+        if end is not None:
+            mask &= taken < end
+        return mask
+
+    return condition
+
+
+def _moment(text: str) -> np.datetime64:
+    try:
+        return np.datetime64(text)
+    except ValueError as error:
+        raise Unsuitable(f"{text!r} is not a time", "write 2019, 2019-08 or 2019-08-03") from error
+
+
+def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
+    # No point is nearer than its difference in latitude.
+    band = float(np.degrees(km / EARTH_KM)) * 1.001
+
+    def condition(block: Block) -> Mask:
+        latitudes = block.plain("latitude")
+        mask: Mask = np.abs(latitudes - latitude) <= band
+        near = np.flatnonzero(mask)
+        if len(near):
+            longitudes = block.plain("longitude")[near]
+            mask[near] = kilometres(latitude, longitude, latitudes[near], longitudes) <= km
+        return mask
+
+    return condition
+
+
+def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
+    under, not_under = _below(where.under), _below(where.not_under)
+
+    @cache
+    def lies(folder: str) -> bool:
+        path = _spelled(roots.path(folder))
+        return (not where.under or under(path)) and not not_under(path)
+
+    # A condition may name a file. Its photo is decided by its record, as one folder does not do.
+    names = [name_code(os.path.basename(path)) for path in (*where.under, *where.not_under)]
+
+    def condition(block: Block) -> Mask:
+        mask = _of_photos(block, _by_text(block, "folder", lies))
+        named = np.isin(block.plain("name"), names)
+        for at in np.unique(block.plain("photo")[named]).tolist():
+            record = Record.from_bytes(txn.get("images", id_key(int(block.ids[at]))) or b"")
+            mask[at] = any(where.lies_in(roots.path(path)) for path in record.paths)
+        return mask
+
+    return condition
+
+
 def _format(name: str) -> str:
     plain = name.lower().lstrip(".")
     return _SAME.get(plain, plain)
@@ -84,6 +221,18 @@ def _in_any(path: str, folders: tuple[str, ...]) -> bool:
     return any(inside(whole, _spelled(folder)) for folder in folders)
 
 
+def _below(folders: tuple[str, ...]) -> Callable[[str], bool]:
+    """Whether an absolute path is one of some folders or lies in one: `scan.inside` for many."""
+    exact = {os.path.normcase(_spelled(folder)) for folder in folders}
+    within = tuple(os.path.join(folder, "") for folder in exact)
+
+    def below(path: str) -> bool:
+        path = os.path.normcase(path)
+        return path in exact or path.startswith(within)
+
+    return below
+
+
 def _spelled(path: str) -> str:
     """One of the spellings that a Mac takes for one name."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
@@ -93,12 +242,14 @@ def _around(facts: Mapping[str, Any], latitude: float, longitude: float, km: flo
     north, east = facts.get("latitude"), facts.get("longitude")
     if north is None or east is None:
         return False
-    return kilometres(latitude, longitude, north, east) <= km
+    return bool(kilometres(latitude, longitude, north, east) <= km)
 
 
-def kilometres(latitude: float, longitude: float, latitude2: float, longitude2: float) -> float:
-    """Great-circle distance of two points in degrees (haversine, good for near points too)."""
-    a, b = math.radians(latitude), math.radians(latitude2)
-    turn = math.radians(longitude2 - longitude)
-    half = math.sin((b - a) / 2) ** 2 + math.cos(a) * math.cos(b) * math.sin(turn / 2) ** 2
-    return 2 * EARTH_KM * math.asin(min(1.0, math.sqrt(half)))
+def kilometres(latitude: float, longitude: float, latitudes: Any, longitudes: Any) -> Any:
+    """Great-circle distances of points from one point, all in degrees: float64, of the shape of
+    the points (haversine, good for near points too).
+    """
+    a, b = np.radians(latitude), np.radians(latitudes)
+    turn = np.radians(np.subtract(longitudes, longitude))
+    half = np.sin((b - a) / 2) ** 2 + np.cos(a) * np.cos(b) * np.sin(turn / 2) ** 2
+    return 2 * EARTH_KM * np.arcsin(np.minimum(1.0, np.sqrt(half)))

@@ -46,12 +46,12 @@ def ranked(
 
 def _nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
     """Descending scores and ids, (n, k) or narrower; id 0 marks an empty place."""
-    opened, deleted = snapshot.segments, snapshot.deleted()
     only = snapshot.among(where) if where else None
     if only is not None and len(only) <= max(EXACT, SPARSE * snapshot.txn.count("vectors")):
         parts = [_exact(snapshot, keys, only)] if len(only) else []
     else:
-        parts = [segment.search(keys, k, deleted, only) for segment in opened]
+        rows = zip(snapshot.segments, snapshot.selections(where), strict=True)
+        parts = [segment.search(keys, k, selection) for segment, selection in rows]
     if not parts:
         return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
     scores = np.concatenate([s for s, _ in parts], 1)

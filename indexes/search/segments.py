@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.store.records import digest, id_key
+from indexes.store.records import digest
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 
@@ -21,6 +21,10 @@ Ids = NDArray[np.uint64]
 PARTS = (b"about", b"faiss", b"ids")
 HIDDEN = b"hidden"
 """In `meta`: numbers of segments that a merge has built and not yet put in place."""
+FEW = 50
+"""Ids up to which comparing with each is faster than a table."""
+SPREAD = 16
+"""Most entries of a table per id; deletions leave gaps."""
 NONSENSE = (RuntimeError, MemoryError, UnicodeDecodeError)
 """What FAISS raises of bytes that it did not write; it quotes them, whatever they are."""
 
@@ -42,6 +46,16 @@ class About:
 
 
 EXACT = About("SQfp16")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Some rows of a segment: the only ones that a search may return."""
+
+    bits: NDArray[np.uint8]
+    """One bit per row of the segment, the lowest first."""
+    count: int
+    """How many rows they are."""
 
 
 @dataclass(frozen=True)
@@ -70,45 +84,67 @@ class Segment:
             raise _damaged(f"{index.ntotal} keys for {len(rows)} photos")
         return cls(rows, index, about, blob)
 
-    def search(
-        self, queries: Keys, k: int, deleted: Ids, only: Ids | None = None
-    ) -> tuple[Keys, Ids]:
-        """The k best by cosine that are not deleted and, where `only` is given, among those:
-        scores and ids, (n, k) or narrower; an approximate kind may leave places empty, with
-        score -inf and id 0, though it looks everywhere before it does.
+    def select(self, deleted: Ids, only: Ids | None = None) -> Selection | None:
+        """The rows that are not deleted and, where `only` is given, among those; None is all.
+
+        deleted, only: ids in any order, each once.
         """
-        gone = np.isin(self.ids, deleted, assume_unique=True) if len(deleted) else None
+        mask = ~_are_in(self.ids, deleted) if len(deleted) else None
         if only is not None:
-            out = ~np.isin(self.ids, only, assume_unique=True)
-            gone = out if gone is None else gone | out
+            mask = _are_in(self.ids, only) & (True if mask is None else mask)
+        if mask is None or mask.all():
+            return None
+        return Selection(np.packbits(mask, bitorder="little"), int(np.count_nonzero(mask)))
+
+    def search(self, queries: Keys, k: int, selection: Selection | None = None) -> tuple[Keys, Ids]:
+        """The k best rows by cosine, of a selection or of all: scores and ids, (n, k) or narrower.
+
+        An approximate kind may leave places empty, with score -inf and id 0, though it looks
+        everywhere before it does. Raises Damaged.
+        """
         # Settings are tuned for ten; fewer would leave an approximate kind too few candidates.
         k = max(k, 10) if self.about.settings else k
-        k = min(k, len(self.ids) - (0 if gone is None else int(gone.sum())))
+        k = min(k, len(self.ids) if selection is None else selection.count)
         if k == 0:
             return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
         try:
-            scores, rows = self._best(queries, k, gone)
+            scores, rows = self._best(queries, k, selection)
             if self.about.settings and (rows < 0).any():
-                scores, rows = self._best(queries, k, gone, math.inf)
+                scores, rows = self._best(queries, k, selection, math.inf)
         except NONSENSE as error:
             raise _damaged("FAISS cannot search it") from error
         if rows.max(initial=-1) >= len(self.ids):
             raise _damaged("it names rows that are not there")
-        found = rows >= 0
-        return np.where(found, scores, -np.inf), np.where(found, self.ids[rows], 0)
+        filled = rows >= 0
+        return np.where(filled, scores, -np.inf), np.where(filled, self.ids[rows], 0)
 
-    def _best(self, queries: Keys, k: int, gone: Any, more: float = 1.0) -> tuple[Any, Any]:
-        none_gone = gone is None or not gone.any()
-        if none_gone and more == 1:
+    def _best(
+        self, queries: Keys, k: int, selection: Selection | None, more: float = 1.0
+    ) -> tuple[Any, Any]:
+        if selection is None and more == 1:
             return tuple(self.index.search(queries, k))
-        faiss, chosen = load_faiss(), None
-        if not none_gone:
-            bits = np.packbits(~gone, bitorder="little")
-            chosen = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
+        faiss, selector = load_faiss(), None
+        if selection is not None:
+            bits = selection.bits
+            selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             # As many keys are looked at as without a mask, so that the recall stays.
-            more = max(more, len(gone) / (len(gone) - gone.sum()))
-        params = parameters(self.index, chosen, more)
+            more = max(more, len(self.ids) / selection.count)
+        params = parameters(self.index, selector, more)
         return tuple(self.index.search(queries, k, params=params))
+
+
+def _are_in(ids: Ids, some: Ids) -> NDArray[np.bool_]:
+    """Which ids are among some others, bool (n,): twelve times as fast as np.isin for a million
+    ids, of which every second is among them.
+    """
+    low, high = int(some.min(initial=1 << 63)), int(some.max(initial=0))
+    if len(some) < FEW or high - low > SPREAD * (len(ids) + len(some)):
+        return np.isin(ids, some)
+    # A table from the id before the lowest to the one after the highest, both outside.
+    table = np.zeros(high - low + 3, bool)
+    before = np.uint64(low - 1)
+    table[(some - before).view(np.int64)] = True
+    return table.take((ids - before).view(np.int64), mode="clip")
 
 
 def parameters(index: Any, chosen: Any, more: float = 1.0) -> Any:
@@ -281,12 +317,13 @@ def drop_hidden(txn: Txn) -> None:
 
 def read_keys(txn: Txn, ids: Ids, at_once: int = 16384) -> Iterator[Halves]:
     """The stored keys of some photos, fp16 (n, d), in parts. Raises Damaged."""
+    names = ids.astype(">u8").view("V8").tolist()
     for first in range(0, len(ids), at_once):
-        rows = [txn.get("vectors", id_key(int(id))) for id in ids[first : first + at_once]]
-        if any(row is None for row in rows):
+        some = names[first : first + at_once]
+        rows = txn.get_many("vectors", some)
+        if len(rows) < len(some):
             raise Damaged("the index holds a photo without a key", "remove it and index again")
-        whole = b"".join(row for row in rows if row is not None)
-        yield np.frombuffer(whole, np.float16).reshape(len(rows), -1)
+        yield np.frombuffer(b"".join(rows), np.float16).reshape(len(rows), -1)
 
 
 def _damaged(what: str) -> Damaged:

@@ -1,7 +1,7 @@
 """A transaction whose small values are told from damaged ones."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,12 +36,27 @@ class Txn:
     ) -> None:
         self.raw, self.databases, self.folder = txn, databases, folder
         self.sealed, self.file = sealed, file
+        self.stale: set[int] = set()
+        """Ids whose records this transaction wrote or deleted: see `columns.update`."""
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, good for as long as the transaction. Raises Damaged."""
         with self._walked():
             found: Any = self.raw.get(key, db=self.databases[database])
         return None if found is None else self._opened(database, key, found)
+
+    def get_many(self, database: str, keys: Sequence[bytes]) -> list[memoryview]:
+        """The values of those keys that exist, in the order of the keys: a third of the time that
+        `get` takes for each. Good for as long as the transaction. Raises Damaged.
+        """
+        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
+            entries: Any = cursor.getmulti(keys)
+        if database in UNSEALED or not self.sealed:
+            return [value for _, value in entries]
+        values = [(key, value[:-CHECKSUM], value[-CHECKSUM:]) for key, value in entries]
+        if any(_checksum(key, value) != checksum for key, value, checksum in values):
+            raise self._damaged(f"an entry of {database} is not as written")
+        return [value for _, value, _ in values]
 
     def mapped(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
         """A view of a large value, of which nothing is read from the disk yet, where that can be.
@@ -64,13 +79,19 @@ class Txn:
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
         """Write or replace."""
+        self._note(database, key)
         if self._seals(database, key):
             value = bytes(value) + _checksum(key, value)
         self.raw.put(key, value, db=self.databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
         """Whether there was such a key."""
+        self._note(database, key)
         return bool(self.raw.delete(key, db=self.databases[database]))
+
+    def _note(self, database: str, key: bytes) -> None:
+        if database == "images":
+            self.stale.add(int.from_bytes(key, "big"))
 
     def count(self, database: str) -> int:
         """Number of entries."""

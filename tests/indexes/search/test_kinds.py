@@ -72,7 +72,7 @@ def test_size_chooses_the_kind():
 def test_a_large_index_finds_what_it_promises(lists, keys, questions):
     assert lists.about.kind == "IVF256,RaBitQ,Refine(SQfp16)"
     assert lists.about.recall >= 0.95
-    scores, found = lists.search(questions, 10, NONE)
+    scores, found = lists.search(questions, 10)
     assert recall(found, nearest(keys, questions, 10)) >= 0.92
     exact = np.einsum("nd,nkd->nk", questions, keys[found.astype(int) - 1].astype(np.float32))
     np.testing.assert_allclose(scores, exact, atol=2e-3)
@@ -94,7 +94,7 @@ def test_higher_recall_searches_more(keys):
 def test_any_factory_string(kind, keys, questions):
     made = segment(keys, Plan(kind, 0.9))
     assert made.about.kind == kind
-    found = made.search(questions, 10, NONE)[1]
+    found = made.search(questions, 10)[1]
     assert recall(found, nearest(keys, questions, 10)) >= (0.2 if "PCA" in kind else 0.6)
 
 
@@ -105,7 +105,7 @@ def test_masks_and_subsets(kind, keys, questions, lists):
     gone = made.ids[::3].copy()
     only = made.ids[: n // 2].copy()
     left = np.setdiff1d(only, gone)
-    found = made.search(questions, 10, gone, only)[1]
+    found = made.search(questions, 10, made.select(gone, only))[1]
     assert set(found[found > 0].tolist()) <= set(left.tolist())
     if kind != "PCA16,IVF16,SQfp16":
         assert recall(found, nearest(keys[:n], questions, 10, left)) >= 0.8
@@ -114,10 +114,10 @@ def test_masks_and_subsets(kind, keys, questions, lists):
 @pytest.mark.parametrize("kind", ["HNSW16", "IVF32,Flat", "PCA16,IVF16,SQfp16", "auto", "lists"])
 def test_as_many_are_found_as_there_are(kind, keys, questions, lists):
     made = lists if kind == "lists" else segment(keys[:3000], Plan(kind, 0.5))
-    everything = made.search(questions[:2], len(made.ids), NONE)[1]
+    everything = made.search(questions[:2], len(made.ids))[1]
     assert all(set(found.tolist()) == set(made.ids.tolist()) for found in everything)
     only = made.ids[::50].copy()
-    some = made.search(questions[:2], len(only), NONE, only)[1]
+    some = made.search(questions[:2], len(only), made.select(NONE, only))[1]
     assert all(set(found.tolist()) == set(only.tolist()) for found in some)
 
 
@@ -125,14 +125,14 @@ def test_as_many_are_found_as_there_are(kind, keys, questions, lists):
 def test_too_few_keys_for_a_kind_are_compared_exactly(kind, keys):
     made = segment(keys[:30], Plan(kind))
     assert (made.about.kind, made.about.asked) == ("SQfp16", kind)
-    assert made.search(keys[:5].astype(np.float32), 1, NONE)[1][:, 0].tolist() == [1, 2, 3, 4, 5]
+    assert made.search(keys[:5].astype(np.float32), 1)[1][:, 0].tolist() == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("count", [1, 2, 11])
 @pytest.mark.parametrize("kind", ["auto", "HNSW8", "IVF1,Flat"])
 def test_very_few_keys(kind, count, keys):
     made = segment(keys[:count], Plan(kind))
-    assert made.search(keys[:1].astype(np.float32), 5, NONE)[1][0, 0] == 1
+    assert made.search(keys[:1].astype(np.float32), 5)[1][0, 0] == 1
 
 
 @pytest.mark.parametrize("kind", ["Nonsense", "IVF,Flat", "", "IDMap,Flat", "PQ7"])
@@ -154,7 +154,7 @@ def test_a_few_that_are_scattered_are_found_as_surely(kind, keys, questions, lis
     """Those in the lists that are searched without a mask would be a small part of them."""
     made = lists if kind == "lists" else segment(keys, Plan(kind, 0.95))
     only = made.ids[::25].copy()
-    found = made.search(questions, 10, NONE, only)[1]
+    found = made.search(questions, 10, made.select(NONE, only))[1]
     assert recall(found, nearest(keys, questions, 10, only)) >= 0.92
 
 
@@ -205,5 +205,5 @@ def test_questions_from_outside_find_as_much_as_is_promised(kind):
     blob, told = build(stream(keys[order.astype(int) - 1]), len(keys), Plan(kind, wanted))
     made = Segment.view(memoryview(order), blob, told)
     questions = clustered(500, seed=5, spread=1.0).astype(np.float32)
-    found = made.search(questions, 10, NONE)[1]
+    found = made.search(questions, 10)[1]
     assert recall(found, nearest(keys, questions, 10)) >= wanted - 0.01
