@@ -17,7 +17,7 @@ import numpy as np
 from indexes.index import Index
 from indexes.search import merging, segments
 from indexes.search.segments import Ids, Segment
-from indexes.store import pages
+from indexes.store import columns, pages
 from indexes.store.environment import DATABASES
 from indexes.store.records import (
     PathEntry,
@@ -73,6 +73,7 @@ def look(index: Index) -> Iterator[str]:
             yield from _readable(txn, database)
         yield from _encoder(txn)
         yield from _photos(txn, index.encoder.dimension)
+        yield from columns.faults(txn)
         yield from _paths(txn)
         yield from _segments(txn)
     except MocosearchError as error:

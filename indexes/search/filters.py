@@ -80,7 +80,7 @@ def admitted(txn: Txn, roots: Roots, where: Where) -> Ids:
             for condition in conditions:
                 mask &= condition(block)
             parts.append(block.ids[mask])
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, KeyError) as error:
         raise Damaged("the columns of the index make no sense", _REPAIR) from error
     return np.concatenate(parts)
 
@@ -113,7 +113,8 @@ def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
 def _by_text(block: Block, column: str, matches: Callable[[Any], bool]) -> Mask:
     """Of each entry of a coded column, whether its text matches; each text is asked once."""
     texts, codes = block.coded(column)
-    return np.array([matches(text) for text in texts], bool)[codes]
+    mask: Mask = np.array([matches(text) for text in texts], bool)[codes]
+    return mask
 
 
 def _of_photos(block: Block, files: Mask) -> Mask:
@@ -175,10 +176,13 @@ def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
 
 def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
     under, not_under = _below(where.under), _below(where.not_under)
+    prefixes = {str(number): os.path.join(root, "") for number, root in roots.places.items()}
 
     @cache
     def lies(folder: str) -> bool:
-        path = _spelled(roots.path(folder))
+        number, _, rest = folder.partition("/")
+        # As `roots.path` does, in a fifth of the time.
+        path = _spelled(prefixes[number] + rest if rest else roots.path(folder))
         return (not where.under or under(path)) and not not_under(path)
 
     # A condition may name a file. Its photo is decided by its record, as one folder does not do.
@@ -186,8 +190,10 @@ def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
 
     def condition(block: Block) -> Mask:
         mask = _of_photos(block, _by_text(block, "folder", lies))
-        named = np.isin(block.plain("name"), names)
-        for at in np.unique(block.plain("photo")[named]).tolist():
+        named = np.zeros(len(block.plain("name")), bool)
+        for name in names:
+            named |= block.plain("name") == name
+        for at in set(block.plain("photo")[named].tolist()):
             record = Record.from_bytes(txn.get("images", id_key(int(block.ids[at]))) or b"")
             mask[at] = any(where.lies_in(roots.path(path)) for path in record.paths)
         return mask

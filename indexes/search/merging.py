@@ -10,6 +10,7 @@ from indexes.search import kinds, segments
 from indexes.search.kinds import Plan
 from indexes.search.segments import About, Halves, Ids
 from indexes.search.significance import save_significance
+from indexes.store import columns
 from indexes.store.environment import Store
 from indexes.store.records import id_key, id_of
 from indexes.store.txn import Txn
@@ -104,6 +105,7 @@ def rebuild(store: Store) -> int:
         for derived in (segments.HIDDEN, b"chance", b"chance_of"):
             txn.delete("meta", derived)
         save_significance(txn)
+        columns.rebuild(txn)
         return len(ids)
 
     count = store.write(change)

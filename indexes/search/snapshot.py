@@ -86,7 +86,7 @@ class Snapshot:
 
     def _find(self, where: Where) -> Ids:
         ids, deleted = admitted(self.txn, self.roots, where), self.deleted()
-        return ids[~np.isin(ids, deleted)] if len(deleted) else ids
+        return ids[~segments.are_in(ids, deleted)] if len(deleted) else ids
 
     def selections(self, where: Where | None = None) -> list[Selection | None]:
         """For each segment, the rows of the photos that are not deleted and meet the conditions;
