@@ -165,7 +165,7 @@ def _segments(txn: Txn) -> Iterator[str]:
         yield "a photo stands in two search indexes"
     if len(lost := np.setdiff1d(live, ids)):
         yield f"{len(lost)} photos stand in no search index"
-    if len(np.setdiff1d(np.setdiff1d(ids, live), merging.masked(txn))):
+    if len(np.setdiff1d(np.setdiff1d(ids, live), merging.deleted_ids(txn))):
         yield "a search index holds photos that are gone"
 
 

@@ -75,7 +75,7 @@ class Snapshot:
     def deleted(self) -> Ids:
         """The ids of deleted photos whose keys are still in a segment, ascending."""
         if self._deleted is None:
-            self._deleted = merging.masked(self.txn)
+            self._deleted = merging.deleted_ids(self.txn)
         return self._deleted
 
     def among(self, where: Where) -> Ids:

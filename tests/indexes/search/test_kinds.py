@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from indexes.search import kinds
-from indexes.search.kinds import Plan, arranged, build, check, chosen, found_of
+from indexes.search.kinds import Plan, build, check, factory_string, recall_per_query, tuning_last
 from indexes.search.segments import Segment
 from mocosearch.errors import Damaged, Unsuitable
 
@@ -64,9 +64,9 @@ def lists(keys) -> Segment:
 
 
 def test_size_chooses_the_kind():
-    assert chosen("auto", kinds.EXACT_BELOW - 1) == "SQfp16"
-    assert chosen("auto", 1_000_000) == "IVF4096,RaBitQ,Refine(SQfp16)"
-    assert chosen("HNSW32", 5) == "HNSW32"
+    assert factory_string("auto", kinds.EXACT_BELOW - 1) == "SQfp16"
+    assert factory_string("auto", 1_000_000) == "IVF4096,RaBitQ,Refine(SQfp16)"
+    assert factory_string("HNSW32", 5) == "HNSW32"
 
 
 def test_a_large_index_finds_what_it_promises(lists, keys, questions):
@@ -124,7 +124,7 @@ def test_as_many_are_found_as_there_are(kind, keys, questions, lists):
 @pytest.mark.parametrize("kind", ["IVF4096,SQ8", "IVF64,PQ8"])
 def test_too_few_keys_for_a_kind_are_compared_exactly(kind, keys):
     made = segment(keys[:30], Plan(kind))
-    assert (made.about.kind, made.about.asked) == ("SQfp16", kind)
+    assert (made.about.kind, made.about.plan_kind) == ("SQfp16", kind)
     assert made.search(keys[:5].astype(np.float32), 1)[1][:, 0].tolist() == [1, 2, 3, 4, 5]
 
 
@@ -181,14 +181,14 @@ def test_a_blob_of_rubbish_is_damage(keys):
 
 def test_recall_is_the_share_of_the_true_neighbours():
     truth = np.array([[5, 6], [7, 8]])
-    assert found_of(np.array([[5, 6], [7, 9]]), truth).tolist() == [1, 0.5]
-    assert found_of(np.array([[6, 5], [-1, -1]]), truth).tolist() == [1, 0]
+    assert recall_per_query(np.array([[5, 6], [7, 9]]), truth).tolist() == [1, 0.5]
+    assert recall_per_query(np.array([[6, 5], [-1, -1]]), truth).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize("count", [1, 7, 8, 9, 100, 9000])
 def test_the_keys_to_tune_with_stand_at_the_end(count):
     ids = np.arange(1, count + 1, dtype=np.uint64)
-    given = arranged(ids)
+    given = tuning_last(ids)
     assert sorted(given.tolist()) == ids.tolist()
     held = min(1024, count // 8)
     last = given[count - held :].astype(int)
@@ -201,7 +201,7 @@ def test_questions_from_outside_find_as_much_as_is_promised(kind):
     """A graph leads from its own keys to their neighbours, and less surely from others."""
     keys, wanted = clustered(20_000, spread=1.0), 0.9
     ids = np.arange(1, len(keys) + 1, dtype=np.uint64)
-    order = arranged(ids)
+    order = tuning_last(ids)
     blob, told = build(stream(keys[order.astype(int) - 1]), len(keys), Plan(kind, wanted))
     made = Segment.view(memoryview(order), blob, told)
     questions = clustered(500, seed=5, spread=1.0).astype(np.float32)
