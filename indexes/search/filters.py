@@ -22,46 +22,48 @@ from mocosearch.photos.scan import inside
 EARTH_KM = 6371.0
 """Mean radius (IUGG)."""
 _SAME = {"jpg": "jpeg", "mpo": "jpeg", "heic": "heif", "hif": "heif", "tif": "tiff"}
-"""Names of one format: extensions, and what Pillow calls it (MPO is a phone's JPEG)."""
+"""Other names of a format: extensions, and Pillow's names (MPO is the JPEG of some phones)."""
 
 
 @dataclass(frozen=True)
 class Where:
-    """Conditions that must all hold; a default asks nothing.
+    """Conditions that must all hold; the default of each is no condition.
 
-    A photo of which the fact is not known (no GPS, no time of capture) fails the condition.
+    A photo without the fact (no GPS, no time of capture) fails the condition.
     """
 
     under: tuple[str, ...] = ()
-    """Absolute folders, in any of which the photo lies."""
+    """Absolute folders or files: the photo is in one of them."""
     not_under: tuple[str, ...] = ()
-    """Absolute folders, in none of which it lies; a copy elsewhere is admitted."""
+    """Absolute folders or files: the photo is in none of them; a copy elsewhere is admitted."""
     taken: tuple[str, str] | None = None
-    """First and last day, month or year, as beginnings of ISO 8601, both included; local time
-    where the picture was taken. An empty one is open."""
+    """First and last day, month or year, such as `2019-08-03`, `2019-08` or `2019`, both included,
+    in local time where the picture was taken. An empty one is open."""
     near: tuple[float, float, float] | None = None
-    """Latitude and longitude in degrees, and kilometres around that point."""
+    """Latitude and longitude of a point in degrees, and the radius in kilometres."""
     camera: str | None = None
-    """Part of the camera's name, in any case."""
+    """Part of the camera's name; upper and lower case are equal."""
     format: str | None = None
-    """`jpeg`, `heic`, `png`: a format or its extension, in any case."""
+    """A format or an extension, such as `jpeg` or `.heic`; upper and lower case are equal."""
     min_side: int = 0
-    """Pixels that the shorter side has at least."""
+    """Least length of the shorter side, in pixels."""
 
     def __bool__(self) -> bool:
-        """Whether anything is asked."""
+        """Whether there is any condition."""
         return self != Where()
 
     def lies_in(self, path: str) -> bool:
-        """Whether a path lies where the folders say."""
+        """Whether an absolute path meets the conditions on folders."""
         return (not self.under or _in_any(path, self.under)) and not _in_any(path, self.not_under)
 
     def admits(self, facts: Mapping[str, Any]) -> bool:
-        """Whether a photo meets all conditions; `facts` are a record's fields by name."""
+        """Whether a photo meets all conditions; facts: a record's fields by name, with absolute
+        paths. `admitted` is the same for a whole index.
+        """
         return (
             min(facts["width"], facts["height"]) >= self.min_side
             and (self.format is None or _format(self.format) in _formats(facts))
-            and (self.camera is None or _part(self.camera, facts.get("camera")))
+            and (self.camera is None or _contains(self.camera, facts.get("camera")))
             and (self.taken is None or _within(facts["taken"], *self.taken))
             and (self.near is None or _around(facts, *self.near))
             and any(map(self.lies_in, facts["paths"]))
@@ -69,8 +71,9 @@ class Where:
 
 
 def admitted(txn: Txn, roots: Roots, where: Where) -> Ids:
-    """The ids of the photos that meet all conditions, uint64 (n,), ascending; deleted photos are
-    among them until they leave the store. Raises Damaged, and Unsuitable for a time that is none.
+    """The ids of the photos that meet all conditions, by the columns: uint64 (n,), ascending.
+    Deleted photos are included as long as their records are stored. Raises Damaged, and Unsuitable
+    for a time that is not one.
     """
     conditions = _conditions(txn, roots, where)
     parts = [np.empty(0, np.uint64)]
@@ -92,14 +95,14 @@ _REPAIR = "build them again from the records: mocosearch verify --repair"
 
 
 def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
-    """Those that `where` states, each as of `Where.admits`."""
+    """The conditions of `where`, each as in `Where.admits`."""
     conditions: list[Condition] = []
     if where.min_side > 0:
         conditions.append(lambda block: np.greater_equal(block.plain("side"), where.min_side))
     if where.format is not None:
         conditions.append(_format_condition(_format(where.format)))
     if where.camera is not None:
-        camera = cache(partial(_part, where.camera))
+        camera = cache(partial(_contains, where.camera))
         conditions.append(lambda block: _by_text(block, "camera", camera))
     if where.taken is not None:
         conditions.append(_taken_condition(*where.taken))
@@ -111,14 +114,14 @@ def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
 
 
 def _by_text(block: Block, column: str, matches: Callable[[Any], bool]) -> Mask:
-    """Of each entry of a coded column, whether its text matches; each text is asked once."""
+    """Which entries of a coded column match; each distinct text is compared once."""
     texts, codes = block.coded(column)
     mask: Mask = np.array([matches(text) for text in texts], bool)[codes]
     return mask
 
 
 def _of_photos(block: Block, files: Mask) -> Mask:
-    """From a mask of files to one of the photos that have any of them."""
+    """The photos that have any of the files of a mask."""
     mask = np.zeros(len(block.ids), bool)
     mask[block.plain("photo")[files]] = True
     return mask
@@ -159,7 +162,7 @@ def _moment(text: str) -> np.datetime64:
 
 
 def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
-    # No point is nearer than its difference in latitude.
+    # A point is at least as far away as its difference in latitude; the margin is for rounding.
     band = float(np.degrees(km / EARTH_KM)) * 1.001
 
     def condition(block: Block) -> Mask:
@@ -185,7 +188,7 @@ def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
         path = _spelled(prefixes[number] + rest if rest else roots.path(folder))
         return (not where.under or under(path)) and not not_under(path)
 
-    # A condition may name a file. Its photo is decided by its record, as one folder does not do.
+    # A condition may name a file: then the folder does not decide, and the record is read.
     names = [name_code(os.path.basename(path)) for path in (*where.under, *where.not_under)]
 
     def condition(block: Block) -> Mask:
@@ -207,13 +210,15 @@ def _format(name: str) -> str:
 
 
 def _formats(facts: Mapping[str, Any]) -> set[str]:
-    """What a photo is, and what its names say: a raw file is read by its JPEG preview."""
-    ends = (os.path.splitext(path)[1] for path in facts["paths"])
-    return {_format(facts["format"]), *map(_format, ends)}
+    """The format of the content and those of the extensions: of a raw file, the JPEG preview is
+    decoded.
+    """
+    extensions = (os.path.splitext(path)[1] for path in facts["paths"])
+    return {_format(facts["format"]), *map(_format, extensions)}
 
 
-def _part(wanted: str, camera: str | None) -> bool:
-    return camera is not None and wanted.casefold() in camera.casefold()
+def _contains(text: str, camera: str | None) -> bool:
+    return camera is not None and text.casefold() in camera.casefold()
 
 
 def _within(taken: str | None, first: str, last: str) -> bool:
@@ -228,7 +233,9 @@ def _in_any(path: str, folders: tuple[str, ...]) -> bool:
 
 
 def _below(folders: tuple[str, ...]) -> Callable[[str], bool]:
-    """Whether an absolute path is one of some folders or lies in one: `scan.inside` for many."""
+    """From an absolute path to whether it is one of the folders or below one: `scan.inside` for
+    several folders.
+    """
     exact = {os.path.normcase(_spelled(folder)) for folder in folders}
     within = tuple(os.path.join(folder, "") for folder in exact)
 
@@ -240,7 +247,7 @@ def _below(folders: tuple[str, ...]) -> Callable[[str], bool]:
 
 
 def _spelled(path: str) -> str:
-    """One of the spellings that a Mac takes for one name."""
+    """In one of the spellings (NFC) that macOS treats as equal."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 
 
@@ -252,8 +259,8 @@ def _around(facts: Mapping[str, Any], latitude: float, longitude: float, km: flo
 
 
 def kilometres(latitude: float, longitude: float, latitudes: Any, longitudes: Any) -> Any:
-    """Great-circle distances of points from one point, all in degrees: float64, of the shape of
-    the points (haversine, good for near points too).
+    """Great-circle distances in kilometres from one point to others, all in degrees; float64, in
+    the shape of the others. The haversine formula is accurate for near points too.
     """
     a, b = np.radians(latitude), np.radians(latitudes)
     turn = np.radians(np.subtract(longitudes, longitude))

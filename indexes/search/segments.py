@@ -64,12 +64,12 @@ EXACT = About("SQfp16")
 
 @dataclass(frozen=True)
 class Selection:
-    """Some rows of a segment: the only ones that a search may return."""
+    """The only rows of a segment that a search may return."""
 
     bits: NDArray[np.uint8]
-    """One bit per row of the segment, the lowest first."""
+    """One bit per row of the segment, the lowest bit first."""
     count: int
-    """How many rows they are."""
+    """Number of rows with a set bit."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What one thread reads of an index: one transaction, and what was opened in it."""
+"""A snapshot: one thread's view of an index, with everything that was opened in it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,15 +18,15 @@ from mocosearch.errors import Damaged
 from mocosearch.photos.scan import spellings
 
 FILTERS = 8
-"""Conditions whose photos a snapshot keeps, of those asked last: 8 bytes per photo each."""
+"""Filters whose photos a snapshot caches; each takes up to 8 bytes per photo."""
 
 T = TypeVar("T")
 
 
 class Snapshot:
-    """A consistent state of an index, for one thread; whatever is costly to open is opened once.
+    """A consistent state of an index, for one thread. What is costly to open is opened once.
 
-    It provides everything that searching needs, so that a search needs no `Index`.
+    It provides everything that a search needs, so that `search/` does not import `Index`.
     """
 
     def __init__(self, txn: Txn) -> None:
@@ -39,7 +39,7 @@ class Snapshot:
         self._selections: dict[Where, list[Selection | None]] = {}
 
     def end(self) -> None:
-        """Close the transaction. FAISS reads in place: no segment outlives it."""
+        """Close the transaction; its segments are invalid afterwards."""
         self.ended = True
         self._segments = None
         self.txn.raw.abort()
@@ -58,7 +58,7 @@ class Snapshot:
 
     @property
     def roots(self) -> Roots:
-        """The folders whose photos the index holds, at their present paths."""
+        """The folders of the index, at their present paths."""
         if self._roots is None:
             self._roots = Roots.of(self.txn)
         return self._roots
@@ -79,8 +79,8 @@ class Snapshot:
         return self._deleted
 
     def among(self, where: Where) -> Ids:
-        """The ids of the photos that meet some conditions, uint64 (n,), ascending. Raises Damaged,
-        and Unsuitable for conditions without a meaning.
+        """The ids of the photos that meet all conditions, uint64 (n,), ascending. Raises Damaged,
+        and Unsuitable for a time that is not one.
         """
         return _cached(self._among, where, self._find)
 
@@ -89,8 +89,8 @@ class Snapshot:
         return ids[~segments.are_in(ids, deleted)] if len(deleted) else ids
 
     def selections(self, where: Where | None = None) -> list[Selection | None]:
-        """For each segment, the rows of the photos that are not deleted and meet the conditions;
-        None is all rows. Raises as `among` does.
+        """For each segment, the rows of the photos that are not deleted and meet all conditions;
+        None where these are all rows. Raises what `among` raises.
         """
         return _cached(self._selections, where or Where(), self._select)
 
@@ -112,7 +112,7 @@ class Snapshot:
         return replace(record, paths=[self.roots.path(path) for path in record.paths])
 
     def entry(self, path: str) -> PathEntry | None:
-        """The id, size and time of the photo at an absolute path; None where it has no key."""
+        """The id, size and times of the file at an absolute path; None where it has no key."""
         for spelling in spellings(path):
             if self.roots.number(spelling) is not None:
                 stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
@@ -135,7 +135,7 @@ class Snapshot:
 
 
 def _cached(cache: dict[Where, T], where: Where, compute: Callable[[Where], T]) -> T:
-    """What a cache holds, or else what is computed, in place of the oldest of FILTERS entries."""
+    """The cached value, or a new one, which replaces the oldest of FILTERS entries."""
     if where not in cache:
         value = compute(where)
         if len(cache) == FILTERS:

@@ -1,10 +1,9 @@
-"""What filters compare, in columns: derived from `images`, read without parsing its records.
+"""The facts that filters compare, in columns, so that a filter need not parse the records.
 
-The database `columns` holds blocks of BLOCK consecutive ids. A block has one value per column,
-under the block's number and the column's name, and refers to nothing outside itself. So a filter
-reads only the columns that it compares, and one photo's change rewrites one block.
-
-`Store.write` calls `update` at the end of each transaction, so that columns and records agree.
+The database `columns` is derived from `images`. It holds blocks of BLOCK consecutive ids, one value
+per column, under the number of the block and the name of the column. So a filter reads only the
+columns that it compares. A block refers to nothing outside itself, so a changed photo rewrites one
+block. `Store.write` calls `update` at the end of each transaction.
 """
 
 import json
@@ -35,11 +34,12 @@ PLAIN = {
     "photo": "<u2",
     "name": "<u4",
 }
-"""Columns of numbers, by dtype. `ids` counts from the first id of the block. `photo`, `name`,
-`folder` and `extension` have one entry per file; `photo` is the row of the file's photo."""
+"""Columns of numbers, with their dtypes. `ids` counts from the first id of the block. `photo`,
+`name`, `folder` and `extension` have one entry per file, the others one per photo; `photo` is the
+row of the file's photo."""
 CODED = ("camera", "format", "folder", "extension")
-"""Columns of text: a JSON line with the distinct texts and the dtype of the codes, then the
-codes."""
+"""Columns of text: one line of JSON with the distinct texts and the dtype of the codes, then the
+codes, which are positions among the texts."""
 
 
 class File(NamedTuple):
@@ -54,7 +54,7 @@ class File(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What filters compare of one photo."""
+    """The facts of one photo."""
 
     side: int
     """The shorter side, in pixels."""
@@ -69,24 +69,24 @@ class Row(NamedTuple):
 
 
 class Block:
-    """The columns of one block, each read when it is needed; they end with the transaction."""
+    """The columns of one block, each read when it is used; views are valid as long as the
+    transaction.
+    """
 
     def __init__(self, txn: Txn, number: int) -> None:
         self.txn, self.number = txn, number
 
     @cached_property
     def ids(self) -> NDArray[np.uint64]:
-        """Of its photos, ascending, uint64 (n,). Raises Damaged."""
+        """The ids of its photos, uint64 (n,), ascending. Raises Damaged."""
         return self.plain("ids").astype(np.uint64) + np.uint64(self.number * BLOCK)
 
     def plain(self, column: str) -> NDArray[Any]:
-        """A column of numbers, (n,) or one entry per file. Raises Damaged."""
+        """A column of numbers, (n,): n photos or files. Raises Damaged."""
         return np.frombuffer(self._value(column), PLAIN[column])
 
     def coded(self, column: str) -> tuple[list[Any], NDArray[Any]]:
-        """The distinct texts of a column, and the position of each entry's text among them.
-        Raises Damaged.
-        """
+        """The distinct texts of a column, and the codes of its entries, (n,). Raises Damaged."""
         head, _, codes = bytes(self._value(column)).partition(b"\n")
         texts, dtype = json.loads(head)
         return texts, np.frombuffer(codes, dtype)
@@ -127,13 +127,13 @@ def blocks(txn: Txn) -> Iterator[Block]:
 
 
 def update(txn: Txn) -> None:
-    """Bring the blocks up to date with the records that the transaction wrote or deleted."""
+    """Bring the blocks up to date with the records that this transaction wrote or deleted."""
     for number, some in groupby(sorted(txn.stale), lambda id: id // BLOCK):
         ids: Iterable[int] = some
         try:
             rows = Block(txn, number).rows()
         except Damaged:
-            # New, or damaged: then all of it comes from the records.
+            # The block is new or damaged: build all of it from the records.
             rows, ids = {}, range(number * BLOCK, (number + 1) * BLOCK)
         for id in ids:
             record = txn.get("images", id_key(id))
@@ -145,7 +145,7 @@ def update(txn: Txn) -> None:
 
 
 def rebuild(txn: Txn) -> None:
-    """Build all blocks from the records; records that cannot be read are left out."""
+    """Build all blocks from the records; damaged records are left out."""
     for key in list(txn.keys("columns")):
         txn.delete("columns", key)
     for number, ids in _ids_by_block(txn):
@@ -158,7 +158,9 @@ def rebuild(txn: Txn) -> None:
 
 
 def faults(txn: Txn) -> Iterator[str]:
-    """The blocks that differ from the records, one line each. Raises Damaged."""
+    """A line for each block that differs from the records. Raises Damaged for a record that cannot
+    be read.
+    """
     stored = set(_numbers(txn))
     for number, ids in _ids_by_block(txn):
         stored.discard(number)
@@ -173,7 +175,7 @@ def faults(txn: Txn) -> Iterator[str]:
 
 
 def row_of(record: bytes | memoryview) -> Row:
-    """What filters compare of a stored record. Raises Damaged."""
+    """The facts of a stored record. Raises Damaged."""
     facts = Record.from_bytes(record)
     return Row(
         min(facts.width, facts.height),
@@ -187,7 +189,7 @@ def row_of(record: bytes | memoryview) -> Row:
 
 
 def name_code(name: str) -> int:
-    """32 bits that are equal for equal names, however their accents and case are spelled."""
+    """A 32-bit hash of a file's name that ignores case and the spelling of accents."""
     plain = unicodedata.normalize("NFC", name).casefold()
     return zlib.crc32(plain.encode("utf-8", "surrogatepass"))
 
@@ -203,7 +205,7 @@ def _second(taken: str | None) -> np.datetime64:
 
 
 def _encode(rows: Mapping[int, Row]) -> dict[str, bytes]:
-    """The values of a block by column, the same for the same rows; none without rows."""
+    """The values of a block by column, identical for identical rows; none without rows."""
     if not rows:
         return {}
     ids = sorted(rows)
