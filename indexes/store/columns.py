@@ -127,7 +127,9 @@ def blocks(txn: Txn) -> Iterator[Block]:
 
 
 def update(txn: Txn) -> None:
-    """Bring the blocks up to date with the records that this transaction wrote or deleted."""
+    """Bring the blocks up to date with the records that this transaction wrote or deleted; damaged
+    records are left out.
+    """
     for number, some in groupby(sorted(txn.stale), lambda id: id // BLOCK):
         ids: Iterable[int] = some
         try:
@@ -136,10 +138,8 @@ def update(txn: Txn) -> None:
             # The block is new or damaged: build all of it from the records.
             rows, ids = {}, range(number * BLOCK, (number + 1) * BLOCK)
         for id in ids:
-            record = txn.get("images", id_key(id))
             rows.pop(id, None)
-            if record is not None:
-                rows[id] = row_of(record)
+            rows |= _row_by_id(txn, id)
         _write(txn, number, _encode(rows))
     txn.stale.clear()
 
@@ -149,10 +149,9 @@ def rebuild(txn: Txn) -> None:
     for key in list(txn.keys("columns")):
         txn.delete("columns", key)
     for number, ids in _ids_by_block(txn):
-        rows = {}
+        rows: dict[int, Row] = {}
         for id in ids:
-            with suppress(Damaged):
-                rows[id] = row_of(txn.get("images", id_key(id)) or b"")
+            rows |= _row_by_id(txn, id)
         _write(txn, number, _encode(rows))
     txn.stale.clear()
 
@@ -172,6 +171,15 @@ def faults(txn: Txn) -> Iterator[str]:
             yield f"the columns of ids {ids[0]} to {ids[-1]} differ from the records"
     if stored:
         yield f"{len(stored)} blocks of columns have no records"
+
+
+def _row_by_id(txn: Txn, id: int) -> dict[int, Row]:
+    """One entry, or none where there is no intact record."""
+    with suppress(Damaged):
+        record = txn.get("images", id_key(id))
+        if record is not None:
+            return {id: row_of(record)}
+    return {}
 
 
 def row_of(record: bytes | memoryview) -> Row:
@@ -201,7 +209,9 @@ def _file(path: str) -> File:
 
 def _second(taken: str | None) -> np.datetime64:
     # The offset from UTC is left out: filters compare local times.
-    return np.datetime64(taken[:19] if taken else "NaT", "s")
+    with suppress(ValueError):
+        return np.datetime64(taken[:19] if taken else "NaT", "s")
+    return np.datetime64("NaT", "s")
 
 
 def _encode(rows: Mapping[int, Row]) -> dict[str, bytes]:
