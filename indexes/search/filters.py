@@ -81,7 +81,8 @@ def admitted(txn: Txn, roots: Roots, where: Where) -> Ids:
         for block in columns.blocks(txn):
             mask = np.ones(len(block.ids), bool)
             for condition in conditions:
-                mask &= condition(block)
+                if mask.any():
+                    mask &= condition(block)
             parts.append(block.ids[mask])
     except (ValueError, IndexError, KeyError) as error:
         raise Damaged("the columns of the index make no sense", _REPAIR) from error

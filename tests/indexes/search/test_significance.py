@@ -80,9 +80,7 @@ def test_indexing_measures_it(fill, encoder, tmp_path):
         assert index.significance == stored
 
 
-def test_it_is_measured_again_only_after_changes(
-    fill, encoder, tmp_path, monkeypatch
-):
+def test_it_is_measured_again_only_after_changes(fill, encoder, tmp_path, monkeypatch):
     measured, runs = significance.measure, []
 
     def count(keys):
