@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.keys import built, clustered, filled, put
+from benchmarks.keys import clustered, create_index, merge_all, put
 from benchmarks.measure import conclude, middle, say, table, title
 from indexes import Index, Where
 from indexes.store import columns, roots
@@ -79,9 +79,9 @@ def main() -> None:
 def compare(folder: Path, count: int, dimension: int, runs: int) -> None:
     """The table and the conclusion for one size."""
     say(f"{count} photos")
-    index = filled(folder, count, dimension, record)
+    index = create_index(folder, count, dimension, record)
     index.store.write(lambda txn: roots.add(txn, [ROOT]))
-    built(index)
+    merge_all(index)
     figures = {name: _median(folder, name, runs) for name in FILTERS}
     rows = [
         [
@@ -195,12 +195,12 @@ def indexing(index: Index, count: int, dimension: int) -> None:
     share: list[float] = []
     update = columns.update
 
-    def timed(txn: Any) -> None:
+    def measured(txn: Any) -> None:
         share.append(milliseconds(update, txn)[0])
 
     (keys,) = clustered(1000, dimension, seed=11)
     some = np.linspace(1, count, 1000).astype(int).tolist()
-    columns.update = timed
+    columns.update = measured
     try:
         added, _ = milliseconds(index.store.write, lambda txn: put(txn, count + 1, keys, record))
         removed, _ = milliseconds(

@@ -54,7 +54,7 @@ def plain_record(id: int) -> Record:
     return Record(640, 480, "JPEG", None, 100_000, f"{id:032x}", [])
 
 
-def filled(
+def create_index(
     folder: Path,
     count: int,
     dimension: int,
@@ -81,12 +81,12 @@ def put(txn: Txn, first: int, keys: Any, record: Callable[[int], Record] = plain
     segments.append(txn, range(first, first + len(keys)), keys)
 
 
-def built(index: Index) -> None:
+def merge_all(index: Index) -> None:
     """Merge all segments into one, of the kind that `auto` chooses for the size."""
     index.merge(everything=True)
 
 
-def stored(index: Index) -> Iterator[np.ndarray]:
+def stored_keys(index: Index) -> Iterator[np.ndarray]:
     """All keys, fp16 (n, dimension), in pieces."""
     ids = np.arange(1, index.txn.count("vectors") + 1, dtype=np.uint64)
     return segments.read_keys(index.txn, ids)
@@ -97,7 +97,7 @@ def nearest(index: Index, queries: Any) -> Any:
     scores = np.empty((len(queries), 0), np.float32)
     rows = np.empty((len(queries), 0), np.int64)
     first = 0
-    for piece in stored(index):
+    for piece in stored_keys(index):
         cosines = queries @ piece.astype(np.float32).T
         best = np.argpartition(-cosines, min(NEAREST, len(piece) - 1), axis=1)[:, :NEAREST]
         scores = np.concatenate([scores, np.take_along_axis(cosines, best, 1)], 1)
@@ -122,7 +122,7 @@ def searcher(index: Index) -> Callable[[Any], Any]:
     return search
 
 
-def timed(
+def time_queries(
     way: Callable[[Any], Any], queries: Any, truth: Any, repeats: int = 1
 ) -> tuple[float, float, float]:
     """Milliseconds per query (median of 300), queries per second in a batch, and the recall."""

@@ -23,15 +23,15 @@ import numpy as np
 
 from benchmarks.keys import (
     NEAREST,
-    built,
     clustered,
-    filled,
+    create_index,
+    merge_all,
     nearest,
     put,
     recall_of,
     searcher,
-    stored,
-    timed,
+    stored_keys,
+    time_queries,
 )
 from benchmarks.measure import conclude, middle, say, table, title
 from indexes import Index
@@ -82,19 +82,19 @@ def main() -> None:
         home = Path(folder)
         say(f"{options.count} keys of {options.dimension} numbers")
         begun = time.perf_counter()
-        index = filled(home / "index", options.count, options.dimension)
+        index = create_index(home / "index", options.count, options.dimension)
         index.configure(options.kind, options.recall)
         say(f"written in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
-        built(index)
+        merge_all(index)
         took = time.perf_counter() - begun
         parts = index.info()["segment_list"]
         print(f"built in {took:.0f} s: {json.dumps(parts)}\n", flush=True)
         truth = nearest(index, queries)
-        ours = timed(searcher(index), queries, truth, repeats=3)
+        ours = time_queries(searcher(index), queries, truth, repeats=3)
         _conclude(ours)
         _open(index, home, options.dimension)
-        others = np.concatenate([piece.astype(np.float32) for piece in stored(index)])
+        others = np.concatenate([piece.astype(np.float32) for piece in stored_keys(index)])
         blob = sum(part["bytes"] for part in index.info()["segment_list"])
         _append(index, options)
         index.close()
@@ -125,14 +125,15 @@ def _beside(
     faiss = segments.load_faiss()
     flat = faiss.IndexFlatIP(everything.shape[1])
     flat.add(everything)
-    exact = timed(lambda some, in_=flat: in_.search(some, NEAREST)[1], queries[:100], truth)
+    exact = time_queries(lambda some, in_=flat: in_.search(some, NEAREST)[1], queries[:100], truth)
     rows = {"mocosearch": ours, "exact (FAISS Flat)": exact}
     del flat
     if importlib.util.find_spec("hnswlib") is None:
         say("hnswlib is not installed: skipped")
     else:
-        rows["hnswlib"] = timed(_hnswlib(everything, queries, truth, recall, keep), queries, truth)
-    rows["autofaiss' choice"] = timed(_autofaiss(everything, blob, keep), queries, truth)
+        hnswlib = _hnswlib(everything, queries, truth, recall, keep)
+        rows["hnswlib"] = time_queries(hnswlib, queries, truth)
+    rows["autofaiss' choice"] = time_queries(_autofaiss(everything, blob, keep), queries, truth)
     heads = ["way", "one query, ms (median)", "batch, queries/s", "recall@10"]
     print()
     table(

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.keys import built, clustered, filled
+from benchmarks.keys import clustered, create_index, merge_all
 from benchmarks.measure import arguments, middle, needed, say, spread, table, title
 from benchmarks.retrieval import SETS, unit
-from indexes.search.ranking import FIRST, reranked
+from indexes.search.ranking import FIRST, rerank
 from indexes.search.segments import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.photos.decode import Pixels, decode, read
@@ -101,7 +101,7 @@ def augment(queries: Keys, keys: Keys, cosines: Keys, count: int, alpha: float) 
 
 def as_query(task: Retrieval) -> Keys:
     """The first FIRST as `query` re-ranks them."""
-    return first_again(task, lambda query, keys: reranked(query[None], keys))
+    return first_again(task, lambda query, keys: rerank(query[None], keys))
 
 
 def reciprocal(near: int, nearer: int, share: float) -> Way:
@@ -269,8 +269,8 @@ def cost(count: int, encoder: Encoder, questions: int) -> dict[str, float]:
     pixels = np.zeros((1, encoder.side, encoder.side, 3), np.uint8)
     some = np.concatenate(list(clustered(min(questions, 200), 256, seed=7))).astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
-        index = filled(Path(folder) / "index", count, 256)
-        built(index)
+        index = create_index(Path(folder) / "index", count, 256)
+        merge_all(index)
         (segment,) = index.snapshot.segments
 
         def search(keys: Keys, k: int = FIRST) -> Any:
@@ -286,9 +286,9 @@ def cost(count: int, encoder: Encoder, questions: int) -> dict[str, float]:
             "read 10 keys": lambda key: index.keys(ids[:10]),
             "read 100 keys": lambda key: index.keys(ids),
             "rank 100 by reciprocal neighbours": lambda key: again(key, neighbours, 20, 6, 0.3),
-            "rank 100 as query does": lambda key: reranked(key[None], neighbours),
+            "rank 100 as query does": lambda key: rerank(key[None], neighbours),
         }
-        costs = {name: timed(part, some) for name, part in parts.items()}
+        costs = {name: median_ms(part, some) for name, part in parts.items()}
         index.close()
     mirror = costs["encode one more"] + costs["search for two"] - costs["search"]
     mean = costs["encode one more"]
@@ -310,7 +310,7 @@ def cost(count: int, encoder: Encoder, questions: int) -> dict[str, float]:
     }
 
 
-def timed(part: Callable[[Keys], Any], keys: Keys) -> float:
+def median_ms(part: Callable[[Keys], Any], keys: Keys) -> float:
     """Milliseconds, the median over the keys."""
     part(keys[0])
     durations = []

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.keys import built, clustered, filled, nearest, searcher, timed
+from benchmarks.keys import clustered, create_index, merge_all, nearest, searcher, time_queries
 from benchmarks.measure import conclude, say, table, title
 
 QUERIES = 300
@@ -38,12 +38,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
         say(f"{options.count} keys of {options.dimension} numbers")
         begun = time.perf_counter()
-        index = filled(Path(folder) / "index", options.count, options.dimension)
+        index = create_index(Path(folder) / "index", options.count, options.dimension)
         index.configure(recall=options.recall)
         say(f"written in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
         with peaks() as peak:
-            built(index)
+            merge_all(index)
         took = time.perf_counter() - begun
         info = index.info()
         print(f"built in {took:.0f} s: {json.dumps(info['segment_list'])}", flush=True)
@@ -51,7 +51,7 @@ def main() -> None:
         begun = time.perf_counter()
         truth = nearest(index, queries)
         exact = 1000 * (time.perf_counter() - begun) / len(queries)
-        one, many, recall = timed(searcher(index), queries, truth)
+        one, many, recall = time_queries(searcher(index), queries, truth)
         index.close()
     whole = 4 * options.count * options.dimension
     rows = [

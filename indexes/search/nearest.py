@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexes.search.filters import Where
-from indexes.search.ranking import FIRST, best_of, reranked
+from indexes.search.ranking import FIRST, best_of, rerank
 from indexes.search.segments import Ids, Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
@@ -39,7 +39,7 @@ def ranked(
     if min_score is not None:
         scores, ids = scores[scores >= min_score], ids[scores >= min_score]
     if len(ids):
-        order = reranked(keys, snapshot.keys(ids[:FIRST]))
+        order = rerank(keys, snapshot.keys(ids[:FIRST]))
         scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
     return _matches(snapshot, scores[:k], ids[:k], where)
 

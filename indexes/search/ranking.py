@@ -24,7 +24,7 @@ def best_of(scores: Keys, ids: Ids) -> tuple[Keys, Ids]:
     return scores[first], ids[first]
 
 
-def reranked(views: Keys, keys: Keys) -> NDArray[np.int64]:
+def rerank(views: Keys, keys: Keys) -> NDArray[np.int64]:
     """The rows of keys, float32 (n, d), best first, for the views of one query, float32 (q, d); all
     of unit length.
 

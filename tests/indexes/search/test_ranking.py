@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.search.ranking import ALPHA, NEIGHBOURS, SAME, best_of, reranked
+from indexes.search.ranking import ALPHA, NEIGHBOURS, SAME, best_of, rerank
 
 COUNTS = st.integers(1, 30)
 
@@ -35,7 +35,7 @@ def plainly(views: np.ndarray, keys: np.ndarray) -> list[float]:
 @given(COUNTS, st.integers(1, 3), st.integers(0, 10**6))
 def test_after_the_nearest_the_order_is_that_of_a_plain_loop(n, views, seed):
     queries, keys = units(views, seed), units(n, seed + 1)
-    order = reranked(queries, keys)
+    order = rerank(queries, keys)
     assert sorted(order.tolist()) == list(range(n))
     plain = (queries @ keys.T).max(0)
     assert plain[order[0]] == pytest.approx(plain.max(), abs=1e-5)
@@ -49,7 +49,7 @@ def test_it_does_not_matter_how_the_keys_are_ordered(n, seed):
     query, keys = units(1, seed), units(n, seed + 1)
     mixed = np.random.default_rng(seed).permutation(n)
     scores = plainly(query, keys)
-    one, other = reranked(query, keys), mixed[reranked(query, keys[mixed])]
+    one, other = rerank(query, keys), mixed[rerank(query, keys[mixed])]
     assert np.allclose(np.array(scores)[one], np.array(scores)[other], atol=1e-5)
 
 
@@ -57,7 +57,7 @@ def test_it_does_not_matter_how_the_keys_are_ordered(n, seed):
 def test_the_picture_itself_stays_first(n):
     keys = units(n)
     for row in range(n):
-        assert reranked(keys[row : row + 1], keys)[0] == row
+        assert rerank(keys[row : row + 1], keys)[0] == row
 
 
 def test_a_key_with_matching_neighbours_ranks_above_an_equally_close_isolated_one():
@@ -66,7 +66,7 @@ def test_a_key_with_matching_neighbours_ranks_above_an_equally_close_isolated_on
     alone = [0.6, 0, 0, -0.8]
     keys = np.array([*group, alone])
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
-    assert reranked(query.astype("f4"), keys.astype("f4"))[-1] == 4
+    assert rerank(query.astype("f4"), keys.astype("f4"))[-1] == 4
     assert (query @ keys[3:].T).round(6).tolist() == [[0.6, 0.6]]
 
 
