@@ -417,9 +417,9 @@ class Index:
         """
         with self._change() as encoder:
             with self.store.read() as txn:
-                plan = merging.plan(txn).but(kind, recall)
+                plan = merging.plan(txn).replace(kind, recall)
             kinds.check(plan, encoder.dimension)
-            self.store.write(lambda txn: merging.keep_plan(txn, plan))
+            self.store.write(lambda txn: merging.save_plan(txn, plan))
 
     def merge(self, *, everything: bool = False) -> bool:
         """Merge the segments that should be merged, or all; returns whether any was. Results stay

@@ -1,7 +1,7 @@
 """Convert an index of an earlier format to this one, in one transaction.
 
 Format 1 stored absolute paths, and neither checksums nor digests. Format 2 lacked the time of a
-file's last change as the system saw it.
+file's last change as the system saw it. Format 3 had no columns.
 """
 
 import json
@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from indexes.search import segments
-from indexes.store import roots
+from indexes.store import columns, roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest
@@ -19,13 +19,15 @@ from mocosearch.encoder import Encoder
 
 
 def migrate(txn: Txn) -> None:
-    """From formats 1 and 2. Other programs see the old index until the commit."""
-    if bytes(txn.get("meta", b"format") or b"") == b"1":
+    """From formats 1 to 3. Other programs see the old index until the commit."""
+    version = int(bytes(txn.get("meta", b"format") or b""))
+    if version == 1:
         _add_checksums(txn)
+    if version < 3:
         _add_change_times(txn)
+    if version == 1:
         _add_roots(txn)
-    else:
-        _add_change_times(txn)
+    columns.rebuild(txn)
     txn.put("meta", b"format", str(FORMAT).encode())
 
 

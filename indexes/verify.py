@@ -19,7 +19,7 @@ from lmdb import verify as lmdb_verify
 from indexes.index import Index
 from indexes.search import merging, segments
 from indexes.search.segments import Ids, Segment
-from indexes.store import layout
+from indexes.store import columns, layout
 from indexes.store.environment import DATABASES, Store
 from indexes.store.locks import WriterLock
 from indexes.store.place import DATA
@@ -113,6 +113,7 @@ def _contents(index: Index) -> Iterator[str]:
             yield from _entries(txn, database)
         yield from _encoder(txn)
         yield from _photos(txn, index.encoder.dimension)
+        yield from columns.faults(txn)
         yield from _paths(txn)
         yield from _segments(txn)
     except MocosearchError as error:
@@ -251,7 +252,7 @@ def _segments(txn: Txn) -> Iterator[str]:
         yield "a photo is in two search indexes"
     if len(missing := np.setdiff1d(live, ids)):
         yield f"{len(missing)} photos are in no search index"
-    if len(np.setdiff1d(np.setdiff1d(ids, live), merging.masked(txn))):
+    if len(np.setdiff1d(np.setdiff1d(ids, live), merging.deleted_ids(txn))):
         yield "a search index holds photos that are no longer in the store"
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from indexes.store import columns
 from indexes.store.errors import storage_errors
 from indexes.store.locks import WriterLock
 from indexes.store.mapped import FileMap
@@ -18,8 +19,8 @@ from indexes.store.place import DATA, remove
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
 
-FORMAT = 3
-OLDER = frozenset({1, 2})
+FORMAT = 4
+OLDER = frozenset({1, 2, 3})
 """Formats that `migrate` converts to this one."""
 DATABASES = (
     "meta",
@@ -31,7 +32,10 @@ DATABASES = (
     "segments",
     "deleted",
     "refused",
+    "columns",
 )
+LATER = {"columns": 4}
+"""Databases that formats before this one do not have."""
 FIRST_MAP = 1 << 36
 """Bytes of address space, which cost neither memory nor disk space. So large that a map seldom has
 to grow, which it cannot while this process reads from it."""
@@ -121,8 +125,8 @@ class Store:
             )
         if not complete:
             raise self._truncated()
-        self.databases = self._databases()
         self.version = self._version()
+        self.databases = self._databases()
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / DATA
@@ -170,10 +174,16 @@ class Store:
         return bool(before <= number <= self.env.info()["last_txnid"])
 
     def _databases(self) -> dict[str, Any]:
-        return {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
+        older = {name for name, first in LATER.items() if self.version < first}
+        # An older index that is open for changes is about to be migrated.
+        return {
+            name: self.env.open_db(name.encode(), create=name in older)
+            for name in DATABASES
+            if self.writable or name not in older
+        }
 
     def _version(self) -> int:
-        meta = self.databases["meta"]
+        meta = self.env.open_db(b"meta", create=False)
         with self.env.begin() as txn:
             stored = txn.get(b"format", db=meta)
         version = "none" if stored is None else stored.decode(errors="replace")
@@ -245,8 +255,11 @@ class Store:
             self.env.reader_check()
             while True:
                 try:
-                    with self._begin(write=True) as txn:
-                        return change(self._txn(txn))
+                    with self._begin(write=True) as raw:
+                        txn = self._txn(raw)
+                        result = change(txn)
+                        columns.update(txn)
+                        return result
                 except lmdb.MapFullError:
                     self._grow(self.env.info()["map_size"] * 2)
 

@@ -1,7 +1,7 @@
 """A transaction that detects damaged values."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,22 @@ class Txn:
     ) -> None:
         self.raw, self.databases, self.folder = txn, databases, folder
         self.checksums, self.file_map = checksums, file_map
+        self.stale: set[int] = set()
+        """Ids whose records this transaction wrote or deleted: see `columns.update`."""
 
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, valid as long as the transaction. Raises Damaged."""
         with self._lmdb_errors():
             stored: Any = self.raw.get(key, db=self.databases[database])
         return None if stored is None else self._checked(database, key, stored)
+
+    def get_many(self, database: str, keys: Sequence[bytes]) -> list[memoryview]:
+        """The values of those keys that exist, in the order of the keys: a third of the time that
+        `get` takes for each. Valid as long as the transaction. Raises Damaged.
+        """
+        with self._lmdb_errors(), self.raw.cursor(self.databases[database]) as cursor:
+            entries: Any = cursor.getmulti(keys)
+        return [self._checked(database, key, value) for key, value in entries]
 
     def view(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
         """A view of a large value, which reads nothing from the disk yet where that is possible.
@@ -65,13 +75,19 @@ class Txn:
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
         """Write or replace a value."""
+        self._note(database, key)
         if self._has_checksum(database, key):
             value = bytes(value) + _checksum(key, value)
         self.raw.put(key, value, db=self.databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
         """Whether there was such a key."""
+        self._note(database, key)
         return bool(self.raw.delete(key, db=self.databases[database]))
+
+    def _note(self, database: str, key: bytes) -> None:
+        if database == "images":
+            self.stale.add(int.from_bytes(key, "big"))
 
     def count(self, database: str) -> int:
         """Number of entries."""
