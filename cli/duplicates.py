@@ -131,10 +131,10 @@ def new_photos(
     roots: list[str], side: int, skipped: dict[str, str]
 ) -> "Iterator[tuple[str, int, bytes, Picture]]":
     """The photos below some folders, with size and digest; `skipped` gets the others."""
-    from mocosearch.photos import Content, outcomes, scan
+    from mocosearch.photos import Photo, read_photos, scan
 
-    for found, outcome in outcomes(list(scan(roots)), side):
-        if isinstance(outcome, Content):
+    for found, outcome in read_photos(list(scan(roots)), side):
+        if isinstance(outcome, Photo):
             yield found.path, found.size, outcome.digest, outcome.picture
         elif outcome is not None:
             skipped[found.path] = outcome
@@ -166,9 +166,9 @@ def row(group: "Group", member: "Member") -> str:
 def _check_known(index: "Index", folder: str) -> None:
     """Raises NotFound for a folder of which the index can hold nothing."""
     from mocosearch.errors import NotFound
-    from mocosearch.photos.scan import spellings
+    from mocosearch.photos.scan import unicode_forms
 
-    if not any(map(index.roots.reach, spellings(folder))):
+    if not any(map(index.roots.reach, unicode_forms(folder))):
         places = ", ".join(sorted(index.roots.places.values()))
         raise NotFound(
             f"{folder} lies in no folder of this index",

@@ -22,7 +22,7 @@ def home() -> Path:
     return Path(platformdirs.user_data_dir("mocosearch", appauthor=False))
 
 
-def place(kind: Kind, name: str) -> Path:
+def path_of(kind: Kind, name: str) -> Path:
     """The folder of an encoder or index, from a name or a path.
 
     What holds a path separator or begins with a dot or tilde is a path; all else is a name
@@ -49,7 +49,7 @@ def names(kind: Kind) -> list[str]:
     return sorted({*kept, *own})
 
 
-def missing(kind: Kind, folder: Path) -> NotFound:
+def not_found_error(kind: Kind, folder: Path) -> NotFound:
     """The error for an encoder or index that is not there: it lists those that are."""
     singular = {"encoders": "encoder", "indexes": "index"}[kind]
     there = names(kind)

@@ -31,7 +31,7 @@ from indexes.store.records import Record
 from mocosearch.encoder import Encoder
 from mocosearch.photos import FileStat, Picture
 from mocosearch.photos.formats import RAW_EXTENSIONS
-from mocosearch.photos.scan import inside
+from mocosearch.photos.scan import is_within
 
 NEAREST = 20
 _NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -207,4 +207,4 @@ def _stands_elsewhere(held: str, new: str, folders: Sequence[str]) -> bool:
     with suppress(OSError):
         if os.path.samefile(held, new):
             return False
-    return not any(inside(os.path.realpath(held), folder) for folder in folders)
+    return not any(is_within(os.path.realpath(held), folder) for folder in folders)

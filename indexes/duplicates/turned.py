@@ -12,8 +12,8 @@ from indexes.search.copies import Hashes
 from indexes.search.segments import Keys
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable
-from mocosearch.photos.decode import upright
-from mocosearch.photos.perceptual import orientations, turned
+from mocosearch.photos.decode import decode_image
+from mocosearch.photos.perceptual import orientations, oriented_hashes
 
 TURNED_BITS = 8
 """Most bits in which a turned copy's hash differs from what is expected of it: the median
@@ -31,7 +31,7 @@ def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
     index = faiss.IndexBinaryFlat(64)
     index.add(packed)
     pairs: set[tuple[int, int]] = set()
-    for bits in turned(np.unpackbits(packed, axis=1)):
+    for bits in oriented_hashes(np.unpackbits(packed, axis=1)):
         # FAISS finds what differs in less.
         limits, _, rows = index.range_search(np.packbits(bits, axis=1), TURNED_BITS + 1)
         asked = np.repeat(np.arange(len(known)), np.diff(limits.astype(np.int64)))
@@ -56,7 +56,7 @@ def _laid_over(one: Keys | None, other: Keys | None) -> bool:
 def _thumbnail(record: Record) -> Keys | None:
     """Grey, with mean 0 and deviation 1, float32 (THUMBNAIL, THUMBNAIL); None if unreadable."""
     try:
-        picture = upright(Path(record.paths[0]).read_bytes(), 4 * THUMBNAIL)
+        picture = decode_image(Path(record.paths[0]).read_bytes(), 4 * THUMBNAIL)
     except (OSError, Unreadable):
         return None
     small = picture.convert("L").resize((THUMBNAIL, THUMBNAIL))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged
-from mocosearch.home import missing, place
+from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
@@ -45,9 +45,9 @@ class Encoder:
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
         """An encoder's folder, or its name in the home. Raises NotFound and Damaged."""
-        folder = Path(name) if isinstance(name, Path) else place("encoders", os.fspath(name))
+        folder = Path(name) if isinstance(name, Path) else path_of("encoders", os.fspath(name))
         if not (folder / CARD).is_file():
-            raise missing("encoders", folder)
+            raise not_found_error("encoders", folder)
         try:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:

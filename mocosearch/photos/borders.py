@@ -15,7 +15,7 @@ INSIDE = 0.15
 Box = tuple[float, float, float, float]
 
 
-def inside_borders(pixels: Pixels) -> Box | None:
+def picture_box(pixels: Pixels) -> Box | None:
     """Left, top, width and height, as shares of the sides, of the picture within its borders.
 
     pixels: uint8 (h, w, 3). None where there is no border, or no picture. A border is rows of

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mocosearch.errors import Unsuitable
 from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
-from mocosearch.photos.reading import outcomes
+from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Content
+from mocosearch.photos.worker import Photo
 
 FORMAT = 2
 LIMIT = 8 * 1024**3
@@ -119,7 +119,7 @@ def _decode(
     skipped: dict[str, str] = {}
     try:
         with open(part, "wb") as file:
-            for photo, outcome in outcomes(photos, side):
+            for photo, outcome in read_photos(photos, side):
                 if isinstance(outcome, str):
                     skipped[photo.path] = outcome
                 elif outcome is not None:
@@ -143,9 +143,9 @@ def _more_can_be_read(
     told: dict[str, Any], photos: Sequence[FileStat], side: int, advanced: Callable[[int], None]
 ) -> bool:
     once = {path for path, reason in told["refused"].items() if _may_have_passed(reason)}
-    for _, outcome in outcomes([photo for photo in photos if photo.path in once], side):
+    for _, outcome in read_photos([photo for photo in photos if photo.path in once], side):
         advanced(0)
-        if isinstance(outcome, Content):
+        if isinstance(outcome, Photo):
             return True
     return False
 

@@ -113,7 +113,7 @@ def decode(data: bytes, side: int) -> Picture:
     return Picture(np.asarray(image), facts)
 
 
-def upright(data: bytes, longest: int) -> Image.Image:
+def decode_image(data: bytes, longest: int) -> Image.Image:
     """Decode for people's eyes: true proportions, RGB, `longest` pixels at most.
 
     Raises Unreadable with the reason.

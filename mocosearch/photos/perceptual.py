@@ -45,7 +45,7 @@ def orientations(pixels: NDArray[Any]) -> list[NDArray[Any]]:
     return [*quarters, *(quarter[:, ::-1] for quarter in quarters)]
 
 
-def turned(bits: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def oriented_hashes(bits: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     """What the hashes of turned and mirrored pictures would be, from 0 or 1 (n, 64): 7 such.
 
     A mirror turns the signs of the odd waves along one side, and a turn by a quarter also

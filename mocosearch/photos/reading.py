@@ -13,7 +13,7 @@ from queue import Queue
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Outcome
+from mocosearch.photos.worker import ReadResult
 
 SECONDS = 20.0
 """Time for one file; then its worker is killed and the file skipped."""
@@ -25,9 +25,9 @@ WAITING = 512
 """Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
 
 
-def outcomes(
+def read_photos(
     files: Sequence[FileStat], side: int, workers: int | None = None
-) -> Iterator[tuple[FileStat, Outcome]]:
+) -> Iterator[tuple[FileStat, ReadResult]]:
     """Each file with its outcome, in the order given.
 
     A worker that dies or takes longer than SECONDS costs the file it was at and nothing else.
@@ -38,14 +38,14 @@ def outcomes(
     count = min(len(files), workers or os.cpu_count() or 1)
     todo: Iterator[tuple[int, FileStat]] = enumerate(files)
     lock, room = threading.Lock(), threading.Semaphore(WAITING)
-    answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
+    answered: Queue[tuple[int, ReadResult] | BaseException] = Queue()
     ended = threading.Event()
     readers = [_Reader(todo, lock, room, answered, side, ended) for _ in range(count)]
     for reader in readers:
         reader.start()
     threading.Thread(target=_watch, args=(readers, ended), daemon=True).start()
     try:
-        early: dict[int, Outcome] = {}
+        early: dict[int, ReadResult] = {}
         for number, found in enumerate(files):
             while number not in early:
                 answer = answered.get()
@@ -84,7 +84,7 @@ class _Reader(threading.Thread):
         todo: Iterator[tuple[int, FileStat]],
         lock: threading.Lock,
         room: threading.Semaphore,
-        answered: "Queue[tuple[int, Outcome] | BaseException]",
+        answered: "Queue[tuple[int, ReadResult] | BaseException]",
         side: int,
         ended: threading.Event,
     ) -> None:
@@ -134,7 +134,7 @@ class _Reader(threading.Thread):
         self.join()
         self._end()
 
-    def _outcome(self, found: FileStat) -> Outcome:
+    def _outcome(self, found: FileStat) -> ReadResult:
         stdin, stdout = self.process.stdin, self.process.stdout
         self._now(time.monotonic())
         try:

@@ -63,7 +63,7 @@ def _parents(path: str) -> Iterator[str]:
         path = above
 
 
-def inside(path: str, root: str) -> bool:
+def is_within(path: str, root: str) -> bool:
     r"""Whether `path` is `root` or lies below it; both absolute.
 
     Where the system takes `C:\Photos` and `c:/photos` for one, so does this.
@@ -72,7 +72,7 @@ def inside(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
-def spellings(path: str) -> list[str]:
+def unicode_forms(path: str) -> list[str]:
     """A path as it is, then with accents composed (NFC), then apart from their letters (NFD).
 
     A Mac takes all of these for one name, and may list another than was typed.
@@ -81,7 +81,7 @@ def spellings(path: str) -> list[str]:
     return list(dict.fromkeys(forms))
 
 
-def slashed(path: str) -> str:
+def with_slashes(path: str) -> str:
     """With `/` between its parts, whatever the system puts there."""
     return path.replace(os.sep, "/")
 
@@ -198,14 +198,14 @@ class _Walk:
     def _is_excluded(self, name: str, path: str, root: str) -> bool:
         if not self.exclude:
             return False
-        names = (name, slashed(os.path.relpath(path, root)))
-        patterns = [slashed(pattern).rstrip("/") for pattern in self.exclude]
+        names = (name, with_slashes(os.path.relpath(path, root)))
+        patterns = [with_slashes(pattern).rstrip("/") for pattern in self.exclude]
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
     def _reached_anyway(self, link: str, status: os.stat_result) -> bool:
         """Whether a link's file stands below a root under its own name, or had a link before."""
         real = os.path.realpath(link)
-        if any(inside(real, root) and self._is_walked(real, root) for root in self.roots):
+        if any(is_within(real, root) and self._is_walked(real, root) for root in self.roots):
             return True
         before = (status.st_dev, status.st_ino) in self.linked
         self.linked.add((status.st_dev, status.st_ino))

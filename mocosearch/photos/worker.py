@@ -30,18 +30,18 @@ _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class Photo:
     """A picture read: `digest` of the file's bytes, and the pixels."""
 
     digest: bytes
     picture: Picture
 
 
-Outcome = Content | str | None
+ReadResult = Photo | str | None
 """A picture, the reason why there is none, or None for a file that is no picture at all."""
 
 
-def outcome_of(path: str, side: int) -> Outcome:
+def read_photo(path: str, side: int) -> ReadResult:
     """Read and decode one file, in this process.
 
     A pipe, socket or device is never opened, and a file of the Mac's `._` kind neither: it
@@ -51,7 +51,7 @@ def outcome_of(path: str, side: int) -> Outcome:
         if os.path.basename(path).startswith("._") or not _regular(path):
             return None
         data = read(path)
-        return None if data is None else Content(digest_of(data), decode(data, side))
+        return None if data is None else Photo(digest_of(data), decode(data, side))
     except Unreadable as error:
         return error.what
     except MemoryError:
@@ -69,18 +69,18 @@ def ask(pipe: BinaryIO, path: str) -> None:
     pipe.flush()
 
 
-def answer_from(pipe: BinaryIO, side: int) -> Outcome:
+def answer_from(pipe: BinaryIO, side: int) -> ReadResult:
     """The parent's half of an answer. Raises EOFError where the worker has died."""
     told = json.loads(_take(pipe))
     if "digest" not in told:
         reason = told["reason"]
         return None if reason is None else str(reason)
     pixels = np.frombuffer(_take(pipe), np.uint8).reshape(side, side, 3)
-    return Content(bytes.fromhex(told["digest"]), Picture(pixels, Facts(**told["facts"])))
+    return Photo(bytes.fromhex(told["digest"]), Picture(pixels, Facts(**told["facts"])))
 
 
-def _answer(pipe: BinaryIO, outcome: Outcome) -> None:
-    if isinstance(outcome, Content):
+def _answer(pipe: BinaryIO, outcome: ReadResult) -> None:
+    if isinstance(outcome, Photo):
         facts = asdict(outcome.picture.facts)
         _put(pipe, json.dumps({"digest": outcome.digest.hex(), "facts": facts}).encode())
         _put(pipe, np.ascontiguousarray(outcome.picture.pixels).tobytes())
@@ -133,7 +133,7 @@ def main() -> None:
         while True:
             path = os.fsdecode(_take(sys.stdin.buffer))
             _end_after(ALONE)
-            outcome = outcome_of(path, side)
+            outcome = read_photo(path, side)
             _end_after(0)
             _answer(answers, outcome)
 

@@ -19,8 +19,8 @@ from indexes.search.copies import are_copies, folded, hashes_of
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.errors import NotFound
-from mocosearch.photos.perceptual import perceptual_hash, turned
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.perceptual import oriented_hashes, perceptual_hash
+from mocosearch.photos.worker import read_photo
 
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
@@ -136,7 +136,7 @@ def test_a_turned_hash_is_nearly_the_hash_of_the_turned_picture(picture):
     for seed in range(8):
         image = picture(seed, 160, 160)
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(image)), np.uint8))
-        predicted = np.concatenate(turned(bits[None]))
+        predicted = np.concatenate(oriented_hashes(bits[None]))
         assert len(predicted) == 7
         for way in Image.Transpose:
             real = bytes.fromhex(perceptual_hash(image.transpose(way)))
@@ -195,13 +195,13 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
 
     def here(files, side, workers=None):
         for found in files:
-            content = outcome_of(found.path, side)
+            content = read_photo(found.path, side)
             if found.path.endswith(".iiq"):
                 facts = replace(content.picture.facts, format="RAW")
                 content = replace(content, picture=replace(content.picture, facts=facts))
             yield found, content
 
-    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
     index.sync([photos])
     assert index.duplicates() == []
     new = photos.parent / "new"
@@ -287,7 +287,7 @@ def test_upright_nothing_is_a_turned_copy(index, photos):
 
 def new_photos(folder: Path, side: int):
     for file in sorted(folder.iterdir()):
-        content = outcome_of(str(file), side)
+        content = read_photo(str(file), side)
         yield str(file), file.stat().st_size, content.digest, content.picture
 
 

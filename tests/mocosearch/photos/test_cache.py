@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from mocosearch.errors import Unsuitable
-from mocosearch.photos import Outcome, cache, decode, scan
+from mocosearch.photos import ReadResult, cache, decode, scan
 from mocosearch.photos.cache import pixel_cache
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 SIDE = 12
 
@@ -29,10 +29,10 @@ def read(monkeypatch) -> list[str]:
     def here(photos, side, workers=None):
         for photo in photos:
             seen.append(photo.path)
-            outcome: Outcome = outcome_of(photo.path, side)
+            outcome: ReadResult = read_photo(photo.path, side)
             yield photo, outcome
 
-    monkeypatch.setattr(cache, "outcomes", here)
+    monkeypatch.setattr(cache, "read_photos", here)
     return seen
 
 
@@ -113,11 +113,11 @@ def test_a_failed_run_leaves_nothing_half(fill, tmp_path, monkeypatch):
     fill(tmp_path / "photos", range(3))
 
     def failing(photos, side):
-        yield photos[0], outcome_of(photos[0].path, side)
+        yield photos[0], read_photo(photos[0].path, side)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "outcomes", failing)
+        patch.setattr(cache, "read_photos", failing)
         with pytest.raises(KeyboardInterrupt):
             pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
     assert list((tmp_path / "c").iterdir()) == []
@@ -199,13 +199,13 @@ def test_what_was_refused_for_the_disks_sake_is_tried_again(
 ):
     fill(tmp_path / "photos", range(3))
     found = listed(tmp_path / "photos")
-    works = cache.outcomes
+    works = cache.read_photos
 
     def failing(photos, side):
         yield from ((p, reason if p is found[1] else o) for p, o in works(photos, side))
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "outcomes", failing)
+        patch.setattr(cache, "read_photos", failing)
         for _ in range(2):
             first = pixel_cache(found, SIDE, tmp_path / "c")
             assert len(first.paths) == 2

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, digest_of, read, upright
+from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, decode_image, digest_of, read
 
 SIDE = 24
 STORED = {
@@ -68,7 +68,7 @@ def test_every_orientation_comes_upright(picture, turn, kind):
     found = decode(data, SIDE)
     assert distance(found.pixels, plain_square(scene)) < 4
     assert (found.facts.width, found.facts.height) == (96, 64)
-    assert upright(data, 48).size == (48, 32)
+    assert decode_image(data, 48).size == (48, 32)
 
 
 @pytest.mark.parametrize("turn", [0, 9, 77, 65535])
@@ -111,14 +111,14 @@ def test_a_large_picture_of_sixteen_bits(kind, order):
     data = saved(Image.fromarray(ramp), kind)
     wanted = np.linspace(0, 255, 64)
     assert np.abs(decode(data, 64).pixels[..., 0] - wanted).max() <= 3
-    assert np.abs(np.asarray(upright(data, 64))[..., 0] - wanted).max() <= 3
+    assert np.abs(np.asarray(decode_image(data, 64))[..., 0] - wanted).max() <= 3
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "YCbCr", "I", "F"])
 def test_a_large_picture_of_any_mode(mode):
     data = saved(Image.new("L", (600, 400), 255).convert(mode), "TIFF")
     assert decode(data, SIDE).pixels.min() > 250
-    assert upright(data, 48).size == (48, 32)
+    assert decode_image(data, 48).size == (48, 32)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
@@ -295,7 +295,7 @@ def test_thin_and_tiny_pictures(size):
         found = decode(saved(image, kind), SIDE)
         assert (found.facts.width, found.facts.height) == size
         assert np.abs(found.pixels.astype(int) - (10, 200, 30)).max() <= 2
-        assert max(upright(saved(image, kind), 100).size) <= 100
+        assert max(decode_image(saved(image, kind), 100).size) <= 100
 
 
 @pytest.mark.parametrize("turn", STORED)
@@ -476,8 +476,8 @@ def test_a_file_that_is_gone_is_refused(tmp_path):
 
 
 def test_upright_keeps_proportions_and_does_not_enlarge(picture):
-    assert upright(saved(picture(1, 90, 30)), 45).size == (45, 15)
-    assert upright(saved(picture(1, 20, 10)), 45).size == (20, 10)
+    assert decode_image(saved(picture(1, 90, 30)), 45).size == (45, 15)
+    assert decode_image(saved(picture(1, 20, 10)), 45).size == (20, 10)
 
 
 def test_digest_is_of_the_content():

@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from mocosearch.photos import Content, outcomes, scan
+from mocosearch.photos import Photo, read_photos, scan
 
 SIDE = 64
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "GIF", "AVIF", "JPEG2000")
@@ -43,16 +43,16 @@ def test_every_file_is_accounted_for_within_the_limits(data, name):
     files = list(scan([str(data / name)]))
     weight = Weight()
     weight.start()
-    answers = list(outcomes(files, SIDE, workers=2))
+    answers = list(read_photos(files, SIDE, workers=2))
     weight.done.set()
     assert [found for found, _ in answers] == files
     assert 0 < weight.peak < 2e9
     told = {Path(found.path).name: outcome for found, outcome in answers}
     assert all(outcome for outcome in told.values() if isinstance(outcome, str))
     if name == "camera":
-        assert all(isinstance(outcome, Content) for outcome in told.values())
+        assert all(isinstance(outcome, Photo) for outcome in told.values())
         return
-    shown = [n for n, outcome in told.items() if isinstance(outcome, Content)]
+    shown = [n for n, outcome in told.items() if isinstance(outcome, Photo)]
     assert {"truncated_jpeg.jpg", "truncated_image.png", "hopper_bad_exif.jpg"} <= set(shown)
     assert told["truncated_jpeg.jpg"].picture.facts.truncated
     assert not told["hopper_bad_exif.jpg"].picture.facts.truncated
@@ -115,11 +115,11 @@ def test_spoilt_files_are_read_or_refused(picture, tmp_path, data, made, count):
         whole = number % 4 == 0
         other = chance.choice(originals)
         (tmp_path / f"{number:05}.jpg").write_bytes(base if whole else spoilt(base, other, chance))
-    answers = list(outcomes(list(scan([str(tmp_path)])), SIDE, workers=2))
+    answers = list(read_photos(list(scan([str(tmp_path)])), SIDE, workers=2))
     assert len(answers) == count
     for number, (_, outcome) in enumerate(answers):
-        assert isinstance(outcome, Content if number % 4 == 0 else Content | str), number
-        if isinstance(outcome, Content):
+        assert isinstance(outcome, Photo if number % 4 == 0 else Photo | str), number
+        if isinstance(outcome, Photo):
             assert outcome.picture.pixels.shape == (SIDE, SIDE, 3)
             assert outcome.picture.facts.width > 0
         else:

@@ -12,7 +12,7 @@ from PIL import Image
 from mocosearch.errors import Unreadable
 from mocosearch.photos import decode
 from mocosearch.photos.formats import format_of
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 LONG, SHORT, BYTE, ASCII, RATIONAL, SRATIONAL = 4, 3, 1, 2, 5, 10
 FORMS = {LONG: "I", SHORT: "H", BYTE: "B", ASCII: "B", RATIONAL: "II", SRATIONAL: "ii"}
@@ -184,6 +184,6 @@ def test_without_the_extra_the_reason_says_how_to_add_it(monkeypatch):
 @pytest.mark.parametrize("name", ["a.nef", "a.CR3", "a.dng"])
 def test_a_broken_raw_file_is_refused(tmp_path, name):
     (tmp_path / name).write_bytes(os.urandom(64))
-    assert isinstance(outcome_of(str(tmp_path / name), 24), str)
+    assert isinstance(read_photo(str(tmp_path / name), 24), str)
     (tmp_path / name).write_bytes(dng()[:20_000])
-    assert isinstance(outcome_of(str(tmp_path / name), 24), str)
+    assert isinstance(read_photo(str(tmp_path / name), 24), str)

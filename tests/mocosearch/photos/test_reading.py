@@ -18,7 +18,7 @@ import pytest
 from PIL import Image
 
 from mocosearch.errors import MocosearchError
-from mocosearch.photos import Content, decode, outcomes, reading, scan, worker
+from mocosearch.photos import Photo, decode, read_photos, reading, scan, worker
 from mocosearch.photos.decode import digest_of
 from mocosearch.photos.scan import FileStat
 
@@ -53,18 +53,18 @@ def test_an_outcome_for_each_file_in_order(fill, tmp_path):
     (tmp_path / "0005.jpg").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("words, and no picture")
     files = listed(tmp_path)[::-1]
-    answers = list(outcomes(files, SIDE, workers=2))
+    answers = list(read_photos(files, SIDE, workers=2))
     assert [found for found, _ in answers] == files
     kinds = {os.path.basename(f.path): type(o) for f, o in answers}
     assert kinds.pop("notes.txt") is type(None)
     assert kinds.pop("0003.jpg") is kinds.pop("0005.jpg") is str
-    assert set(kinds.values()) == {Content}
+    assert set(kinds.values()) == {Photo}
     assert_no_workers()
 
 
 def test_answers_are_those_of_this_process(fill, tmp_path):
     (file,) = fill(tmp_path, [5])
-    ((_, content),) = outcomes(listed(tmp_path), SIDE)
+    ((_, content),) = read_photos(listed(tmp_path), SIDE)
     here = decode(file.read_bytes(), SIDE)
     assert content.digest == digest_of(file.read_bytes())
     assert content.picture.facts == here.facts
@@ -72,24 +72,24 @@ def test_answers_are_those_of_this_process(fill, tmp_path):
 
 
 def test_no_files_no_processes():
-    assert list(outcomes([], SIDE)) == []
+    assert list(read_photos([], SIDE)) == []
     assert not workers()
 
 
 def test_names_in_broken_encodings(fill, tmp_path):
     (file,) = fill(tmp_path, [1])
     os.rename(file, os.fsencode(tmp_path) + b"/caf\xe9\n.jpg")
-    ((_, content),) = outcomes(listed(tmp_path), SIDE)
-    assert isinstance(content, Content)
+    ((_, content),) = read_photos(listed(tmp_path), SIDE)
+    assert isinstance(content, Photo)
 
 
 def test_a_file_that_goes_away_is_refused(fill, tmp_path):
     files = fill(tmp_path, range(2))
     found = listed(tmp_path)
     files[0].unlink()
-    answers = [outcome for _, outcome in outcomes(found, SIDE)]
+    answers = [outcome for _, outcome in read_photos(found, SIDE)]
     assert "No such file" in answers[0]
-    assert isinstance(answers[1], Content)
+    assert isinstance(answers[1], Photo)
 
 
 def test_a_killed_worker_costs_one_file(tmp_path, picture, monkeypatch):
@@ -100,12 +100,12 @@ def test_a_killed_worker_costs_one_file(tmp_path, picture, monkeypatch):
     monkeypatch.setattr(reading, "WAITING", 4)
     answers = []
     # One alone has begun by then; of two, one may still be starting, which costs no file.
-    for n, answer in enumerate(outcomes(files, SIDE, workers=1)):
+    for n, answer in enumerate(read_photos(files, SIDE, workers=1)):
         answers.append(answer)
         if n == 3:
             workers()[0].kill()
     assert [found for found, _ in answers] == files
-    lost = [o for _, o in answers if not isinstance(o, Content)]
+    lost = [o for _, o in answers if not isinstance(o, Photo)]
     assert lost == ["crashed the decoder"]
     assert_no_workers()
 
@@ -114,8 +114,8 @@ def test_a_killed_worker_costs_one_file(tmp_path, picture, monkeypatch):
 def test_a_worker_that_dies_at_its_start_costs_no_file(fill, tmp_path, monkeypatch, deaths):
     fill(tmp_path, range(3))
     dying_at_start(monkeypatch, deaths)
-    answers = [outcome for _, outcome in outcomes(listed(tmp_path), SIDE, workers=1)]
-    assert all(isinstance(outcome, Content) for outcome in answers)
+    answers = [outcome for _, outcome in read_photos(listed(tmp_path), SIDE, workers=1)]
+    assert all(isinstance(outcome, Photo) for outcome in answers)
     assert_no_workers()
 
 
@@ -123,7 +123,7 @@ def test_workers_that_never_start_are_an_error(fill, tmp_path, monkeypatch):
     fill(tmp_path, range(3))
     dying_at_start(monkeypatch, 100)
     with pytest.raises(MocosearchError, match="did not start"):
-        list(outcomes(listed(tmp_path), SIDE, workers=1))
+        list(read_photos(listed(tmp_path), SIDE, workers=1))
     assert_no_workers()
 
 
@@ -145,11 +145,11 @@ def test_a_worker_that_hangs_costs_one_file(fill, tmp_path, monkeypatch):
     fill(tmp_path, range(200))
     monkeypatch.setattr(reading, "SECONDS", 2.0)
     monkeypatch.setattr(reading, "WAITING", 4)
-    running = outcomes(listed(tmp_path), SIDE, workers=1)
+    running = read_photos(listed(tmp_path), SIDE, workers=1)
     answers = [next(running)[1]]
     workers()[0].suspend()
     answers += [outcome for _, outcome in running]
-    lost = [answer for answer in answers if not isinstance(answer, Content)]
+    lost = [answer for answer in answers if not isinstance(answer, Photo)]
     assert lost == ["took longer than 2 s"]
     assert len(answers) == 200
     assert_no_workers()
@@ -161,7 +161,7 @@ def test_time_that_the_program_stood_still_does_not_count(fill, tmp_path, monkey
     monkeypatch.setattr(reading, "WAITING", 4)
     clock = SimpleNamespace(ahead=0.0, monotonic=lambda: time.monotonic() + clock.ahead)
     monkeypatch.setattr(reading, "time", clock)
-    running = outcomes(listed(tmp_path), SIDE, workers=1)
+    running = read_photos(listed(tmp_path), SIDE, workers=1)
     answers = [next(running)[1]]
     (process,) = workers()
     process.suspend()
@@ -174,7 +174,7 @@ def test_time_that_the_program_stood_still_does_not_count(fill, tmp_path, monkey
     threading.Timer(0.5, go_on).start()
     answers += [outcome for _, outcome in running]
     assert len(answers) == 40
-    assert [a for a in answers if not isinstance(a, Content)] == []
+    assert [a for a in answers if not isinstance(a, Photo)] == []
 
 
 def test_what_lies_in_the_current_folder_is_no_part_of_the_program(fill, tmp_path, monkeypatch):
@@ -188,7 +188,7 @@ def test_what_lies_in_the_current_folder_is_no_part_of_the_program(fill, tmp_pat
     monkeypatch.chdir(tmp_path / "stick")
     monkeypatch.delenv("PYTHONPYCACHEPREFIX", raising=False)
     monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
-    assert all(isinstance(outcome, Content) for _, outcome in outcomes(found, SIDE))
+    assert all(isinstance(outcome, Photo) for _, outcome in read_photos(found, SIDE))
     assert not (tmp_path / "ran").exists()
     assert sorted(os.listdir(tmp_path / "stick")) == before
 
@@ -198,7 +198,7 @@ def test_a_worker_ends_itself_where_no_parent_does():
     """It sleeps over the file `slow`, and answers any other at once, however late that comes."""
     code = (
         "import time; from mocosearch.photos import worker; worker.ALONE = 1;"
-        "worker.outcome_of = lambda path, side: time.sleep(60 if path == 'slow' else 0);"
+        "worker.read_photo = lambda path, side: time.sleep(60 if path == 'slow' else 0);"
         "worker.main()"
     )
     command = [sys.executable, "-P", "-c", code, str(SIDE)]
@@ -221,8 +221,8 @@ def test_what_is_no_file_is_never_opened(fill, tmp_path):
         server.bind(str(tmp_path / "socket.jpg"))
         names = ("pipe.jpg", "socket.jpg", "/dev/zero")
         files += [FileStat(str(tmp_path / name), 1, 1) for name in names]
-        answers = [outcome for _, outcome in outcomes(files, SIDE)]
-    assert isinstance(answers[0], Content)
+        answers = [outcome for _, outcome in read_photos(files, SIDE)]
+    assert isinstance(answers[0], Photo)
     assert answers[1:] == [None, None, None]
 
 
@@ -230,7 +230,7 @@ def test_files_of_the_mac_are_no_pictures(fill, tmp_path):
     (file,) = fill(tmp_path, [1])
     file.rename(tmp_path / "._a.jpg")
     (tmp_path / "._b.jpg").write_bytes(b"\0\5\26\7 resource fork")
-    assert [outcome for _, outcome in outcomes(listed(tmp_path), SIDE)] == [None, None]
+    assert [outcome for _, outcome in read_photos(listed(tmp_path), SIDE)] == [None, None]
 
 
 def test_a_picture_over_the_memory_is_refused(fill, tmp_path, monkeypatch):
@@ -247,14 +247,14 @@ def test_a_picture_over_the_memory_is_refused(fill, tmp_path, monkeypatch):
         return started([command[0], "-c", code, command[-1]], **options)
 
     monkeypatch.setattr(reading.subprocess, "Popen", small)
-    answers = [outcome for _, outcome in outcomes(listed(tmp_path), SIDE, workers=1)]
+    answers = [outcome for _, outcome in read_photos(listed(tmp_path), SIDE, workers=1)]
     assert answers[0] == "too large for the memory"
-    assert isinstance(answers[1], Content)
+    assert isinstance(answers[1], Photo)
 
 
 def test_closing_early_leaves_no_processes(fill, tmp_path):
     fill(tmp_path, range(60))
-    running = outcomes(listed(tmp_path), SIDE, workers=2)
+    running = read_photos(listed(tmp_path), SIDE, workers=2)
     next(running)
     assert workers()
     running.close()
@@ -273,7 +273,7 @@ def test_closing_while_every_reader_waits_for_room(fill, tmp_path, monkeypatch):
     monkeypatch.setattr(reading, "WAITING", 2)
     fill(tmp_path, range(12))
     for _ in range(4):
-        running = outcomes(list(scan([str(tmp_path)])), 8, 2)
+        running = read_photos(list(scan([str(tmp_path)])), 8, 2)
         next(running)
         time.sleep(0.5)
         closing = threading.Thread(target=running.close, daemon=True)
@@ -285,7 +285,7 @@ def test_closing_while_every_reader_waits_for_room(fill, tmp_path, monkeypatch):
 def test_more_files_than_may_wait(fill, tmp_path, monkeypatch):
     fill(tmp_path, range(30))
     monkeypatch.setattr(reading, "WAITING", 4)
-    assert len(list(outcomes(listed(tmp_path), SIDE, workers=2))) == 30
+    assert len(list(read_photos(listed(tmp_path), SIDE, workers=2))) == 30
 
 
 def test_pipes_are_closed(fill, tmp_path):
@@ -293,15 +293,15 @@ def test_pipes_are_closed(fill, tmp_path):
     gc.collect()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        list(outcomes(listed(tmp_path), SIDE, workers=1))
+        list(read_photos(listed(tmp_path), SIDE, workers=1))
         gc.collect()
     assert [str(w.message) for w in caught] == []
 
 
 def test_open_files_do_not_pile_up(fill, tmp_path):
     fill(tmp_path, range(2))
-    list(outcomes(listed(tmp_path), SIDE, workers=1))
+    list(read_photos(listed(tmp_path), SIDE, workers=1))
     before = psutil.Process().num_fds()
     for _ in range(3):
-        list(outcomes(listed(tmp_path), SIDE, workers=1))
+        list(read_photos(listed(tmp_path), SIDE, workers=1))
     assert psutil.Process().num_fds() <= before

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocosearch.errors import NotFound
-from mocosearch.photos.scan import FileStat, ScanReport, inside, roots_of, scan
+from mocosearch.photos.scan import FileStat, ScanReport, is_within, roots_of, scan
 
 
 def names_below(*roots) -> list[str]:
@@ -258,4 +258,4 @@ def test_missing_root(tmp_path):
     ],
 )
 def test_inside(path, root, wanted):
-    assert inside(path, root) is wanted
+    assert is_within(path, root) is wanted
