@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answers import assert_best_match, nonzero
-from light import encode, here, light
+from light import encode, light, read_in_process
 
 from indexes import Index, generation
 from indexes.generation import unfinished_generations
@@ -24,7 +24,7 @@ OLD, NEW, NEWER = light(1), light(2), light(3)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "read_photos", here)
+    monkeypatch.setattr(embed, "read_photos", read_in_process)
     monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 2)
 

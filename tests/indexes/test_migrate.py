@@ -100,7 +100,7 @@ def test_a_migrated_index_learns_when_files_were_changed(old, tmp_path, fill, pi
         index.store.write(lambda txn: roots.add(txn, [str(tmp_path / "photos")]))
         entry = PathEntry(1, found.size, found.mtime, f"3/{file.name}")
         index.store.write(lambda txn: txn.put("paths", path_key(entry.path), entry.to_bytes()))
-        seen = diff.Seen(roots=[str(tmp_path / "photos")])
-        assert diff.compare(index.store, [found], seen, False, Counts()) == []
+        coverage = diff.Coverage(roots=[str(tmp_path / "photos")])
+        assert diff.compare(index.store, [found], coverage, False, Counts()) == []
         later = replace(found, changed=found.changed + 1)
-        assert diff.compare(index.store, [later], seen, False, Counts()) == [later]
+        assert diff.compare(index.store, [later], coverage, False, Counts()) == [later]

@@ -83,7 +83,7 @@ def test_a_path_of_windows_is_no_name(path: str) -> None:
 
 @pytest.mark.parametrize(("there", "asked"), [(APART, COMPOSED), (COMPOSED, APART)])
 def test_a_mac_spells_a_name_in_two_ways(
-    index, photos: Path, picture, read, there: str, asked: str
+    index, photos: Path, picture, reads, there: str, asked: str
 ) -> None:
     picture(1).save(photos / there)
     index.sync([str(photos)])
