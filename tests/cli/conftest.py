@@ -1,4 +1,4 @@
-"""Homes, photos and a way to run the program in them."""
+"""Home folders, photos, and a way to run the program on them."""
 
 import subprocess
 from pathlib import Path
@@ -17,28 +17,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """A home with an encoder and an index called default; tests must not change it."""
+    """A home with an encoder and an index, both called default; tests must not change it."""
     home = tmp_path_factory.mktemp("home")
-    trained = command("train", photos, "--epochs", 1, "--size", 32, home=home)
-    assert trained.returncode == 0, trained.stderr
-    indexed = command("index", photos, home=home)
-    assert indexed.returncode == 0, indexed.stderr
+    for words in (("train", photos, "--epochs", 1, "--size", 32), ("index", photos)):
+        ended = command(*words, home=home)
+        assert ended.returncode == 0, ended.stderr
     return home
 
 
 @pytest.fixture(scope="session")
 def many(tmp_path_factory: pytest.TempPathFactory, made: Path, photos: Path) -> Path:
-    """An index of so many photos that what may be chance can be told; tests must not change it."""
+    """An index with enough photos to tell matches from chance; tests must not change it."""
     folder = tmp_path_factory.mktemp("many")
     make_photos(folder / "photos", 90, seed=2)
-    indexed = command("index", folder / "photos", photos, "--index", folder / "index", home=made)
-    assert indexed.returncode == 0, indexed.stderr
+    ended = command("index", folder / "photos", photos, "--index", folder / "index", home=made)
+    assert ended.returncode == 0, ended.stderr
     return folder / "index"
 
 
 @pytest.fixture
 def run(made: Path) -> Run:
-    """Run the program in the shared home, or in the one given as `home`."""
+    """Runs the program in the shared home, or in the one given as `home`."""
 
     def runs(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
         return command(*words, **{"home": made, **options})  # type: ignore[arg-type]
