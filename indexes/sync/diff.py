@@ -75,7 +75,7 @@ def load_disks(txn: Txn) -> list[str]:
 
 
 def _save_disks(txn: Txn, coverage: Coverage) -> None:
-    """Store the disks of this scan, the unplugged ones, and those that it did not look at."""
+    """Store the disks of this scan, the unplugged ones, and those outside the scanned roots."""
     before = load_disks(txn)
     outside = [disk for disk in before if not any(is_within(disk, r) for r in coverage.roots)]
     after = sorted({*outside, *coverage.unplugged, *coverage.disks})
@@ -144,17 +144,17 @@ def clean_up(txn: Txn, coverage: Coverage | None) -> int:
     coverage: of a complete scan; None after an incomplete one, which removes no path. Returns how
     many photos were removed with their paths.
     """
-    gone = []
+    missing_keys = []
     index_roots = Roots.of(txn)
     if coverage is not None:
         _save_disks(txn, coverage)
         for key, value in txn.items("paths"):
             if coverage.is_gone(bytes(key), index_roots.path(PathEntry.from_bytes(value).path)):
-                gone.append(bytes(key))
+                missing_keys.append(bytes(key))
         for key, value in txn.items("refused"):
             if coverage.is_gone(bytes(key), index_roots.path(SkippedFile.from_bytes(value).path)):
-                gone.append(bytes(key))
-    removed = sum(remove_path(txn, key) for key in gone)
+                missing_keys.append(bytes(key))
+    removed = sum(remove_path(txn, key) for key in missing_keys)
     for id in list(txn.keys("deleted")):
         record = txn.get("images", id)
         if record is not None:
@@ -163,7 +163,7 @@ def clean_up(txn: Txn, coverage: Coverage | None) -> int:
             txn.delete("vectors", id)
             txn.delete("digests", digest)
     save_significance(txn)
-    if gone:
+    if missing_keys:
         _remove_unused_roots(txn, index_roots)
     return removed
 
