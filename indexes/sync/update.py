@@ -94,7 +94,7 @@ def _default_encoder(notice: Callable[[str], None]) -> str:
         return "default"
     notice(
         "no encoder called default: using the starter, with its whitening fitted on these photos; "
-        "mocosearch train PHOTOS trains one on yours"
+        "mocosearch train PHOTOS trains your own"
     )
     return "starter"
 
