@@ -21,13 +21,19 @@ CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
 
 
 def openvino() -> Any:
-    """The openvino module, without its converter.
+    """The openvino module, imported without its converter.
 
-    The converter brings openvino_telemetry, which reports its use to Intel, and a third of
-    the import time. A None in sys.modules makes its import fail, which openvino allows for.
+    The converter imports openvino_telemetry, which reports its use to Intel, and takes a third of
+    the import time. While sys.modules has None in its place, its import fails, which openvino
+    allows for.
     """
     if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+        converter = "openvino.tools.ovc"
+        sys.modules[converter] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        finally:
+            sys.modules.pop(converter, None)
     import openvino
 
     return openvino

@@ -1,4 +1,4 @@
-"""From folders to pixels: find photos, decode them safely, keep them small for training."""
+"""From folders to pixels: find photos, decode them safely and cache them for training."""
 
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.facts import Facts

@@ -7,11 +7,11 @@ from mocosearch.home import STARTER, names, not_found_error, path_of
 from mocosearch.home import home as home_of
 
 
-def test_home_is_where_the_variable_says(home):
+def test_the_variable_sets_the_home(home):
     assert home_of() == home
 
 
-def test_home_variable_may_begin_with_a_tilde(monkeypatch, tmp_path):
+def test_the_variable_may_begin_with_a_tilde(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("MOCOSEARCH_HOME", "~/pictures")
     assert home_of() == tmp_path / "pictures"
@@ -24,7 +24,7 @@ def test_home_is_absolute(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("value", [None, ""])
-def test_home_without_the_variable(monkeypatch, tmp_path, value):
+def test_the_home_without_the_variable(monkeypatch, tmp_path, value):
     if value is None:
         monkeypatch.delenv("MOCOSEARCH_HOME")
     else:
@@ -35,12 +35,12 @@ def test_home_without_the_variable(monkeypatch, tmp_path, value):
     assert home_of().is_relative_to(tmp_path)
 
 
-def test_a_name_is_in_the_home(home):
+def test_the_path_of_a_name_is_in_the_home(home):
     assert path_of("encoders", "holiday") == home / "encoders" / "holiday"
     assert path_of("indexes", "holiday") == home / "indexes" / "holiday"
 
 
-def test_a_path_is_a_path(monkeypatch, tmp_path):
+def test_a_path_stays_a_path(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     assert path_of("encoders", "./holiday") == tmp_path / "holiday"
@@ -55,7 +55,7 @@ def test_the_starter_comes_with_the_program(home):
     assert path_of("encoders", "./starter") == Path.cwd() / "starter"
 
 
-def test_names_are_sorted_and_whole(home):
+def test_names_are_sorted_and_complete(home):
     assert names("encoders") == ["starter"]
     for name in ("b", "a", ".b.12.part"):
         (home / "encoders" / name).mkdir(parents=True)
@@ -64,7 +64,7 @@ def test_names_are_sorted_and_whole(home):
     assert names("indexes") == []
 
 
-def test_missing_lists_what_is_there(home):
+def test_the_error_lists_existing_names(home):
     assert isinstance(not_found_error("indexes", Path("x")), NotFound)
     assert "mocosearch index" in not_found_error("indexes", Path("x")).hint
     for name in ("winter", "summer"):
