@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from light import DIMENSION, draw, encode, here, light
+from light import DIMENSION, draw, encode, light, read_in_process
 
 from indexes import Index
 from indexes.search import merging, segments
@@ -439,8 +439,8 @@ def warm(base: Path) -> None:
 
 def main() -> None:
     Encoder.encode = encode  # type: ignore[method-assign, assignment]
-    embed.read_photos = here
-    embed.ENCODED_AT_ONCE = embed.COMMITTED_AT_ONCE = 2
+    embed.read_photos = read_in_process
+    embed.ENCODE_BATCH = embed.COMMIT_BATCH = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())
     warm(base)

@@ -96,7 +96,7 @@ def test_a_migrated_index_stores_when_files_changed(old, tmp_path, fill, picture
         index.store.write(lambda txn: roots.add(txn, [str(tmp_path / "photos")]))
         entry = PathEntry(1, status.size, status.mtime, f"3/{file.name}")
         index.store.write(lambda txn: txn.put("paths", path_key(entry.path), entry.to_bytes()))
-        seen = diff.Seen(roots=[str(tmp_path / "photos")])
-        assert diff.compare(index.store, [status], seen, False, Counts()) == []
+        coverage = diff.Coverage(roots=[str(tmp_path / "photos")])
+        assert diff.compare(index.store, [status], coverage, False, Counts()) == []
         later = replace(status, changed=status.changed + 1)
-        assert diff.compare(index.store, [later], seen, False, Counts()) == [later]
+        assert diff.compare(index.store, [later], coverage, False, Counts()) == [later]

@@ -78,12 +78,12 @@ def test_case_and_backslashes_matter_elsewhere() -> None:
 @pytest.mark.parametrize("path", ["C:\\encoders\\mine", "encoders\\mine", "a/b", ".\\mine"])
 def test_a_path_of_windows_is_not_a_name(path: str) -> None:
     with windows():
-        assert home_module.place("encoders", path) == Path(path).absolute()
+        assert home_module.path_of("encoders", path) == Path(path).absolute()
 
 
 @pytest.mark.parametrize(("name", "query"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
 def test_a_mac_has_two_spellings_of_a_name(
-    index, photos: Path, picture, read, name: str, query: str
+    index, photos: Path, picture, reads, name: str, query: str
 ) -> None:
     picture(1).save(photos / name)
     index.sync([str(photos)])

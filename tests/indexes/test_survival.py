@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from light import encode, here, light
+from light import encode, light, read_in_process
 
 from indexes import Index
 from indexes.sync import add, embed
@@ -93,8 +93,8 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 def small_index(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of the photos."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "read_photos", here)
-    monkeypatch.setattr(add, "read_photos", here)
+    monkeypatch.setattr(embed, "read_photos", read_in_process)
+    monkeypatch.setattr(add, "read_photos", read_in_process)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
         index.sync([tmp_path / "photos"])
