@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from cli.search import search
 from PIL import Image, ImageDraw
 
 from benchmarks.measure import (
@@ -34,7 +35,6 @@ from benchmarks.measure import (
     title,
 )
 from cli.question import ask, read_image
-from cli.search import search
 from indexes import Index
 from indexes.search.segments import Keys
 

@@ -99,9 +99,9 @@ def _tolerant(step: Callable[[], None]) -> None:
 def _questions(root: list[str]) -> list[tuple[str, bytes]]:
     """Some of the photos: path and content."""
     from cli.gallery import SIDE
-    from cli.question import read_image
     from mocosearch.errors import Unreadable
-    from mocosearch.photos import scan
+    from mocosearch.photos import decode, scan
+    from mocosearch.photos.decode import read
 
     files = [found.path for found in scan(root)]
     random.Random(1).shuffle(files)
@@ -109,7 +109,9 @@ def _questions(root: list[str]) -> list[tuple[str, bytes]]:
     while files and len(chosen) < QUERIES:
         path = files.pop()
         with suppress(Unreadable):
-            chosen.append((path, read_image(path, SIDE)[0]))
+            data = read(path) or b""
+            decode(data, SIDE)
+            chosen.append((path, data))
     return chosen
 
 
@@ -122,7 +124,7 @@ def _answered(questions: list[tuple[str, bytes]], when: str, drawn: bool) -> lis
     with Index.open(NAME) as opened:
         for path, image in questions:
             pixels = decode(image, opened.encoder.side).pixels
-            matches = opened.search(pixels[None], RESULTS + 1)
+            matches = opened.search(pixels, RESULTS + 1, fold=False)
             others = [match for match in matches if path not in match.record.paths][:RESULTS]
             words = f"{when}: {_same(path, others)} of the same picture" if drawn else when
             rows.append(Row(image, Path(path).name, others, words=words))

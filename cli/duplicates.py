@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json
-from cli.display import ended, one_line, say, show, show_json, show_raw, warn, warn_skipped
+from cli.common import IndexName, Json, require_photos
+from cli.display import finish, one_line, say, show, show_json, show_raw, warn, warn_skipped
 
 if TYPE_CHECKING:
     from indexes import Index
@@ -75,7 +75,6 @@ def duplicates(
         raise typer.BadParameter("with --against the collection's file is kept, there is no --keep")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
-    from cli.search import check_filled
     from indexes import Index, Where
     from mocosearch.photos.scan import roots_of
 
@@ -84,7 +83,7 @@ def duplicates(
     changed: set[str] = set()
     opening = Index.create(index, None) if ignore and Index.exists(index) else Index.open(index)
     with opening as opened:
-        check_filled(opened)
+        require_photos(opened)
         if against:
             photos = new_photos(roots, opened.encoder.side, skipped)
             found = list(opened.copies_of(photos, threshold, roots, changed))
@@ -107,7 +106,7 @@ def duplicates(
         )
     if json:
         show_json({"groups": [plain(group) for group in found], "seconds": seconds})
-        ended(False, len(skipped))
+        finish(False, len(skipped))
         return
     if as_csv:
         show(COLUMNS)
@@ -124,7 +123,7 @@ def duplicates(
             _show_group(group)
     files = sum(len(group.members) for group in found)
     say(f"{len(found)} groups of copies, {files} files, in {seconds:.1f} s")
-    ended(False, len(skipped))
+    finish(False, len(skipped))
 
 
 def new_photos(

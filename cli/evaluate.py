@@ -145,7 +145,7 @@ def with_labels(index: "Index", labels: dict[int, str]) -> Verdict:
     import numpy as np
 
     from cli import beside
-    from cli.question import unit
+    from indexes.search.question import unit
     from mocosearch.evaluation import precision_at, ranking
 
     ids, names = list(labels), list(labels.values())
@@ -175,8 +175,8 @@ def without_labels(index: "Index") -> Verdict:
     import numpy as np
 
     from cli import beside
-    from cli.question import unit
     from indexes import Where
+    from indexes.search.question import unit
     from mocosearch.evaluation import effective_rank, found_first
 
     ids = [int(id) for id in index.among(Where())]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import ended, interruptible, progress, say, show_json, warn, warn_skipped
+from cli.display import finish, interruptible, progress, say, show_json, warn, warn_skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -178,7 +178,7 @@ def index(
     if json:
         keys = ["embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures", "seconds"]
         show_json({key: getattr(counts, key) for key in keys})
-    ended(
+    finish(
         counts.interrupted, counts.skipped + len(counts.scan_report.unreadable) + len(counts.absent)
     )
 

@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import Json
-from cli.display import duration, ended, interruptible, progress, say, show_json, warn, warn_skipped
+from cli.display import (
+    duration,
+    finish,
+    interruptible,
+    progress,
+    say,
+    show_json,
+    warn,
+    warn_skipped,
+)
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
@@ -153,7 +162,7 @@ def train(
     if json:
         skipped = len(made.skipped)
         show_json({"encoder": str(folder), "card": asdict(card), "skipped": skipped})
-    ended(made.interrupted, len(made.skipped) + len(made.unreadable))
+    finish(made.interrupted, len(made.skipped) + len(made.unreadable))
 
 
 def _learned(card: "Card") -> str:

@@ -21,7 +21,7 @@ from indexes.search.copies import (
     alike,
     are_copies,
     hashes_of,
-    parted,
+    partition,
 )
 from indexes.search.filters import Where
 from indexes.search.nearest import nearest
@@ -74,7 +74,7 @@ def groups(
         files = {row: _files(snapshot, records[row], where.lies_in, gone) for row in rows.tolist()}
         first = {row: min(worth(m, keep) for m in files[row]) for row in files if files[row]}
         order = np.array(sorted(first, key=first.__getitem__), np.int64)
-        for part in parted(order, photos.copies_of):
+        for part in partition(order, photos.copies_of):
             members = [member for row in sorted(part.tolist()) for member in files[row]]
             if len(members) > 1:
                 name = named([records[row] for row in part])

@@ -25,7 +25,7 @@ def test_what_is_said_beside_the_results(
     said = run(*words).stderr.splitlines()
     assert sum(line.startswith("skipped ") and "bad " in line for line in said) == named
     assert any("2 embedded" in line for line in said) == (option != "--quiet")
-    assert any("altogether" in line for line in said) == (option == "-v")
+    assert any("in total" in line for line in said) == (option == "-v")
     if option == "--quiet":
         assert all(line.startswith("skipped ") for line in said)
 

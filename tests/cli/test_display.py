@@ -15,11 +15,11 @@ def test_sizes(text: str, bytes_: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "8", "G", "many", "1e999G"])
 def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no size"):
+    with pytest.raises(typer.BadParameter, match="is not a size"):
         size(text)
 
 
 def test_times() -> None:
     assert duration("1h30m") == 5400
-    with pytest.raises(typer.BadParameter, match="is no time"):
+    with pytest.raises(typer.BadParameter, match="is not a duration"):
         duration("soon")
