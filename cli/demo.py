@@ -70,20 +70,20 @@ def demo(
 def _begin_anew() -> None:
     """The photos of an earlier demo are others, and their disk may be gone."""
     from indexes.store.place import discard
-    from mocosearch.home import place
+    from mocosearch.home import path_of
 
-    folder = place("indexes", NAME)
+    folder = path_of("indexes", NAME)
     if folder.is_dir():
         discard(folder)
 
 
 def _train(root: list[str], time: str) -> None:
     from cli.train import train
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.training import checkpoint
 
     # Nobody resumes a demo, and an unfinished one would be in the way.
-    checkpoint.clear(checkpoint.folder_of(place("encoders", NAME)), keep=False)
+    checkpoint.clear(checkpoint.folder_of(path_of("encoders", NAME)), keep=False)
     train(root, name=NAME, time=time)
 
 

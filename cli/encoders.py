@@ -31,12 +31,12 @@ def list_(
     """
     from mocosearch.encoder.card import Card
     from mocosearch.errors import Damaged
-    from mocosearch.home import names, place
+    from mocosearch.home import names, path_of
 
     cards: dict[str, Card] = {}
     for name in names("encoders"):
         try:
-            cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
+            cards[name] = Card.from_json((path_of("encoders", name) / "card.json").read_bytes())
         except (Damaged, FileNotFoundError):
             warn(f"{one_line(name)}: its card cannot be read; train it again")
     if json:
@@ -76,7 +76,7 @@ def add(
     Example: mocosearch encoders add moco-v2-800ep
     """
     from mocosearch.errors import Damaged, NotFound, Unsuitable
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.pretrained.published import PUBLISHED
 
     known = what in PUBLISHED
@@ -84,7 +84,7 @@ def add(
         raise typer.BadParameter("--mirror goes with the name of a published encoder")
     if not known and not Path(what).is_file():
         raise NotFound(f"no file and no published encoder {what}", "names: " + ", ".join(PUBLISHED))
-    folder = place("encoders", name or (what if known else Path(what).name.split(".")[0]))
+    folder = path_of("encoders", name or (what if known else Path(what).name.split(".")[0]))
     if folder.exists():
         raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
     file = _fetched(what, mirror) if known else Path(what)

@@ -224,7 +224,7 @@ def _pictures(
     """
     from cli.beside import SIDE
     from mocosearch.errors import NoPhotos, Unreadable
-    from mocosearch.photos.decode import read, upright
+    from mocosearch.photos.decode import decode_image, read
 
     rows: list[int] = []
     pictures: list[Image] = []
@@ -234,7 +234,7 @@ def _pictures(
             if len(rows) == wanted:
                 break
             try:
-                pictures.append(upright(read(index.record(ids[row]).paths[0]) or b"", SIDE))
+                pictures.append(decode_image(read(index.record(ids[row]).paths[0]) or b"", SIDE))
             except Unreadable:
                 continue
             rows.append(row)

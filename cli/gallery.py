@@ -97,11 +97,11 @@ def _figure(image: str | bytes, caption: str, score: float, kind: str) -> str:
 def _thumbnail(image: str | bytes) -> str:
     """A JPEG in base64; empty if the picture cannot be read."""
     from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import upright
+    from mocosearch.photos.decode import decode_image
 
     try:
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
-        picture = upright(data, SIDE)
+        picture = decode_image(data, SIDE)
     except (OSError, Unreadable):
         return ""
     out = io.BytesIO()

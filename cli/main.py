@@ -5,6 +5,7 @@ import gc
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Annotated
 
@@ -68,6 +69,9 @@ def run() -> None:
     """
     # What is imported stays; to look through it for garbage again and again costs a query 15 ms.
     gc.set_threshold(50_000)
+    # A file that Pillow cannot decode is reported as skipped; its warnings about odd ones are not
+    # for users.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name that the terminal's encoding lacks is escaped, never an error.

@@ -51,12 +51,12 @@ def _has_true_colour(environment: Mapping[str, str]) -> bool:
 def _thumbnail(path: str, protocol: Protocol, cell: Cell) -> "Image | str":
     """A photo scaled to its place, or the reason why it cannot be read."""
     from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import read, upright
+    from mocosearch.photos.decode import decode_image, read
 
     characters = protocol == "blocks"
     box = (COLUMNS, 2 * ROWS) if characters else (COLUMNS * cell.width, ROWS * cell.height)
     try:
-        picture = upright(read(path) or b"", max(2 * max(box), 4 * COLUMNS))
+        picture = decode_image(read(path) or b"", max(2 * max(box), 4 * COLUMNS))
     except Unreadable as error:
         return one_line(error.what)[:COLUMNS]
     picture.thumbnail(box)

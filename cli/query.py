@@ -58,10 +58,14 @@ def query(
     if not images and not interactive:
         raise typer.BadParameter("name at least one image, or use --interactive")
     output.check()
+    from PIL import Image
+
     from cli.conditions import where_of
     from cli.question import crop_of, min_score_of
     from indexes import Index
 
+    # decode.MAX_PIXELS is the limit, as it is for indexing.
+    Image.MAX_IMAGE_PIXELS = None
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     score = min_score_of(min_score)
     search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score)

@@ -108,11 +108,11 @@ def train(
     }
     if resume and (given := [option for option, value in settled.items() if value]):
         raise typer.BadParameter(f"--resume goes on as the run began, without {', '.join(given)}")
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
 
     # A mistyped folder is answered at once, before torch takes seconds to load.
-    photos, folder = roots_of(photos), place("encoders", name)
+    photos, folder = roots_of(photos), path_of("encoders", name)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:

@@ -14,9 +14,9 @@ from indexes.search.inputs import PathLike
 from indexes.search.segments import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, Unreadable, Unsuitable
-from mocosearch.photos import Content, outcomes, perceptual, scan
-from mocosearch.photos.borders import inside_borders
-from mocosearch.photos.decode import MAX_PIXELS, Pixels, decode, read, upright
+from mocosearch.photos import Photo, perceptual, read_photos, scan
+from mocosearch.photos.borders import picture_box
+from mocosearch.photos.decode import MAX_PIXELS, Pixels, decode, decode_image, read
 from mocosearch.photos.scan import roots_of
 
 MINUS = 0.5
@@ -219,7 +219,7 @@ def _squares(
         if not data:
             raise Unreadable("not a picture")
         if crop is not None:
-            return [_region(upright(data, MAX_PIXELS), crop, side)]
+            return [_region(decode_image(data, MAX_PIXELS), crop, side)]
         pixels = decode(data, side).pixels
         return [pixels, *(_inside_borders(data, pixels) if borders else ())]
     except Unreadable as error:
@@ -235,19 +235,19 @@ def _region(picture: Image.Image, crop: Crop, side: int) -> Pixels:
 
 def _inside_borders(data: bytes, pixels: Pixels) -> list[Pixels]:
     """The picture inside its borders, squashed to as large a square; none without borders."""
-    if inside_borders(pixels) is None:
+    if picture_box(pixels) is None:
         return []
     # The edge must be exact: a line of the border changes the key.
-    picture = upright(data, BORDER_SCALE * len(pixels))
-    box = inside_borders(np.asarray(picture))
+    picture = decode_image(data, BORDER_SCALE * len(pixels))
+    box = picture_box(np.asarray(picture))
     return [] if box is None else [_region(picture, Crop(*box, relative=True), len(pixels))]
 
 
 def _folder_pixels(folder: str, side: int, skipped: dict[str, str]) -> Iterator[list[Pixels]]:
     """The pictures below a folder in batches; `skipped` gets the other files."""
     batch: list[Pixels] = []
-    for file, outcome in outcomes(list(scan(roots_of([folder]))), side):
-        if isinstance(outcome, Content):
+    for file, outcome in read_photos(list(scan(roots_of([folder]))), side):
+        if isinstance(outcome, Photo):
             batch.append(outcome.picture.pixels)
         elif outcome is not None:
             skipped[file.path] = outcome

@@ -19,7 +19,7 @@ from mocosearch.encoder.refit import whitening_of
 from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
-from mocosearch.home import missing, place
+from mocosearch.home import not_found_error, path_of
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
 from mocosearch.pretrained.published import PUBLISHED
@@ -71,7 +71,7 @@ def start_from(name: str) -> Start:
     Raises NotFound for what is not there, Damaged for a file that is cut or not weights,
     Unsuitable for a probe, a network that is none of ours, or a pickle with code.
     """
-    folder = place("encoders", name)
+    folder = path_of("encoders", name)
     if (folder / CARD).is_file():
         return _own(folder)
     file = Path(name).expanduser()
@@ -79,7 +79,7 @@ def start_from(name: str) -> Start:
         return read(file)
     if file.exists():
         raise Unsuitable(f"{file} is neither an encoder nor a file", "name a file of weights")
-    raise missing("encoders", folder)
+    raise not_found_error("encoders", folder)
 
 
 def read(file: Path) -> Start:

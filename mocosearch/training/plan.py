@@ -9,7 +9,7 @@ from mocosearch.encoder.card import OWN_CORPUS, Card
 from mocosearch.encoder.runtime import CARD
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
-from mocosearch.home import STARTER, place
+from mocosearch.home import STARTER, path_of
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import Start, start_from
 from mocosearch.training.recipes import SMALL, Recipe, choose
@@ -91,7 +91,7 @@ def planned(
         )
         return Plan(chosen, reason, fresh, None, Card.licence, None, None, epochs, seconds, seed)
     chosen = chosen.seen_at(start.side, start.backbone.architecture)
-    if small and (init is None or place("encoders", init) == STARTER):
+    if small and (init is None or path_of("encoders", init) == STARTER):
         chosen = replace(chosen, frozen=STARTERS_FROZEN)
     told = (start.origin, start.licence, start.corpus, start.whitening)
     return Plan(chosen, reason, start.backbone, *told, epochs, seconds, seed)

@@ -133,7 +133,7 @@ def train(
     ) -> PixelCache:
         advanced = _advanced(stage, len(files), report, stopped)
         return pixel_cache(
-            files, side, home() / "cache", advanced, cache_bytes, beside, again=past is None
+            files, side, home() / "cache", advanced, cache_bytes, beside, retry=past is None
         )
 
     cache = decoded("photos", found, plan.recipe.cache_side, None)
