@@ -1,8 +1,8 @@
-"""How long does a question take from a cold start?
+"""How long does a query take from a cold start?
 
 Baseline: a process that runs `import torch, torchvision.models` and ends.
 Bar: a whole `mocosearch query` process on an index of 2,000 photos takes at most 0.15 of it,
-for a photo like those in the index and for the largest camera JPEG alike.
+both for a photo like those in the index and for the largest camera JPEG.
 
     python -m benchmarks.cold_query
 """
@@ -43,9 +43,9 @@ def main() -> None:
     large = largest_jpeg(needed(args.photos / "camera"))
     title(__doc__)
     with temporary_home() as home:
-        index = indexed(home, files)
-        images = {named("query", files[0]): files[0], named("query", large): large}
-        ways = {name: partial(asked, image, index) for name, image in images.items()}
+        index = make_index(home, files)
+        images = {label("query", files[0]): files[0], label("query", large): large}
+        ways = {name: partial(query, image, index) for name, image in images.items()}
         ways[BASELINE] = partial(whole_process, TORCH_IMPORT)
         alternating(ways, 1)  # Files into the system's cache, byte code onto the disk.
         results = alternating(ways, args.runs)
@@ -53,14 +53,14 @@ def main() -> None:
     conclude(BAR, worst, what="cold query, of the import of torch", most=True)
 
 
-def indexed(home: Path, files: list[Path]) -> Path:
+def make_index(home: Path, files: list[Path]) -> Path:
     encoder = untrained(home, files[:300])
     linked(files, home / "photos")
     mocosearch("index", home / "photos", "--index", home / "index", "--encoder", encoder)
     return home / "index"
 
 
-def asked(image: Path, index: Path) -> Run:
+def query(image: Path, index: Path) -> Run:
     return mocosearch("query", image, "--index", index, "--json")
 
 
@@ -72,7 +72,7 @@ def largest_jpeg(folder: Path) -> Path:
     return max((p for p in folder.iterdir() if p.suffix.lower() in (".jpg", ".jpeg")), key=area)
 
 
-def named(what: str, path: Path) -> str:
+def label(what: str, path: Path) -> str:
     with Image.open(path) as image:
         return f"{what}, {image.width} x {image.height}"
 
@@ -86,7 +86,7 @@ def report(results: dict[str, list[Run]]) -> float:
         for name, runs in results.items()
     ]
     table(["whole process", "s: median (range)", "of the baseline"], rows)
-    print("\nwhere it goes, s, medians:\n")
+    print("\nparts of it, s, medians:\n")
     heads = ["query", "start of the program", "open the index", "decode, load, encode", "search"]
     table(heads, [[name, *split(runs)] for name, runs in results.items() if name != BASELINE])
     return max(ratio for name, ratio in ratios.items() if name != BASELINE)
@@ -95,9 +95,10 @@ def report(results: dict[str, list[Run]]) -> float:
 def split(runs: list[Run]) -> list[str]:
     parts = []
     for run in runs:
-        told = run.json()["seconds"]
-        opening = told["total"] - told["encode"] - told["search"]
-        parts.append((run.seconds - told["total"], opening, told["encode"], told["search"]))
+        seconds = run.json()["seconds"]
+        opening = seconds["total"] - seconds["encode"] - seconds["search"]
+        start = run.seconds - seconds["total"]
+        parts.append((start, opening, seconds["encode"], seconds["search"]))
     return [f"{middle(values):.4f}" for values in zip(*parts, strict=True)]
 
 

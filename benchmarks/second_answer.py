@@ -1,12 +1,12 @@
-"""How fast is the second answer of `query --interactive`, typed into a terminal?
+"""How long does the second answer of `query --interactive` take in a terminal?
 
 Baseline: a whole `mocosearch query` of the same photo, from a cold start.
-Bar: from the line's end to the next prompt at most 30 ms: for the path of another photo, for a
-result by its number, and for `+3 -5`.
+Bar: at most 30 ms from the end of a line to the next prompt: for the path of another photo, for
+the number of a result, and for `+3 -5`.
 
     python -m benchmarks.second_answer [--count 2000]
 
-A pseudo-terminal stands in for the user: what is measured is what one waits for.
+The program runs in a pseudo-terminal, so the time is what a user waits for.
 """
 
 import fcntl
@@ -18,7 +18,7 @@ import termios
 import time
 from collections.abc import Sequence
 
-from benchmarks.cold_query import indexed
+from benchmarks.cold_query import make_index
 from benchmarks.measure import (
     COMMAND,
     arguments,
@@ -36,7 +36,7 @@ from benchmarks.measure import (
 BAR = 30.0
 PROMPT = b"query> "
 COLUMNS = 1000
-"""So wide that no line is drawn again for its length."""
+"""Wide enough that no line is redrawn because of its length."""
 
 
 class Terminal:
@@ -49,22 +49,22 @@ class Terminal:
         os.close(theirs)
 
     def until_prompt(self) -> bytes:
-        """What it prints up to its next prompt. Raises OSError where it ended instead."""
-        said = b""
-        while PROMPT not in said:
-            said += os.read(self.mine, 65536)
-        return said
+        """What it prints up to its next prompt. Raises OSError if it exits instead."""
+        output = b""
+        while PROMPT not in output:
+            output += os.read(self.mine, 65536)
+        return output
 
-    def answered(self, line: str) -> tuple[float, int]:
+    def time_answer(self, line: str) -> tuple[float, int]:
         """Milliseconds to the next prompt, and how many lines were printed."""
         os.write(self.mine, os.fsencode(line))
-        # The echo of the line itself is no part of the answer.
+        # The echo of the line is not part of the answer.
         time.sleep(0.02)
         os.read(self.mine, 65536)
-        begun = time.perf_counter()
+        start = time.perf_counter()
         os.write(self.mine, b"\r")
-        said = self.until_prompt()
-        return 1000 * (time.perf_counter() - begun), said.count(b"\n") - 1
+        output = self.until_prompt()
+        return 1000 * (time.perf_counter() - start), output.count(b"\n") - 1
 
     def end(self) -> None:
         os.write(self.mine, b"q\r")
@@ -79,28 +79,28 @@ def main() -> None:
     files = jpegs(args.photos, args.count)
     title(__doc__)
     with temporary_home() as home:
-        index = indexed(home, files)
+        index = make_index(home, files)
         cold = [mocosearch("query", files[0], "--index", index).seconds for _ in range(3)]
         terminal = Terminal([str(COMMAND), "query", str(files[0]), "-i", "--index", str(index)])
         terminal.until_prompt()
-        ways = {
+        lines = {
             "the path of a photo": [str(path) for path in spread(files, args.runs)],
             "3": ["3"] * args.runs,
             "+3 -5": ["+3 -5"] * args.runs,
         }
-        taken = {name: asked(terminal, lines) for name, lines in ways.items()}
+        times = {name: measure(terminal, typed) for name, typed in lines.items()}
         terminal.end()
-    rows = [[f"second answer, {name}", ranged(some, 1)] for name, some in taken.items()]
+    rows = [[f"second answer, {name}", ranged(ms, 1)] for name, ms in times.items()]
     rows.append(["a whole query, cold", ranged([1000 * s for s in cold], 1)])
-    table(["question", "ms: median (range)"], rows)
-    worst = max(middle(some) for some in taken.values())
+    table(["query", "ms: median (range)"], rows)
+    worst = max(map(middle, times.values()))
     conclude(BAR, worst, what="the second answer", unit=" ms", most=True)
 
 
-def asked(terminal: Terminal, lines: Sequence[str]) -> list[float]:
-    told = [terminal.answered(line) for line in lines]
-    assert all(printed >= 10 for _, printed in told), f"no answer to {lines[0]}"
-    return [ms for ms, _ in told]
+def measure(terminal: Terminal, lines: Sequence[str]) -> list[float]:
+    answers = [terminal.time_answer(line) for line in lines]
+    assert all(count >= 10 for _, count in answers), f"no answer to {lines[0]}"
+    return [ms for ms, _ in answers]
 
 
 if __name__ == "__main__":

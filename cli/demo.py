@@ -128,7 +128,7 @@ def _answers(questions: "Sequence[Question]", encoder: str, drawn: bool) -> list
     right = 0
     with Index.open(NAME) as opened:
         for path, words in questions:
-            matches = opened.search([path], RESULTS + 1)
+            matches = opened.search([path], RESULTS + 1, fold=False)
             others = [m for m in matches if str(path) not in m.record.paths][:RESULTS]
             title = f"{words}, {encoder}" if words else encoder
             if drawn:

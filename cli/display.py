@@ -1,4 +1,4 @@
-"""What people see while they wait, and how results and errors are put into words."""
+"""Output: results on stdout; progress, notes and warnings on stderr."""
 
 import json
 import os
@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from enum import IntEnum
@@ -16,34 +16,36 @@ from typing import Any, Protocol
 import typer
 
 SKIPPED_SHOWN = 20
+"""Skipped files that are listed by name."""
 PLAIN_SECONDS = 10.0
+"""Time between two lines of progress where there is no bar."""
 
 
-class Loudness(IntEnum):
-    """How much is said on stderr beside the results."""
+class Verbosity(IntEnum):
+    """How much is printed on stderr besides the results."""
 
     QUIET = 0
     """Errors and warnings."""
-    PLAIN = 1
-    """Progress too, and what was done."""
+    NORMAL = 1
+    """Progress and notes too."""
     VERBOSE = 2
-    """All skipped files, and where the time went."""
+    """The name of every skipped file, and timings."""
 
 
-loudness: ContextVar[Loudness] = ContextVar("loudness", default=Loudness.PLAIN)
+verbosity: ContextVar[Verbosity] = ContextVar("verbosity", default=Verbosity.NORMAL)
 
 
 class Bar(Protocol):
-    """A line that moves: what is going on, how much of it is done, and a few words more."""
+    """Progress of several tasks, one line each."""
 
     def __call__(self, label: str, share: float, words: str) -> None:
-        """Move the line of a label to a share in 0..1."""
+        """Move the line of a label to a share in 0..1, and show some words beside it."""
 
 
 @contextmanager
 def progress() -> Iterator[Bar]:
-    """A bar with time left where stderr is a terminal; elsewhere a plain line now and then."""
-    if loudness.get() == Loudness.QUIET:
+    """A bar with the time left if stderr is a terminal, else a line every PLAIN_SECONDS."""
+    if verbosity.get() == Verbosity.QUIET:
         yield lambda label, share, words: None
         return
     if not sys.stderr.isatty():
@@ -83,36 +85,38 @@ class _PlainBar:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks to stop at the next safe place; the second one stops at once."""
-    asked = threading.Event()
+    """A function that tells whether to stop: true after the first Ctrl-C. The second one raises
+    KeyboardInterrupt.
+    """
+    stop = threading.Event()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        asked.set()
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         say("stopping after this step; Ctrl-C again stops at once")
 
-    before = signal.signal(signal.SIGINT, ask)
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield asked.is_set
+        yield stop.is_set
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def warn(line: str) -> None:
-    """What may be wrong, on stderr, with --quiet too."""
+    """A warning on stderr, printed with --quiet too."""
     sys.stderr.write(printable(line) + "\n")
     sys.stderr.flush()
 
 
 def say(line: str) -> None:
-    """A line for people, on stderr; not with --quiet."""
-    if loudness.get() >= Loudness.PLAIN:
+    """A note on stderr; not with --quiet."""
+    if verbosity.get() >= Verbosity.NORMAL:
         warn(line)
 
 
 def detail(line: str) -> None:
-    """A line that only --verbose asks for."""
-    if loudness.get() >= Loudness.VERBOSE:
+    """A note on stderr, with --verbose only."""
+    if verbosity.get() >= Verbosity.VERBOSE:
         warn(line)
 
 
@@ -122,14 +126,15 @@ def show(line: str) -> None:
 
 
 def show_json(document: Any) -> None:
-    """The result as one JSON document, in ASCII, so that any name passes."""
+    """The result as one JSON document, in ASCII, which can express any file name."""
     sys.stdout.write(json.dumps(document) + "\n")
 
 
 def show_raw(line: str, end: bytes) -> None:
-    """A line with a path in it, as the file system's own bytes.
+    """A line that contains a path, as the bytes of the file system.
 
-    Not on a terminal, which must not obey a name; what ends in a zero byte is never for one.
+    On a terminal control characters are escaped, so that a name cannot control it. Lines that end
+    in a zero byte are for programs only.
     """
     if end == b"\n" and sys.stdout.isatty():
         show(one_line(line))
@@ -139,27 +144,27 @@ def show_raw(line: str, end: bytes) -> None:
 
 
 def printable(text: str) -> str:
-    """Without what would move the cursor or cannot be encoded."""
+    """The text with control characters escaped, and what UTF-8 cannot encode."""
     clean = "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
     return clean.encode("utf-8", "backslashreplace").decode()
 
 
 def one_line(text: str) -> str:
-    """Printable, and without line breaks, which a file's name may hold."""
+    """Printable text with line breaks escaped too; a file's name may contain them."""
     return printable(text).replace("\n", "\\n")
 
 
-def warn_skipped(reasons: dict[str, str]) -> None:
-    """The files skipped in this run, the first few of them by name, or all with --verbose."""
-    shown = len(reasons) if loudness.get() == Loudness.VERBOSE else SKIPPED_SHOWN
+def warn_skipped(reasons: Mapping[str, str]) -> None:
+    """List skipped files with their reasons: SKIPPED_SHOWN of them, or all with --verbose."""
+    shown = len(reasons) if verbosity.get() == Verbosity.VERBOSE else SKIPPED_SHOWN
     for path, reason in list(reasons.items())[:shown]:
         warn(one_line(f"skipped {path}: {reason}"))
     if len(reasons) > shown:
-        warn(f"skipped {len(reasons) - shown} more: --verbose names them all")
+        warn(f"skipped {len(reasons) - shown} more; --verbose lists all")
 
 
-def ended(interrupted: bool, skipped: int) -> None:
-    """Leave with 130 or 3 where that is how it ended."""
+def finish(interrupted: bool, skipped: int) -> None:
+    """Exit with 130 after an interrupt, with 3 if files were skipped; else return."""
     if interrupted:
         raise typer.Exit(130)
     if skipped:
@@ -173,7 +178,7 @@ def duration(text: str) -> float:
     units = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
     parts = re.findall(r"(\d+(?:\.\d+)?)([smhd])", text.strip().lower())
     if not parts or "".join(n + u for n, u in parts) != text.strip().lower():
-        raise typer.BadParameter(f"{text!r} is no time; write 90s, 20m or 1h30m")
+        raise typer.BadParameter(f"{text!r} is not a duration; write 90s, 20m or 1h30m")
     return sum(float(n) * units[u] for n, u in parts)
 
 
@@ -184,4 +189,4 @@ def size(text: str) -> int:
     try:
         return int(float(number) * units[unit])
     except (KeyError, ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{text!r} is no size; write 500M, 8G or 1.5T") from error
+        raise typer.BadParameter(f"{text!r} is not a size; write 500M, 8G or 1.5T") from error

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json
-from cli.display import ended, one_line, say, show, show_json, show_raw, warn, warn_skipped
+from cli.common import IndexName, Json, require_photos
+from cli.display import finish, one_line, say, show, show_json, show_raw, warn, warn_skipped
 
 if TYPE_CHECKING:
     from indexes import Index
@@ -92,7 +92,7 @@ def duplicates(
             "next: mocosearch index FOLDER"
         )
     _show(groups, output, against, seconds)
-    ended(False, len(skipped))
+    finish(False, len(skipped))
 
 
 def _output(json: bool, as_csv: bool, print0: bool, script: bool) -> str:
@@ -118,12 +118,11 @@ def _check(folder: str | None, against: bool, turned: bool, keep: str | None) ->
 
 def _opened(name: str, writable: bool) -> "Index":
     """The index. Raises NotFound, and NoPhotos where it is empty."""
-    from cli.search import check_filled
     from indexes import Index
 
     index = Index.open(name, writable=writable)
     try:
-        check_filled(index)
+        require_photos(index)
     except BaseException:
         index.close()
         raise

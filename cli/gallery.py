@@ -1,4 +1,4 @@
-"""Results as pictures: one self-contained HTML page, nothing loaded from anywhere."""
+"""Results as pictures: one self-contained HTML page that loads nothing."""
 
 import base64
 import html
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.results import and_copies
+from cli.results import copies_note
 
 if TYPE_CHECKING:
-    from indexes import Match
+    from indexes import Result
 
 SIDE = 240
 """Longest side of a picture on the page, in pixels."""
@@ -44,16 +44,14 @@ footer { color: var(--soft); font-size: 12px; border-top: 1px solid var(--line);
 
 @dataclass(frozen=True)
 class Row:
-    """One question: the image's bytes, what to call it, and its matches, best first.
+    """One query and its results, best first.
 
-    copies: how many of each match are not shown; none where it is empty.
-    words: a line to stand above them.
+    image: the path or the bytes of the picture. name: what to call it. words: a title of the row.
     """
 
-    image: bytes
+    image: str | bytes
     name: str
-    matches: Sequence["Match"]
-    copies: Sequence[int] = ()
+    results: Sequence["Result"]
     words: str = ""
 
 
@@ -77,48 +75,39 @@ def write(
 
 
 def _section(row: Row) -> str:
-    asked = _figure(row.image, "<b>query</b> " + _escaped(row.name), 0.0, "query")
-    found = "".join(
-        _figure(
-            _bytes(match.record.paths[0]),
-            f"<b>{match.score:.3f}</b> {_escaped(os.path.basename(match.record.paths[0]))}"
-            + and_copies(copies),
-            match.score,
-            "",
-        )
-        for match, copies in zip(row.matches, row.copies or [0] * len(row.matches), strict=True)
-    )
-    words = f"<h2>{_escaped(row.words)}</h2>" if row.words else ""
-    return f"<section>{words}{asked}{found}</section>"
+    title = f"<h2>{_escape(row.words)}</h2>" if row.words else ""
+    query = _figure(row.image, "<b>query</b> " + _escape(row.name), 0.0, "query")
+    return f"<section>{title}{query}{''.join(map(_result, row.results))}</section>"
 
 
-def _figure(image: bytes, caption: str, score: float, kind: str) -> str:
+def _result(result: "Result") -> str:
+    path = result.record.paths[0]
+    name = _escape(os.path.basename(path))
+    caption = f"<b>{result.score:.3f}</b> {name}{copies_note(result.copies)}"
+    return _figure(path, caption, result.score, "")
+
+
+def _figure(image: str | bytes, caption: str, score: float, kind: str) -> str:
     bar = f"<div class=bar style='width:{max(score, 0.0):.0%}'></div>" if score else ""
     picture = _thumbnail(image)
     shown = f"<img alt='' src='data:image/jpeg;base64,{picture}'>" if picture else ""
     return f"<figure class='{kind}'>{shown}{bar}<figcaption>{caption}</figcaption></figure>"
 
 
-def _thumbnail(image: bytes) -> str:
+def _thumbnail(image: str | bytes) -> str:
+    """A JPEG in base64; empty if the picture cannot be read."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import decode_image
 
     try:
-        picture = decode_image(image, SIDE)
-    except Unreadable:
+        data = image if isinstance(image, bytes) else Path(image).read_bytes()
+        picture = decode_image(data, SIDE)
+    except (OSError, Unreadable):
         return ""
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=82)
     return base64.b64encode(out.getvalue()).decode()
 
 
-def _bytes(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
-
-
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return html.escape(text.encode("utf-8", "backslashreplace").decode())

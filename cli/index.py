@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import ended, interruptible, progress, say, show_json, warn, warn_skipped
+from cli.display import finish, interruptible, progress, say, show_json, warn, warn_skipped
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +146,7 @@ def _show(report: "UpdateReport", folder: "Path", photos: list[str], json: bool)
         )
     _show_counts(counts, json)
     unreadable = len(counts.scan_report.unreadable)
-    ended(counts.interrupted, counts.skipped + unreadable + len(counts.absent))
+    finish(counts.interrupted, counts.skipped + unreadable + len(counts.absent))
 
 
 def _show_encoder(report: "UpdateReport", folder: "Path") -> None:

@@ -1,60 +1,62 @@
-"""Asking on: each answer is the ground of the next question."""
+"""mocosearch query --interactive: searches that start from the results of the last one."""
 
 import io
 import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import typer
 
 from cli.display import one_line, say, warn, warn_skipped
-from cli.question import MINUS, Part, ask, unit
-from cli.results import show_lines
-from cli.search import Found, search
+from cli.question import STDIN, images_of, split_weight
+from cli.results import show_table
 
 if TYPE_CHECKING:
-    from indexes import Index, Where
-    from indexes.search.segments import Keys
+    from indexes import Answer, Index, Question, Where
 
 _NUMBER = re.compile(r"[-+]?\d+")
 HELP = """\
-PATH            ask with a picture or a folder of pictures
-3               ask with result 3
+PATH            search with a picture or a folder of pictures
+3               search with result 3
 +3 +4 -5        more like results 3 and 4, less like 5
 more            twice as many results
-back            the question before
+back            the search before
 ?               this help; an empty line, q or Ctrl-D ends"""
+NO_IMAGE = "search with a picture first"
 
 
-def converse(index: "Index", images: list[str], top: int, where: "Where", no_color: bool) -> None:
-    """Read questions from stdin and answer them until it ends; Ctrl-C leaves with 130."""
-    _with_history()
+def converse(
+    index: "Index", images: Sequence[str], top: int, where: "Where", no_color: bool
+) -> None:
+    """Answer the lines of stdin until it ends; Ctrl-C exits with 130."""
+    _enable_line_editing()
     if isinstance(sys.stdin, io.TextIOWrapper):
-        # A name need not be text in the terminal's encoding.
+        # The bytes of a name may not be text in the terminal's encoding.
         sys.stdin.reconfigure(errors="surrogateescape")
-    talk = _Talk(index, top, where, no_color)
+    session = _Session(index, top, where, no_color)
     if images:
-        talk.ask(images)
+        session.search(images)
     elif sys.stdin.isatty():
         warn(HELP)
     with suppress(EOFError):
-        while (line := _line()) not in ("", "q", "quit", "exit"):
-            talk.take(line)
+        while (line := _read_line()) not in ("", "q", "quit", "exit"):
+            session.take(line)
 
 
-class _Talk:
-    """What was asked, newest last, and the answer on the screen."""
+class _Session:
+    """The questions so far, newest last, and the answer on the screen."""
 
     def __init__(self, index: "Index", top: int, where: "Where", no_color: bool) -> None:
         self.index, self.top, self.where, self.no_color = index, top, where, no_color
-        self.asked: list[Keys] = []
-        self.found: Found | None = None
+        self.questions: list[Question] = []
+        self.answer: Answer | None = None
 
     def take(self, line: str) -> None:
-        """Act on one line; what is wrong with it is said, and changes nothing."""
+        """Act on one line; an error is printed and changes nothing."""
         from mocosearch.errors import MocosearchError
 
         try:
@@ -62,70 +64,71 @@ class _Talk:
                 warn(HELP)
             elif line == "more":
                 self.top *= 2
-                self._again()
+                self._repeat()
             elif line == "back":
-                self.asked = self.asked[:-1] or self.asked
-                self._again()
+                self.questions = self.questions[:-1] or self.questions
+                self._repeat()
             elif not os.path.exists(line) and (numbers := _numbers(line)):
                 self._refine(numbers, fresh=line.isdigit())
             else:
-                self._ask_typed(line)
+                self._search_typed(line)
         except MocosearchError as error:
-            warn(f"{one_line(error.what)}\n{one_line(error.hint)}")
+            warn(f"{one_line(error.what)}\n{one_line(error.hint)}".rstrip())
         except typer.BadParameter as error:
             warn(error.message)
 
-    def ask(self, images: list[str]) -> None:
+    def search(self, images: Sequence[str]) -> None:
         """A new question."""
-        question = ask(self.index.encoder, images)
+        question = self.index.question(images_of(images))
         warn_skipped(question.skipped)
-        self._answer(question.keys)
+        self._show(question)
 
-    def _ask_typed(self, line: str) -> None:
-        if "\0" in line:
-            warn(f"cannot read {one_line(line)}: no name holds a zero byte")
-            return
-        word = os.path.expanduser(_unquoted(line))
-        if Part.of(word).name == "-":
-            warn("- is no name here: stdin holds the questions")
+    def _search_typed(self, line: str) -> None:
+        word = os.path.expanduser(_unquote(line))
+        if split_weight(word)[0] == STDIN:
+            warn(f"{STDIN} is not a file name here: commands are read from stdin")
         else:
-            self.ask([word])
+            self.search([word])
 
-    def _refine(self, numbers: list[int], fresh: bool) -> None:
-        """By Rocchio's rule: the question, and what is liked, less a share of what is not."""
-        lines = self.found.lines if self.found else []
-        if not all(1 <= abs(number) <= len(lines) for number in numbers):
-            warn(f"there are results 1 to {len(lines)}" if lines else "ask with a picture first")
+    def _refine(self, numbers: Sequence[int], fresh: bool) -> None:
+        """Search like some results and unlike others; `fresh` forgets the question before."""
+        count = len(self.answer) if self.answer else 0
+        if not self.answer or not all(1 <= abs(number) <= count for number in numbers):
+            warn(f"there are results 1 to {count}" if count else NO_IMAGE)
             return
-        keys = self.index.keys([lines[abs(number) - 1].match.id for number in numbers])
-        signs = [1.0 if number > 0 else -MINUS for number in numbers]
-        moved = sum(sign * key[None] for sign, key in zip(signs, keys, strict=True))
-        self._answer(unit(moved if fresh else self.asked[-1] + moved))
-
-    def _again(self) -> None:
-        if self.asked:
-            self._answer(self.asked.pop())
+        ids = [self.answer[abs(number) - 1].id for number in numbers]
+        keys = self.index.keys(ids)
+        if fresh:
+            self._show(self.index.question(keys))
         else:
-            warn("ask with a picture first")
+            like = [number > 0 for number in numbers]
+            unlike = [number < 0 for number in numbers]
+            self._show(self.questions[-1].refine(keys[like], keys[unlike]))
 
-    def _answer(self, keys: "Keys") -> None:
-        self.asked.append(keys)
-        self.found = search(self.index, keys, self.top, self.where)
-        show_lines(self.found.lines, self.found.better, self.no_color)
+    def _repeat(self) -> None:
+        if self.questions:
+            self._show(self.questions.pop())
+        else:
+            warn(NO_IMAGE)
+
+    def _show(self, question: "Question") -> None:
+        self.questions.append(question)
+        self.answer = self.index.answer(question, self.top, where=self.where)
+        show_table(self.answer, self.no_color)
         sys.stdout.flush()
-        if not self.found.lines:
-            say("no photo fits: the filters leave none")
+        if not self.answer:
+            say("No photo matches: the filters leave none")
 
 
 def _numbers(line: str) -> list[int]:
-    """`3` or `+3 -5` as numbers; anything else is none."""
+    """`3` or `+3 -5` as numbers; none for anything else."""
     words = line.split()
     return [int(word) for word in words] if all(map(_NUMBER.fullmatch, words)) else []
 
 
-def _unquoted(line: str) -> str:
-    """The name that was meant, as a terminal pastes a dropped file: quoted for the shell."""
-    if os.path.exists(os.path.expanduser(Part.of(line).name)):
+def _unquote(line: str) -> str:
+    """The name in a line. A terminal pastes a dropped file quoted for the shell."""
+    if os.path.exists(os.path.expanduser(split_weight(line)[0])):
         return line
     if os.name == "nt":
         return line.strip('"')
@@ -135,9 +138,9 @@ def _unquoted(line: str) -> str:
     return line
 
 
-def _line() -> str:
+def _read_line() -> str:
     if sys.stdin.isatty() and sys.stdout.isatty():
-        # Python's input, with line editing, writes its prompt to stdout; nothing else reads it.
+        # `input` offers line editing, and writes its prompt to stdout, which no program reads.
         return input("query> ").strip()
     line = sys.stdin.readline()
     if not line:
@@ -145,8 +148,8 @@ def _line() -> str:
     return line.strip()
 
 
-def _with_history() -> None:
-    """Line editing and the arrow keys, where the platform has them."""
+def _enable_line_editing() -> None:
+    """Line editing and the arrow keys, if the platform has them."""
     if sys.stdin.isatty():
         with suppress(ImportError):
             import readline  # noqa: F401

@@ -1,4 +1,4 @@
-"""What a terminal can draw: told by its environment, or asked of it in a way that never hangs."""
+"""How a terminal draws pictures: from its environment, or by a query that never hangs."""
 
 import os
 import re
@@ -9,12 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
-Pictures = Literal["kitty", "iterm", "sixel", "blocks", "none"]
+Protocol = Literal["kitty", "iterm", "sixel", "blocks", "none"]
 
 ANSWER_SECONDS = 0.5
-"""A terminal answers within milliseconds, over a slow line within a tenth of a second or two."""
+"""A terminal answers within milliseconds, over a slow line within 0.2 s."""
 CELL = (8, 16)
-"""Pixels of a character where the terminal does not say: rather too small than overlapping."""
+"""Width and height of a character in pixels, if the terminal does not tell; small enough that
+pictures do not overlap."""
 _ATTRIBUTES = re.compile(rb"\x1b\[\?([\d;]*)c")
 _SIXEL = b"4"
 _KITTY = ("xterm-kitty", "xterm-ghostty")
@@ -29,12 +30,12 @@ class Cell:
     height: int
 
 
-def pictures(environment: Mapping[str, str]) -> Pictures:
-    """How the terminal of stdout draws pictures.
+def picture_protocol(environment: Mapping[str, str]) -> Protocol:
+    """The protocol by which the terminal of stdout draws pictures.
 
-    What says its name is believed; any other is asked for its attributes (DA1, which every
-    terminal since the VT100 answers; a 4 among them means sixel). Inside tmux or screen, those
-    are the terminal, whatever is outside.
+    Some terminals are recognised by their environment. Others are queried for their attributes
+    (DA1, which every terminal since the VT100 answers; 4 means sixel). Inside tmux or screen, that
+    program is the terminal, whatever is outside.
     """
     term, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
     if term == "dumb":
@@ -49,21 +50,21 @@ def pictures(environment: Mapping[str, str]) -> Pictures:
 
 
 def cell_size() -> Cell:
-    """Of stdout's terminal; CELL where it does not say."""
+    """The size of a character of stdout's terminal; CELL if it does not tell."""
     with suppress(ImportError, OSError):
         import struct
         from fcntl import ioctl
         from termios import TIOCGWINSZ
 
-        told = ioctl(sys.stdout.fileno(), TIOCGWINSZ, b"\0" * 8)
-        rows, columns, width, height = struct.unpack("HHHH", told)
+        size = ioctl(sys.stdout.fileno(), TIOCGWINSZ, b"\0" * 8)
+        rows, columns, width, height = struct.unpack("HHHH", size)
         if rows and columns and width >= columns and height >= rows:
             return Cell(width // columns, height // rows)
     return Cell(*CELL)
 
 
 def _attributes() -> list[bytes]:
-    """The primary device attributes of the terminal; none where there is no answer in time."""
+    """The primary device attributes of the terminal; none if it does not answer in time."""
     try:
         import termios
         import tty
@@ -71,27 +72,27 @@ def _attributes() -> list[bytes]:
         return []
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return []
-    source, way = sys.stdin.fileno(), termios.TCSADRAIN
+    source, action = sys.stdin.fileno(), termios.TCSADRAIN
     before = termios.tcgetattr(source)
     try:
-        # Neither echoed nor held back until a line ends.
-        tty.setcbreak(source, way)
+        # The answer must not be echoed, and it ends without a line break.
+        tty.setcbreak(source, action)
         if _readable(source, 0):
-            return []  # Somebody types ahead: that is for the shell.
+            return []  # The user types ahead; the shell reads that.
         os.write(sys.stdout.fileno(), b"\x1b[c")
         answer, deadline = b"", time.monotonic() + ANSWER_SECONDS
-        while not (found := _ATTRIBUTES.search(answer)):
+        while not (attributes := _ATTRIBUTES.search(answer)):
             if not _readable(source, max(deadline - time.monotonic(), 0)):
                 # Half an answer must not become the shell's next line.
-                way = termios.TCSAFLUSH
+                action = termios.TCSAFLUSH
                 return []
             answer += os.read(source, 64)
-        return found[1].split(b";")
+        return attributes[1].split(b";")
     except (OSError, termios.error):
         return []
     finally:
         with suppress(termios.error):
-            termios.tcsetattr(source, way, before)
+            termios.tcsetattr(source, action, before)
 
 
 def _readable(source: int, seconds: float) -> bool:

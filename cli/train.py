@@ -10,7 +10,7 @@ from cli.common import Json
 from cli.display import (
     Bar,
     duration,
-    ended,
+    finish,
     interruptible,
     progress,
     say,
@@ -189,7 +189,7 @@ def _show(result: "TrainingResult", json: bool) -> None:
         skipped = len(result.skipped)
         card = asdict(result.card)
         show_json({"encoder": str(result.folder), "card": card, "skipped": skipped})
-    ended(result.interrupted, len(result.skipped) + len(result.unreadable))
+    finish(result.interrupted, len(result.skipped) + len(result.unreadable))
 
 
 def _summary(card: "Card") -> str:

@@ -1,9 +1,9 @@
-"""Draw docs/query.svg: the output of an example query, including its pictures.
+"""Draw docs/query.svg: the output of an example query, with pictures.
 
     python -m docs.screen
 
-The photos are drawn here, so their licence is ours. The text and the pictures are what
-`mocosearch query --preview` sends to a terminal.
+The photos are drawn by this program, so they are free of rights. The text and the pictures are
+what `mocosearch query --preview` sends to a terminal.
 """
 
 import base64
@@ -28,7 +28,7 @@ SIZE = (640, 480)
 EACH = 8
 COLUMNS = 140
 WIDE, HIGH, PICTURE = 8.4, 19, 150
-"""Width and height of a character, and of a picture (22 by 11 characters), in pixels."""
+"""Pixels of a character, and of a picture, which takes 22 by 11 characters."""
 STYLES = {"": "#d8dee9", "1": "#ffffff", "2": "#8a93a6", "34": "#6fa8ff"}
 INLINE = re.compile(r"\x1b\]1337;File=[^:]*:([^\x07]*)\x07")
 NOT_TEXT = re.compile(r"\x1b\]8;;[^\x1b]*\x1b\\|\x1b\[\d*[A-GJK]|\x1b[78]|\r")
@@ -38,18 +38,18 @@ Pen = ImageDraw.ImageDraw
 
 
 def main() -> None:
-    """Draw a collection, query it, and write the output as a picture."""
+    """Draw a collection, search it, and write the screen."""
     with tempfile.TemporaryDirectory() as place:
         photos = Path(place) / "photos"
-        query = draw_photos(photos)
+        image = draw_photos(photos)
         env = {**os.environ, "MOCOSEARCH_HOME": f"{place}/home", "COLUMNS": str(COLUMNS)}
         env |= {"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}
         env.pop("NO_COLOR", None)
         for words in (["train", str(photos), "--epochs", "0"], ["index", str(photos)]):
             subprocess.run([PROGRAM, *words], env=env, check=True)
-        words = ["query", str(query), "-k", "5", "--preview"]
+        words = ["query", str(image), "-k", "5", "--preview"]
         shown = on_a_terminal([str(PROGRAM), *words], env).replace(str(photos), "/photos")
-    PAGE.write_text(svg(f"$ mocosearch query {query.name} -k 5 --preview", shown))
+    PAGE.write_text(svg(f"$ mocosearch query {image.name} -k 5 --preview", shown))
 
 
 def on_a_terminal(command: list[str], env: dict[str, str]) -> str:
@@ -62,7 +62,7 @@ def on_a_terminal(command: list[str], env: dict[str, str]) -> str:
             while more := os.read(terminal, 65536):
                 shown += more
         except OSError:
-            pass  # Linux reports the end of a terminal this way.
+            pass  # On Linux, the end of a terminal is an error.
     os.close(terminal)
     assert process.returncode == 0, shown
     return shown.decode()
@@ -75,22 +75,22 @@ def svg(line: str, shown: str) -> str:
     rows = [line, *(row for row in text.splitlines() if row.strip(" 0123456789"))]
     width = max(len(SPAN.sub("", row)) for row in rows) * WIDE + 40
     top = 34 + HIGH * len(rows)
-    made = [
+    parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {top + 152}" '
         f'width="{width:.0f}" font-family="ui-monospace, Menlo, Consolas, monospace" '
         'font-size="14">',
         '<rect width="100%" height="100%" rx="10" fill="#1d2129"/>',
     ]
     for number, row in enumerate(rows):
-        made += spans(row, 34 + HIGH * number)
+        parts += spans(row, 34 + HIGH * number)
     for number, data in enumerate(pictures):
         x = 20 + number * (PICTURE + 18)
-        made.append(label(str(number + 1), x, top + 8, STYLES["2"]))
-        made.append(
+        parts.append(label(str(number + 1), x, top + 8, STYLES["2"]))
+        parts.append(
             f'<image x="{x}" y="{top + 18}" width="{PICTURE}" height="{PICTURE}" '
             f'preserveAspectRatio="xMinYMin" href="data:image/jpeg;base64,{small(data)}"/>'
         )
-    return "\n".join(made) + "\n</svg>\n"
+    return "\n".join(parts) + "\n</svg>\n"
 
 
 def spans(row: str, y: int) -> Iterator[str]:
@@ -105,7 +105,7 @@ def spans(row: str, y: int) -> Iterator[str]:
 
 
 def label(text: str, x: float, y: int, colour: str) -> str:
-    """Text that starts at x and is as wide as its characters."""
+    """Text at x, as wide as its characters."""
     return (
         f'<text x="{x:.1f}" y="{y}" fill="{colour}" xml:space="preserve" '
         f'textLength="{len(text) * WIDE:.1f}" lengthAdjust="spacingAndGlyphs">'
@@ -114,7 +114,7 @@ def label(text: str, x: float, y: int, colour: str) -> str:
 
 
 def small(data: str) -> str:
-    """A picture from the terminal, small enough to commit, as base64."""
+    """A picture of the screen as a small JPEG in base64."""
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         picture.thumbnail((2 * PICTURE, 2 * PICTURE))
         out = io.BytesIO()
@@ -123,14 +123,14 @@ def small(data: str) -> str:
 
 
 def draw_photos(folder: Path) -> Path:
-    """Draw three kinds of pictures over several years; returns a crop of one as the query."""
-    chance = random.Random(4)
+    """Three kinds of pictures from several years; returns an altered one to search with."""
+    rng = random.Random(4)
     for kind, draw in KINDS.items():
         for number in range(EACH):
             year = 2019 + number // 3
             path = folder / str(year) / kind / f"{kind}-{number + 1}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            save(scene(draw, chance), path, f"{year}:0{number % 9 + 1}:{number + 10} 12:00:00")
+            save(scene(draw, rng), path, f"{year}:0{number % 9 + 1}:{number + 10} 12:00:00")
     query = folder.parent / "beach.jpg"
     first = next(folder.rglob("beach-2.jpg"))
     with Image.open(first) as picture:
@@ -140,74 +140,74 @@ def draw_photos(folder: Path) -> Path:
 
 
 def save(picture: Image.Image, path: Path, taken: str | None) -> None:
-    """Save a picture with the time a camera would have recorded."""
+    """Save a picture with the time of a camera."""
     exif = Image.Exif()
     if taken:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
     picture.save(path, quality=88, exif=exif)
 
 
-def scene(draw: Callable[[Pen, random.Random], None], chance: random.Random) -> Image.Image:
-    """One picture of a kind, with the blur and noise of a lens."""
+def scene(draw: Callable[[Pen, random.Random], None], rng: random.Random) -> Image.Image:
+    """One picture of a kind, with the softness and noise of a lens."""
     picture = Image.new("RGB", SIZE)
     pen = ImageDraw.Draw(picture)
-    draw(pen, chance)
+    draw(pen, rng)
     grain = Image.effect_noise(SIZE, 18).convert("RGB")
     return Image.blend(picture.filter(ImageFilter.GaussianBlur(1)), grain, 0.06)
 
 
 def fade(pen: Pen, y: int, end: int, above: tuple[int, ...], below: tuple[int, ...]) -> None:
-    """Fill rows with a gradient from one colour to another."""
+    """Rows that blend from one colour to another."""
     for row in range(y, end):
         share = (row - y) / max(end - y, 1)
         colour = tuple(round(a + (b - a) * share) for a, b in zip(above, below, strict=True))
         pen.line((0, row, SIZE[0], row), colour)
 
 
-def beach(pen: Pen, chance: random.Random) -> None:
+def beach(pen: Pen, rng: random.Random) -> None:
     """Sun, sea and sand."""
-    sea, sand = chance.randint(200, 260), chance.randint(330, 380)
-    fade(pen, 0, sea, (70 + chance.randint(0, 90), 120, 190), (250, 190, 130))
-    x, y, r = chance.randint(80, 560), sea - chance.randint(20, 90), chance.randint(28, 46)
+    sea, sand = rng.randint(200, 260), rng.randint(330, 380)
+    fade(pen, 0, sea, (70 + rng.randint(0, 90), 120, 190), (250, 190, 130))
+    x, y, r = rng.randint(80, 560), sea - rng.randint(20, 90), rng.randint(28, 46)
     pen.ellipse((x - r, y - r, x + r, y + r), (255, 236, 170))
     fade(pen, sea, sand, (40, 110, 150), (90, 170, 180))
     for _ in range(60):
-        at = chance.randint(0, 600), chance.randint(sea + 4, sand - 4)
-        pen.line((*at, at[0] + chance.randint(10, 60), at[1]), (200, 220, 215))
+        at = rng.randint(0, 600), rng.randint(sea + 4, sand - 4)
+        pen.line((*at, at[0] + rng.randint(10, 60), at[1]), (200, 220, 215))
     fade(pen, sand, SIZE[1], (236, 208, 150), (200, 160, 105))
-    for _ in range(chance.randint(1, 3)):
-        left, base = chance.randint(60, 540), chance.randint(sand + 20, 450)
-        colour = chance.choice(((220, 60, 60), (240, 240, 240), (60, 120, 210)))
+    for _ in range(rng.randint(1, 3)):
+        left, base = rng.randint(60, 540), rng.randint(sand + 20, 450)
+        colour = rng.choice(((220, 60, 60), (240, 240, 240), (60, 120, 210)))
         pen.pieslice((left, base - 90, left + 110, base + 20), 180, 360, colour)
         pen.line((left + 55, base - 35, left + 55, base + 25), (110, 80, 60), 4)
 
 
-def hills(pen: Pen, chance: random.Random) -> None:
-    """Green hills, one behind another, and trees."""
+def hills(pen: Pen, rng: random.Random) -> None:
+    """Green hills and trees."""
     fade(pen, 0, 300, (110, 170, 230), (225, 235, 240))
     for layer in range(4):
-        base, swing = 190 + 70 * layer, chance.uniform(20, 45)
-        turn, wave = chance.uniform(0, 6), chance.uniform(90, 170)
+        base, swing = 190 + 70 * layer, rng.uniform(20, 45)
+        turn, wave = rng.uniform(0, 6), rng.uniform(90, 170)
         green = (70 + 12 * layer, 150 - 22 * layer, 60 + 5 * layer)
         tops = [(x, base + swing * math.sin(turn + x / wave)) for x in range(0, 650, 10)]
         pen.polygon([*tops, (650, 480), (0, 480)], green)
-        for x, y in chance.sample(tops, 3 * layer):
+        for x, y in rng.sample(tops, 3 * layer):
             pen.polygon([(x - 14, y + 16), (x, y - 34), (x + 14, y + 16)], (28, 74, 40))
 
 
-def city(pen: Pen, chance: random.Random) -> None:
+def city(pen: Pen, rng: random.Random) -> None:
     """Lit windows at night."""
     fade(pen, 0, SIZE[1], (14, 18, 42), (60, 50, 90))
     left = -20
     while left < SIZE[0]:
-        wide, top = chance.randint(50, 110), chance.randint(80, 300)
-        shade = chance.randint(20, 46)
+        wide, top = rng.randint(50, 110), rng.randint(80, 300)
+        shade = rng.randint(20, 46)
         pen.rectangle((left, top, left + wide, SIZE[1]), (shade, shade, shade + 14))
         for x in range(left + 8, left + wide - 10, 18):
             for y in range(top + 12, SIZE[1], 26):
-                if chance.random() < 0.55:
+                if rng.random() < 0.55:
                     pen.rectangle((x, y, x + 8, y + 12), (250, 214, 120))
-        left += wide + chance.randint(0, 8)
+        left += wide + rng.randint(0, 8)
 
 
 KINDS = {"beach": beach, "hills": hills, "city": city}

@@ -4,8 +4,10 @@
 """
 
 from indexes.index import Index
+from indexes.search.answer import Answer, Result
 from indexes.search.filters import Where
 from indexes.search.nearest import Match
+from indexes.search.question import Crop, Question, Weighted
 from indexes.sync.counts import Counts
 
-__all__ = ["Counts", "Index", "Match", "Where"]
+__all__ = ["Answer", "Counts", "Crop", "Index", "Match", "Question", "Result", "Weighted", "Where"]

@@ -4,21 +4,21 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from weakref import WeakSet
 
 from indexes.migrate import open_store
-from indexes.search import merging, segments
+from indexes.search import merging
+from indexes.search.answer import Answer, answer
 from indexes.search.copies import COSINE
 from indexes.search.filters import Where
-from indexes.search.inputs import Inputs, PathOrPaths, paths_of, to_keys
-from indexes.search.nearest import Match, nearest, ranked
+from indexes.search.inputs import Inputs, PathOrPaths, check_keys, paths_of, to_keys
+from indexes.search.nearest import Match, nearest
+from indexes.search.question import Crop, Images, Question, ask
 from indexes.search.segments import Ids, Keys
 from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
+from indexes.search.snapshots import Snapshots
 from indexes.store import roots
 from indexes.store.encoder import load_encoder, save_encoder
 from indexes.store.environment import FORMAT, Store
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from indexes.sync.update import Changes, UpdateReport
     from mocosearch.photos import Picture
 
-Answer = TypeVar("Answer")
+T = TypeVar("T")
 
 
 class Index:
@@ -53,9 +53,7 @@ class Index:
         self._turn = threading.RLock()
         """Held while a thread of this process changes the index."""
         self._encoder: tuple[bytes, Encoder] | None = None
-        self._local = threading.local()
-        self._snapshots: WeakSet[Snapshot] = WeakSet()
-        self._lock = threading.Lock()
+        self._snapshots = Snapshots(store)
 
     @classmethod
     def open(cls, name: str | os.PathLike[str], *, writable: bool = False) -> Self:
@@ -106,14 +104,14 @@ class Index:
     # Reading
 
     @property
+    def folder(self) -> Path:
+        """Where the index is."""
+        return self.store.folder
+
+    @property
     def snapshot(self) -> Snapshot:
         """What this thread reads; it ends with the thread, with `refresh` or with `close`."""
-        now: Snapshot | None = getattr(self._local, "snapshot", None)
-        if now is None or now.ended:
-            with self._lock:
-                now = self._local.snapshot = Snapshot(self.store.begin_read())
-                self._snapshots.add(now)
-        return now
+        return self._snapshots.current()
 
     @property
     def txn(self) -> Txn:
@@ -123,17 +121,11 @@ class Index:
     def refresh(self) -> None:
         """Read what is committed now, in this thread; results of earlier queries stay valid.
 
-        Where another program has compacted the index, or given it another encoder, that is read
-        once every thread has called this.
+        If another program has compacted the index or given it another encoder, that is read once
+        every thread has called this.
         """
-        now: Snapshot | None = getattr(self._local, "snapshot", None)
-        with self._lock:
-            if now is not None and not now.ended:
-                self._local.snapshot = None
-                self._snapshots.discard(now)
-                now.end()
-            if not self._snapshots and self.store.follow():
-                self._encoder = None
+        if self._snapshots.refresh():
+            self._encoder = None
 
     @property
     def encoder(self) -> Encoder:
@@ -144,8 +136,86 @@ class Index:
         return cached[1]
 
     def prepare(self) -> None:
-        """Open the FAISS indexes now, which `query` otherwise does at its first call."""
+        """Load the encoder, in another thread, and open the FAISS indexes; otherwise the first
+        search does it.
+        """
+        self.encoder.prepare()
         _ = self.snapshot.segments
+
+    def search(
+        self,
+        images: Images,
+        k: int = 10,
+        *,
+        minus: Images = (),
+        crop: Crop | None = None,
+        orientations: bool = False,
+        where: Where | None = None,
+        min_score: float | None = None,
+        significant_only: bool = False,
+        fold: bool = True,
+    ) -> Answer:
+        """The k best photos for an image, or for the mean of several, as `mocosearch query` does.
+
+        images, minus, crop, orientations: see `question`. The others: see `answer`. Raises what
+        both raise.
+        """
+        question = self.question(images, minus=minus, crop=crop, orientations=orientations)
+        return self.answer(
+            question,
+            k,
+            where=where,
+            min_score=min_score,
+            significant_only=significant_only,
+            fold=fold,
+        )
+
+    def question(
+        self,
+        images: Images,
+        *,
+        minus: Images = (),
+        crop: Crop | None = None,
+        orientations: bool = False,
+    ) -> Question:
+        """The keys to search with, for `answer`.
+
+        images: one or several of: the path of a picture or of a folder of pictures, the bytes of a
+        picture file, pixels, uint8 (side, side, 3) RGB, or a key of `self.encoder`, float (d,);
+        `Weighted` gives one a weight in the mean. An array with one more axis is several. minus:
+        unwanted images. crop: the region of the wanted pictures that counts. orientations: try
+        each picture turned and mirrored too.
+
+        Raises NotFound and Unreadable for a file, NoPhotos for a folder without a readable
+        picture, Mismatch for an array of another shape, Unsuitable for options that do not go
+        with the images.
+        """
+        return ask(self.encoder, images, minus=minus, crop=crop, orientations=orientations)
+
+    def answer(
+        self,
+        question: Question,
+        k: int = 10,
+        *,
+        where: Where | None = None,
+        min_score: float | None = None,
+        significant_only: bool = False,
+        fold: bool = True,
+    ) -> Answer:
+        """The k best photos for a question, best first; fewer if there are fewer.
+
+        A photo's score is its best cosine with any key of the question. The first `ranking.FIRST`
+        results are re-ranked by their neighbours, so scores need not fall from one result to the
+        next. Results that may be chance come last.
+
+        where: search only the photos that it admits. min_score: the lowest score that counts.
+        significant_only: leave out what may be chance. fold: the copies of one picture are one
+        result; otherwise every file is. Raises Mismatch for keys of another dimension, Unsuitable
+        for k below 1, Damaged.
+        """
+        check_keys(question.keys, self.encoder.dimension)
+        options = where, min_score, significant_only, fold
+        return self._up_to_date(lambda: answer(self.snapshot, question, k, *options))
 
     def query(
         self,
@@ -154,7 +224,7 @@ class Index:
         where: Where | None = None,
         encoder: Encoder | None = None,
     ) -> list[list[Match]]:
-        """The k nearest photos to each of n inputs, best first; fewer where there are fewer.
+        """The k nearest photos to each of n inputs by plain cosine; fewer if there are fewer.
 
         inputs: keys of `self.encoder`, float32 (n, d) of unit length; pixels, uint8
         (n, side, side, 3) RGB; or n paths of pictures. where: search only the photos that it
@@ -165,30 +235,13 @@ class Index:
         keys = to_keys(inputs, self.encoder, encoder)
         return self._up_to_date(lambda: nearest(self.snapshot, keys, k, where))
 
-    def search(
-        self,
-        views: Inputs,
-        k: int = 10,
-        where: Where | None = None,
-        min_score: float | None = None,
-    ) -> list[Match]:
-        """The k best photos for one query, best first; fewer where there are fewer.
-
-        views: what `query` takes, but as ways to see one picture; a photo's score is its best
-        cosine with any of them. The first `ranking.FIRST` results are re-ranked by their
-        neighbours, so scores need not fall from one result to the next. where: as for `query`.
-        min_score: the lowest score that counts. Raises what `query` raises.
-        """
-        keys = to_keys(views, self.encoder)
-        return self._up_to_date(lambda: ranked(self.snapshot, keys, k, where, min_score))
-
-    def _up_to_date(self, search: Callable[[], Answer]) -> Answer:
-        """The search's answer; searched again where another program has overtaken the snapshot."""
+    def _up_to_date(self, search: Callable[[], T]) -> T:
+        """The result of a search, repeated if another program has overwritten the snapshot."""
         while True:
             try:
-                answer = search()
+                result = search()
                 if not self.store.is_overtaken(self.txn):
-                    return answer
+                    return result
             except Damaged:
                 if not self.store.is_overtaken(self.txn):
                     raise
@@ -224,12 +277,9 @@ class Index:
         `modified` (ISO 8601, UTC), or `skipped`, the reason why it has no key. None for an unknown
         path.
         """
-        entry = self.entry(path)
-        if entry is not None:
-            modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
-            return {"id": entry.id, "modified": modified} | asdict(self.record(entry.id))
-        skipped = self.snapshot.skipped_file(path)
-        return None if skipped is None else {"skipped": skipped.reason or "not a picture"}
+        from indexes.info import facts
+
+        return facts(self.snapshot, path)
 
     @property
     def significance(self) -> Significance:
@@ -242,40 +292,9 @@ class Index:
 
     def info(self) -> dict[str, Any]:
         """What the index holds, as plain values."""
-        skipped = self.skipped_files()
-        parts = [self._segment_info(number) for number in segments.numbers(self.txn)]
-        plan = merging.plan(self.txn)
-        largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
-        data = self.store.folder / DATA
-        return {
-            "path": os.fspath(self.store.folder),
-            "images": len(self),
-            "keys": self.txn.count("images"),
-            "skipped": sum(file.reason is not None for file in skipped),
-            "not_pictures": sum(file.reason is None for file in skipped),
-            "roots": sorted(self.roots.places.values()),
-            "dimension": self.encoder.dimension,
-            "encoder": self.encoder.fingerprint,
-            "architecture": self.encoder.card.architecture,
-            "kind": largest["kind"],
-            "kind_asked": plan.kind,
-            "recall_asked": plan.recall,
-            "segments": len(parts),
-            "segment_list": parts,
-            "masked": self.txn.count("deleted"),
-            "format": FORMAT,
-            "bytes": data.stat().st_size,
-        }
+        from indexes.info import info
 
-    def _segment_info(self, number: bytes) -> dict[str, Any]:
-        about = segments.about(self.txn, number)
-        return {
-            "keys": len(segments.part(self.txn, number, b"ids")) // 8,
-            "kind": about.kind,
-            "settings": about.settings,
-            "recall": about.recall,
-            "bytes": len(segments.part(self.txn, number, b"faiss")),
-        }
+        return info(self.snapshot, self.folder, self.encoder)
 
     def export(self, folder: str | os.PathLike[str]) -> list[str]:
         """Write the photos as plain files into a new folder; returns the names of the files.
@@ -305,25 +324,26 @@ class Index:
         self,
         photos: "Iterator[tuple[str, int, bytes, Picture]]",
         min_score: float = COSINE,
-        folders: Sequence[str] = (),
+        folders: PathOrPaths = (),
         changed: set[str] | None = None,
     ) -> "Iterator[Group]":
         """Which new photos have copies in the index: see `indexes.duplicates.find.against`."""
         from indexes.duplicates.find import against
 
-        return against(self.snapshot, self.encoder, photos, min_score, folders, changed)
+        above = [os.fspath(folder) for folder in paths_of(folders)]
+        return against(self.snapshot, self.encoder, photos, min_score, above, changed)
 
     # Changing
 
-    def ignore(self, names: Sequence[str], groups: "Sequence[Group]") -> None:
-        """Remember that the files of these groups are not copies of each other.
+    def ignore(self, names: str | Sequence[str], groups: "Sequence[Group]") -> None:
+        """Remember that the files of the groups of these names are not copies of each other.
 
         Raises NotFound for a name that no group has, StorageFailed.
         """
         from indexes.duplicates.ignored import ignore
 
         with self._change():
-            ignore(self.store, names, groups)
+            ignore(self.store, [names] if isinstance(names, str) else names, groups)
 
     @contextmanager
     def _change(self) -> Iterator[Encoder]:
@@ -341,7 +361,7 @@ class Index:
         self,
         folders: PathOrPaths,
         *,
-        exclude: Sequence[str] = (),
+        exclude: str | Sequence[str] = (),
         retry: bool = False,
         workers: int | None = None,
         prune: bool = False,
@@ -365,7 +385,7 @@ class Index:
                 self.store,
                 encoder,
                 paths_of(folders),
-                exclude=exclude,
+                exclude=[exclude] if isinstance(exclude, str) else exclude,
                 retry=retry,
                 workers=workers,
                 prune=prune,
@@ -525,28 +545,20 @@ class Index:
             return count
 
     def _replace(self, make: Callable[[Path], None]) -> None:
-        """Go on with another environment in place of this one: see `Store.replace`."""
-        with self._lock:
-            self._end_snapshots()
+        """Put another environment in this one's place: see `Store.replace`."""
+        with self._snapshots.suspend():
             self._encoder = None
             self.store.replace(make)
 
     def close(self) -> None:
         """End every snapshot and the environment."""
-        with self._lock:
-            self._end_snapshots()
-        self.store.close()
+        with self._snapshots.suspend():
+            self.store.close()
 
     def discard(self) -> None:
         """Close, and remove the index before another program can change it."""
-        with self._lock:
-            self._end_snapshots()
-        self.store.discard()
-
-    def _end_snapshots(self) -> None:
-        for snapshot in list(self._snapshots):
-            snapshot.end()
-        self._snapshots.clear()
+        with self._snapshots.suspend():
+            self.store.discard()
 
     def __enter__(self) -> Self:
         return self

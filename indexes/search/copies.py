@@ -58,7 +58,7 @@ def hashes_of(records: Sequence[Record]) -> Hashes:
     return np.array([hash_of(record) for record in records], np.uint64)
 
 
-def folded(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match]]:
+def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match]]:
     """Each match with its copies among those after it; the order stays, best first.
 
     A copy goes with the first match that it is a copy of.

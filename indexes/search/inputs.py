@@ -43,10 +43,14 @@ def to_keys(inputs: Inputs, encoder: Encoder, keys_encoder: Encoder | None = Non
             raise Mismatch(f"pixels of shape {given.shape} given to an encoder of (n, *{shape})")
         return encoder.encode(given)
     keys = np.ascontiguousarray(given, np.float32)
-    dimension = encoder.dimension
-    if keys.ndim != 2 or keys.shape[1] != dimension:
-        raise Mismatch(f"keys of shape {keys.shape} for an index of dimension {dimension}")
+    check_keys(keys, encoder.dimension)
     return keys
+
+
+def check_keys(keys: Keys, dimension: int) -> None:
+    """Raises Mismatch for keys of another shape than (n, dimension)."""
+    if keys.ndim != 2 or keys.shape[1] != dimension:
+        raise Mismatch(f"keys of shape {keys.shape} given to an index of dimension {dimension}")
 
 
 def check_encoder(keys_encoder: Encoder | None, encoder: Encoder) -> None:

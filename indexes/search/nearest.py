@@ -1,4 +1,4 @@
-"""The photos nearest to some keys, across the segments or among those that a filter admits."""
+"""The photos nearest to some keys, among all segments or among those that a filter admits."""
 
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,13 @@ from indexes.store.records import Record
 
 EXACT = 5000
 SPARSE = 0.02
-"""Up to so many photos, or so small a share of the index, are compared one by one with the stored
-keys, whatever kind the index is."""
+"""If a filter admits at most this many photos, or this share of the index, the query is compared
+with each stored key, whatever kind the index is."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """One result: `score` is the cosine of query and key, -1..1."""
+    """One photo and its score, the cosine of query and key, -1..1."""
 
     id: int
     score: float
@@ -31,10 +31,13 @@ def nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> list
     return [_matches(snapshot, scores, ids, where) for scores, ids in rows]
 
 
-def ranked(
+def best_matches(
     snapshot: Snapshot, keys: Keys, k: int, where: Where | None, min_score: float | None
 ) -> list[Match]:
-    """The k best photos for the keys of one query, the first of them re-ranked."""
+    """The k best photos for the keys of one query, the first `ranking.FIRST` re-ranked.
+
+    Each photo counts by its best score.
+    """
     scores, ids = best_of(*_nearest(snapshot, keys, max(k, FIRST), where))
     if min_score is not None:
         scores, ids = scores[scores >= min_score], ids[scores >= min_score]

@@ -1,4 +1,4 @@
-"""The real command, in a home of its own, on photos made here."""
+"""The real command, in a separate home, on generated photos."""
 
 import os
 import subprocess
@@ -14,12 +14,12 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def make_photos(folder: Path, count: int, seed: int = 0) -> list[Path]:
-    """Smooth coloured pictures that differ from each other in every part."""
+    """Smooth coloured pictures that all differ everywhere."""
     folder.mkdir(parents=True, exist_ok=True)
-    chance = np.random.default_rng(seed)
+    random = np.random.default_rng(seed)
     paths = []
     for number in range(count):
-        coarse = chance.integers(0, 256, (6, 8, 3), dtype=np.uint8)
+        coarse = random.integers(0, 256, (6, 8, 3), dtype=np.uint8)
         path = folder / f"photo {number:02}.jpg"
         picture = Image.fromarray(coarse).resize((160, 120), Image.Resampling.BICUBIC)
         picture.save(path, quality=92)
@@ -28,7 +28,7 @@ def make_photos(folder: Path, count: int, seed: int = 0) -> list[Path]:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """As a user's, with colours off and a home of its own."""
+    """The environment of a user, with colours off and a separate home."""
     return {**os.environ, "MOCOSEARCH_HOME": str(home), "NO_COLOR": "1", "COLUMNS": "100"}
 
 

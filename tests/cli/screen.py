@@ -1,4 +1,4 @@
-"""The program in a pseudo-terminal that answers, or not, as terminals do."""
+"""The program in a pseudo-terminal, which may answer queries or not."""
 
 import fcntl
 import os
@@ -20,7 +20,7 @@ PROMPT = b"query> "
 
 @dataclass(frozen=True)
 class Shown:
-    """What was written to the terminal, and what was left for the next program to read."""
+    """What the terminal shows, and what is left for the next program to read."""
 
     text: str
     left: bytes
@@ -36,10 +36,10 @@ def on_a_terminal(
     typed: Sequence[str] = (),
     **changes: str,
 ) -> Shown:
-    """Run the program there. answer: to a question for its attributes, `late` seconds after it.
-    typed: a line at each PROMPT, in turn.
+    """Run the program there.
 
-    pixels: of the whole screen. changes: of the environment; an empty value removes a name.
+    pixels: size of the screen. answer: to a query for attributes, sent `late` seconds after it.
+    typed: one line for each PROMPT. changes: of the environment; an empty value removes a name.
     """
     env = {**environment(home), "COLUMNS": str(columns), "TERM": "xterm-256color", **changes}
     env = {
@@ -70,7 +70,7 @@ def on_a_terminal(
 
 
 OUTSIDE = {"TMUX", "TERM_PROGRAM", "KITTY_WINDOW_ID", "LC_TERMINAL", "COLORTERM"}
-"""What the terminal that the tests run in says of itself."""
+"""Variables by which the terminal of the tests describes itself."""
 
 
 def _left(inside: int) -> bytes:

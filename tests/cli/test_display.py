@@ -1,4 +1,4 @@
-"""Words for sizes and times."""
+"""Sizes and durations as text."""
 
 import pytest
 import typer
@@ -14,12 +14,12 @@ def test_sizes(text: str, bytes_: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "8", "G", "many", "1e999G"])
-def test_what_is_no_size(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is no size"):
+def test_wrong_sizes(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="is not a size"):
         size(text)
 
 
-def test_times() -> None:
+def test_durations() -> None:
     assert duration("1h30m") == 5400
-    with pytest.raises(typer.BadParameter, match="is no time"):
+    with pytest.raises(typer.BadParameter, match="is not a duration"):
         duration("soon")

@@ -10,16 +10,16 @@ from screen import on_a_terminal
 
 def answers(stdout: str) -> list[list[str]]:
     """The paths of each answer; every answer begins with rank 1."""
-    found: list[list[str]] = []
+    paths: list[list[str]] = []
     for line in stdout.splitlines():
         rank, _, path = line.split(maxsplit=2)
         if rank == "1":
-            found.append([])
-        found[-1].append(path)
-    return found
+            paths.append([])
+        paths[-1].append(path)
+    return paths
 
 
-def test_results_are_asked_on(run: Run, photos: Path) -> None:
+def test_searches_continue_from_results(run: Run, photos: Path) -> None:
     first, other = photos / "other" / "photo 00.jpg", photos / "2024" / "may" / "photo 03.jpg"
     lines = [
         f"'{other}'",
@@ -35,25 +35,25 @@ def test_results_are_asked_on(run: Run, photos: Path) -> None:
         "",
         "not read",
     ]
-    told = run("query", first, "-i", "-k", 4, input="\n".join(lines))
-    assert told.returncode == 0
-    given = answers(told.stdout)
+    process = run("query", first, "-i", "-k", 4, input="\n".join(lines))
+    assert process.returncode == 0
+    given = answers(process.stdout)
     assert [len(answer) for answer in given] == [4, 4, 4, 4, 4, 8]
     assert given[0][0] == str(first)
     assert given[1][0] == str(other)
     assert given[2][0] == given[1][1]
     assert given[4] == given[2]
     assert given[5][:4] == given[2]
-    assert "results 1 to 8" in told.stderr
-    assert "cannot read no such file" in told.stderr
-    assert "cannot read --5" in told.stderr
-    assert "must be a number above 0" in told.stderr
+    assert "results 1 to 8" in process.stderr
+    assert "cannot read no such file" in process.stderr
+    assert "cannot read --5" in process.stderr
+    assert "must be a number above 0" in process.stderr
 
 
 def test_lines_are_typed_at_a_prompt_and_edited(made: Path, photos: Path) -> None:
-    """What is typed stands in the terminal as it was: the table, the prompt, a line taken back."""
+    """The terminal shows what was typed: the table, the prompt, a line called back."""
     first, other = photos / "other" / "photo 00.jpg", photos / "2024" / "may" / "photo 03.jpg"
-    # A word, all of it deleted, and a name; the arrow brings the line before, with an end to it.
+    # A deleted word, then a name; the arrow recalls the last line, which gets another end.
     lines = [f"wrong\x15'{other}'", "2", "+1", "\x1b[A -3", "q"]
     words = ["query", first, "-i", "-k", 3]
     shown = on_a_terminal(made, *words, typed=lines, columns=200, NO_COLOR="").text
@@ -65,14 +65,14 @@ def test_lines_are_typed_at_a_prompt_and_edited(made: Path, photos: Path) -> Non
     assert "cannot read" not in shown
 
 
-def test_it_begins_without_an_image_and_ends_with_its_input(run: Run) -> None:
-    told = run("query", "--interactive", input="3\nback\n?\n")
-    assert (told.returncode, told.stdout) == (0, "")
-    assert told.stderr.count("ask with a picture first") == 2
-    assert "more like results" in told.stderr
+def test_it_starts_without_an_image_and_ends_with_its_input(run: Run) -> None:
+    process = run("query", "--interactive", input="3\nback\n?\n")
+    assert (process.returncode, process.stdout) == (0, "")
+    assert process.stderr.count("search with a picture first") == 2
+    assert "more like results" in process.stderr
 
 
-def test_names_are_understood_as_they_are_pasted(run: Run, photos: Path, tmp_path: Path) -> None:
+def test_quoted_names(run: Run, photos: Path, tmp_path: Path) -> None:
     for name in ("a (1).jpg", "it's.jpg", "back\\slash.jpg"):
         shutil.copy(photos / "other" / "photo 00.jpg", tmp_path / name)
     lines = [
@@ -84,45 +84,47 @@ def test_names_are_understood_as_they_are_pasted(run: Run, photos: Path, tmp_pat
         rf"{tmp_path}/back\slash.jpg:2",
         rf"{tmp_path}/a\ \(1\).jpg:2",
     ]
-    told = run("query", "-i", "-k", 1, input="\n".join(lines))
-    assert told.stderr == ""
-    assert len(answers(told.stdout)) == len(lines)
+    process = run("query", "-i", "-k", 1, input="\n".join(lines))
+    assert process.stderr == ""
+    assert len(answers(process.stdout)) == len(lines)
 
 
-def test_what_cannot_be_asked_is_said(run: Run, made: Path, photos: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_used_are_reported(
+    run: Run, made: Path, photos: Path, tmp_path: Path
+) -> None:
     make_photos(tmp_path / "mixed", 2)
     (tmp_path / "mixed" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     good = os.fsencode(photos / "other" / "photo 00.jpg")
     lines = [b"caf\xe9.jpg", b"a\0b.jpg", b"-", b"-:2", os.fsencode(tmp_path / "mixed"), good]
-    told = subprocess.run(
+    process = subprocess.run(
         [PROGRAM, "query", "-i", "-k", "1"],
         input=b"\n".join(lines) + b"\n",
         env={**environment(made), "PYTHONUTF8": "1"},
         capture_output=True,
     )
-    assert told.returncode == 0, told.stderr
-    assert rb"cannot read caf\udce9.jpg" in told.stderr
-    assert rb"cannot read a\x00b.jpg" in told.stderr
-    assert told.stderr.count(b"- is no name here") == 2
-    assert b"bad.jpg" in told.stderr
-    assert len(told.stdout.splitlines()) == 2
+    assert process.returncode == 0, process.stderr
+    assert rb"cannot read caf\udce9.jpg" in process.stderr
+    assert rb"cannot read a\x00b.jpg" in process.stderr
+    assert process.stderr.count(b"- is not a file name here") == 2
+    assert b"bad.jpg" in process.stderr
+    assert len(process.stdout.splitlines()) == 2
 
 
-def test_filters_that_leave_nothing_say_so(run: Run, photos: Path) -> None:
+def test_filters_that_leave_nothing(run: Run, photos: Path) -> None:
     photo = photos / "other" / "photo 00.jpg"
-    told = run("query", "-i", "--min-side", 5000, input=f"{photo}\n")
-    assert (told.returncode, told.stdout) == (0, "")
-    assert "no photo fits" in told.stderr
+    process = run("query", "-i", "--min-side", 5000, input=f"{photo}\n")
+    assert (process.returncode, process.stdout) == (0, "")
+    assert "No photo matches" in process.stderr
 
 
-def test_it_is_left_by_an_interrupt(made: Path, photos: Path) -> None:
+def test_an_interrupt_ends_it(made: Path, photos: Path) -> None:
     words = [PROGRAM, "query", "-i", "-k", "1", photos / "other" / "photo 00.jpg"]
     with subprocess.Popen(
         words,
         env=environment(made),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # A job in the background passes on that interrupts are ignored.
+        # A background job ignores interrupts, and its children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL) and None,
     ) as process:
         assert process.stdout

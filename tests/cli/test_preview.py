@@ -1,4 +1,4 @@
-"""Pictures in terminals: what is sent to each kind, and what one that does not answer gets."""
+"""Pictures in terminals: what each kind gets, also one that does not answer."""
 
 import base64
 import io
@@ -27,24 +27,24 @@ def query(photos: Path, *more: object) -> list[object]:
 
 
 def kitty_pictures(text: str) -> list[Image.Image]:
-    """As kitty reads it: pieces until one that says m=0."""
-    made, data = [], ""
+    """As kitty reads them: pieces up to one with m=0."""
+    images, data = [], ""
     for keys, piece in KITTY.findall(text):
         assert len(piece) <= 4096
         assert "q=2" in keys
         data += piece
         if "m=0" in keys:
-            made.append(Image.open(io.BytesIO(base64.b64decode(data))))
+            images.append(Image.open(io.BytesIO(base64.b64decode(data))))
             data = ""
     assert not data
-    return made
+    return images
 
 
-def of_sixels(text: str) -> np.ndarray:
-    """A plain reader of sixels: int per cents (h, w, 3), -1 where nothing was drawn."""
+def read_sixels(text: str) -> np.ndarray:
+    """A simple reader of sixels: per cent, int (h, w, 3); -1 where nothing is drawn."""
     head, body = text.removeprefix("\x1bP0;1q").removesuffix("\x1b\\").split("#", 1)
     width, height = map(int, re.fullmatch(r'"1;1;(\d+);(\d+)', head).groups())  # type: ignore[union-attr]
-    drawn = np.full((-(-height // 6) * 6, width, 3), -1)
+    canvas = np.full((-(-height // 6) * 6, width, 3), -1)
     colours: dict[int, tuple[int, ...]] = {}
     colour, x, y = 0, 0, 0
     tokens = r"#(\d+);2;(\d+);(\d+);(\d+)|#(\d+)|!(\d+)([?-~])|([?-~])|(\$)|(-)"
@@ -61,17 +61,17 @@ def of_sixels(text: str) -> np.ndarray:
             letter, count = (at[7], int(at[6])) if at[6] else (at[8], 1)
             for bit in range(6):
                 if (ord(letter) - 63) >> bit & 1:
-                    drawn[y + bit, x : x + count] = colours[colour]
+                    canvas[y + bit, x : x + count] = colours[colour]
             x += count
-    return drawn[:height]
+    return canvas[:height]
 
 
 @settings(deadline=None)
 @given(SOLID)
 def test_sixels_draw_every_pixel_in_its_colour(pixels: np.ndarray) -> None:
     picture = Image.fromarray(pixels)
-    wanted = np.asarray(picture.quantize(256).convert("RGB"), int)
-    assert np.array_equal(of_sixels(sixel(picture)), (wanted * 100 + 127) // 255)
+    expected = np.asarray(picture.quantize(256).convert("RGB"), int)
+    assert np.array_equal(read_sixels(sixel(picture)), (expected * 100 + 127) // 255)
 
 
 @settings(deadline=None)
@@ -108,10 +108,10 @@ def test_a_terminal_with_sixels_gets_them_no_larger_than_their_place(
     made: Path, photos: Path
 ) -> None:
     shown = on_a_terminal(made, *query(photos), pixels=(630, 560), answer=b"\x1b[?62;4;22c")
-    drawn = [of_sixels(text) for text in SIXEL.findall(shown.text)]
-    assert len(drawn) == 3
-    assert all(d.shape[1] <= COLUMNS * 7 and d.shape[0] <= ROWS * 14 for d in drawn)
-    assert all((d >= 0).all() for d in drawn)
+    pictures = [read_sixels(text) for text in SIXEL.findall(shown.text)]
+    assert len(pictures) == 3
+    assert all(p.shape[1] <= COLUMNS * 7 and p.shape[0] <= ROWS * 14 for p in pictures)
+    assert all((p >= 0).all() for p in pictures)
     assert shown.left == b""
 
 
@@ -129,13 +129,13 @@ def test_a_terminal_that_does_not_answer_gets_them_too(made: Path, photos: Path)
     assert shown.left == b""
 
 
-def test_half_an_answer_is_not_left_for_the_shell(made: Path, photos: Path) -> None:
+def test_half_an_answer_does_not_reach_the_shell(made: Path, photos: Path) -> None:
     shown = on_a_terminal(made, *query(photos), answer=b"\x1b[?62;4")
     assert shown.text.count("▀") > 3 * 100
     assert shown.left == b""
 
 
-def test_tmux_is_asked_itself_whatever_is_around_it(made: Path, photos: Path) -> None:
+def test_tmux_answers_whatever_terminal_is_around_it(made: Path, photos: Path) -> None:
     around = {"TMUX": "/tmp/x,1,0", "TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}
     shown = on_a_terminal(made, *query(photos), answer=b"\x1b[?1;2c", **around)
     assert not KITTY.search(shown.text)
@@ -149,7 +149,7 @@ def test_apples_old_terminal_gets_256_colours(made: Path, photos: Path) -> None:
     assert "\x1b[38;2;" not in shown.text
 
 
-def test_a_dumb_terminal_is_told_of_the_page(made: Path, photos: Path) -> None:
+def test_a_dumb_terminal_gets_a_hint(made: Path, photos: Path) -> None:
     shown = on_a_terminal(made, *query(photos), TERM="dumb")
     assert "--gallery" in shown.text
     assert "\x1b" not in shown.text

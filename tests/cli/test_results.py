@@ -1,4 +1,4 @@
-"""What the terminal shows: in a pseudo-terminal of its own."""
+"""What a terminal shows, in a pseudo-terminal."""
 
 import re
 import shutil
@@ -11,7 +11,7 @@ from PIL import Image
 from program import command, make_photos
 from screen import on_a_terminal
 
-from cli.results import BAR, bar, odds, shortened, width_of
+from cli.results import BAR, bar, odds, shorten, width_of
 
 ESCAPES = re.compile(r"\x1b\[[0-9;]*m|\x1b\]8;;[^\x1b]*\x1b\\")
 
@@ -28,7 +28,7 @@ def test_a_table_with_colours_and_links_that_fits(made: Path, photos: Path) -> N
     assert max(map(width_of, plain.splitlines())) <= 90
 
 
-def test_names_move_no_cursor_and_pipes_get_them_as_they_are(made: Path, tmp_path: Path) -> None:
+def test_names_are_escaped_on_terminals_only(made: Path, tmp_path: Path) -> None:
     (photo,) = make_photos(tmp_path / "photos", 1)
     for name in ("a\x1b[2Jb.jpg", "a\x1b[2J\nc.jpg"):
         shutil.copy(photo, tmp_path / "photos" / name)
@@ -50,7 +50,7 @@ def test_names_move_no_cursor_and_pipes_get_them_as_they_are(made: Path, tmp_pat
     assert "\x1b[2J" in on_a_terminal(made, "query", photo, "-0", "--index", index).text
 
 
-def test_a_column_of_dates_where_any_photo_has_one(made: Path, tmp_path: Path) -> None:
+def test_a_column_of_dates_if_any_photo_has_one(made: Path, tmp_path: Path) -> None:
     photo, _ = make_photos(tmp_path / "photos", 2)
     index = tmp_path / "index"
     words = ["query", photo, "--index", index]
@@ -67,7 +67,7 @@ def test_a_column_of_dates_where_any_photo_has_one(made: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("how", ["option", "NO_COLOR", "dumb"])
-def test_no_colour_where_none_is_wanted(made: Path, photos: Path, how: str) -> None:
+def test_output_without_colour(made: Path, photos: Path, how: str) -> None:
     words = ["query", photos / "other" / "photo 00.jpg", "-k", 3]
     changes = {"option": "", "NO_COLOR": "1", "dumb": ""}
     more = ["--no-color"] if how == "option" else []
@@ -85,7 +85,7 @@ def test_a_bar_is_as_long_as_its_score(score: float) -> None:
 
 @given(st.text(max_size=60), st.integers(2, 40))
 def test_a_shortened_path_fits_and_keeps_its_end(path: str, width: int) -> None:
-    short = shortened(path, width)
+    short = shorten(path, width)
     assert width_of(short) <= max(width, width_of(path) if width_of(path) <= width else 0)
     assert short == path or (short[0] == "…" and path.endswith(short[1:]))
 

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexes import Index
+from indexes import Index, Question
 from indexes.search import kinds, merging, segments
 from indexes.search.ranking import FIRST, rerank
 from indexes.store.records import id_key
@@ -15,14 +15,14 @@ D = 32
 
 
 @pytest.fixture
-def named(encoder) -> Encoder:
+def small_encoder(encoder) -> Encoder:
     """An encoder with keys of D numbers, whose graph is never run."""
     return Encoder(replace(encoder.card, dimension=D), b"graph", b"weights")
 
 
 @pytest.fixture
-def index(named, tmp_path):
-    with Index.create(tmp_path / "index", named) as opened:
+def index(small_encoder, tmp_path):
+    with Index.create(tmp_path / "index", small_encoder) as opened:
         yield opened
 
 
@@ -62,71 +62,70 @@ def brute(keys: dict[int, np.ndarray], query: np.ndarray, k: int) -> list[int]:
     return sorted(scores, key=lambda id: -scores[id])[:k]
 
 
-def test_an_empty_index_answers_nothing(index):
+def test_an_empty_index_has_no_matches(index):
     assert index.query(units(2), 5) == [[], []]
     assert index.query(units(0), 5) == []
 
 
-def test_more_asked_for_than_there_is(index):
+def test_fewer_photos_than_wanted(index):
     put(index, 1, units(3))
-    assert [len(found) for found in index.query(units(2, 1), 10)] == [3, 3]
+    assert [len(matches) for matches in index.query(units(2, 1), 10)] == [3, 3]
 
 
 @pytest.mark.parametrize("k", [1, 4, 60])
-def test_answers_are_those_of_brute_force(index, k):
+def test_matches_are_those_of_brute_force(index, k):
     keys = units(60)
     for first in range(0, 60, 20):
         put(index, first + 1, keys[first : first + 20])
     by_id = {i + 1: key for i, key in enumerate(keys)}
-    questions = units(7, 1)
-    for query, found in zip(questions, index.query(questions, k), strict=True):
-        assert [m.id for m in found] == brute(by_id, query, k)
-        for m in found:
+    queries = units(7, 1)
+    for query, matches in zip(queries, index.query(queries, k), strict=True):
+        assert [m.id for m in matches] == brute(by_id, query, k)
+        for m in matches:
             assert m.score == pytest.approx(float(query @ by_id[m.id]), abs=2e-3)
-        assert [m.score for m in found] == sorted((m.score for m in found), reverse=True)
+        assert [m.score for m in matches] == sorted((m.score for m in matches), reverse=True)
 
 
 @pytest.mark.parametrize("k", [1, 5, 150, 250])
-def test_a_search_ranks_the_first_again_and_leaves_the_rest(index, k):
+def test_a_search_reranks_the_first_results_only(index, k):
     keys = np.random.default_rng(0).standard_normal((200, D)).astype(np.float32) + 0.3
     keys /= np.linalg.norm(keys, axis=1, keepdims=True)
     put(index, 1, keys)
-    question = keys[7:8]
-    nearest = index.query(question, 200)[0]
-    found = index.search(question, k)
+    query = keys[7:8]
+    nearest = index.query(query, 200)[0]
+    answer = index.search(query, k)
     first = [match.id for match in nearest[:FIRST]]
-    order = rerank(question, index.keys(first))
-    wanted = [first[row] for row in order] + [match.id for match in nearest[FIRST:]]
-    assert [match.id for match in found] == wanted[:k]
+    order = rerank(query, index.keys(first))
+    expected = [first[row] for row in order] + [match.id for match in nearest[FIRST:]]
+    assert [result.id for result in answer] == expected[:k]
     scores = {match.id: match.score for match in nearest}
-    assert all(match.score == pytest.approx(scores[match.id]) for match in found)
-    assert found[0].id == 8
-    assert wanted != [match.id for match in nearest]
+    assert all(result.score == pytest.approx(scores[result.id]) for result in answer)
+    assert answer[0].id == 8
+    assert expected != [match.id for match in nearest]
 
 
-def test_a_search_with_a_least_score_finds_as_many_as_there_are(index):
+def test_a_search_with_a_lowest_score(index):
     put(index, 1, units(60))
-    question = units(1, 1)
-    scores = [match.score for match in index.query(question, 60)[0]]
-    least = scores[5] - 1e-6
-    found = index.search(question, 10, min_score=least)
-    assert sorted((match.score for match in found), reverse=True) == pytest.approx(scores[:6])
-    assert len(index.search(question, 4, min_score=least)) == 4
-    assert index.search(question, 4, min_score=1.1) == []
+    query = units(1, 1)
+    scores = [match.score for match in index.query(query, 60)[0]]
+    lowest = scores[5] - 1e-6
+    answer = index.search(query, 10, min_score=lowest)
+    assert sorted((result.score for result in answer), reverse=True) == pytest.approx(scores[:6])
+    assert len(index.search(query, 4, min_score=lowest)) == 4
+    assert len(index.search(query, 4, min_score=1.1)) == 0
 
 
-def test_each_photo_counts_by_the_look_that_it_is_nearest_to(index):
-    assert index.search(units(2), 5) == []
+def test_each_photo_counts_by_its_best_score_with_any_key_of_the_question(index):
+    views = Question(units(3, 1))
+    assert len(index.answer(views, 5)) == 0
     put(index, 1, units(30))
-    looks = units(3, 1)
     best = {}
-    for match in (match for found in index.query(looks, 30) for match in found):
+    for match in (match for matches in index.query(views.keys, 30) for match in matches):
         best[match.id] = max(best.get(match.id, -1.0), match.score)
-    found = {match.id: match.score for match in index.search(looks, 30)}
-    assert found == pytest.approx(best)
+    assert {result.id: result.score for result in index.answer(views, 30)} == pytest.approx(best)
 
 
-def test_deleted_keys_are_masked_and_then_gone(index):
+def test_deleted_keys_are_masked_and_a_merge_removes_them(index):
     keys = units(40)
     put(index, 1, keys[:20])
     put(index, 21, keys[20:])
@@ -136,13 +135,13 @@ def test_deleted_keys_are_masked_and_then_gone(index):
         if merged:
             assert merging.merge(index.store, everything=True)
             index.refresh()
-        for query, found in zip(keys, index.query(keys, 40), strict=True):
-            assert [m.id for m in found] == brute(left, query, 40)
+        for query, matches in zip(keys, index.query(keys, 40), strict=True):
+            assert [m.id for m in matches] == brute(left, query, 40)
     assert index.info()["segments"] == 1
     assert index.txn.count("deleted") == 0
 
 
-def test_a_segment_of_deleted_keys_alone(index):
+def test_a_segment_of_deleted_keys_only(index):
     put(index, 1, units(3))
     put(index, 4, units(3, 1))
     remove(index, 1, 2, 3)
@@ -160,11 +159,11 @@ def test_many_segments_merge_into_few(index):
         assert index.info()["segments"] <= merging.MOST_SEGMENTS
         assert index.info()["keys"] == i + 1
     by_id = {i + 1: key for i, key in enumerate(keys)}
-    for query, found in zip(keys, index.query(keys, 5), strict=True):
-        assert [m.id for m in found] == brute(by_id, query, 5)
+    for query, matches in zip(keys, index.query(keys, 5), strict=True):
+        assert [m.id for m in matches] == brute(by_id, query, 5)
 
 
-def test_few_segments_and_few_deletions_are_left_alone(index):
+def test_few_segments_and_few_deletions_are_not_merged(index):
     put(index, 1, units(40))
     remove(index, 7)
     assert not merging.merge(index.store)
@@ -172,38 +171,38 @@ def test_few_segments_and_few_deletions_are_left_alone(index):
     assert merging.merge(index.store)
 
 
-def test_masked_photos_whose_content_may_turn_up_again_wear_nothing_out(index):
-    """As all are for a while, where a program rewrites every file: a merge would keep them."""
+def test_masked_photos_that_are_still_stored_cause_no_merge(index):
+    """A program that rewrites every file masks all photos for a while; a merge would keep them."""
     put(index, 1, units(40))
     index.store.write(lambda txn: [txn.put("deleted", id_key(id), b"") for id in range(1, 30)])
     assert not merging.merge(index.store)
 
 
-def test_a_recall_of_nothing_is_refused(index):
+def test_a_recall_of_zero_is_invalid(index):
     put(index, 1, units(3))
     with pytest.raises(Unsuitable):
         index.configure(recall=0.0)
     assert index.info()["recall_asked"] == kinds.Plan.recall
 
 
-def test_a_merge_parts_what_is_too_much_for_one_segment(index, monkeypatch):
+def test_a_merge_splits_what_is_too_large_for_one_segment(index, monkeypatch):
     monkeypatch.setattr(merging, "MOST_BYTES", 4 * 4 * D)
     put(index, 1, units(10))
     merging.merge(index.store, everything=True)
     index.refresh()
     assert index.info()["segments"] == 3
-    assert [found[0].id for found in index.query(units(10), 1)] == list(range(1, 11))
+    assert [matches[0].id for matches in index.query(units(10), 1)] == list(range(1, 11))
 
 
-def test_a_merge_that_ends_half_way_shows_nothing_and_leaves_nothing(index, monkeypatch):
+def test_a_merge_that_fails_half_way_changes_nothing(index, monkeypatch):
     monkeypatch.setattr(merging, "MOST_BYTES", 4 * 4 * D)
     put(index, 1, units(10))
     before, hide = index.info()["segment_list"], segments.put_hidden
 
-    def full(txn, ids, blob, told):
+    def full(txn, ids, blob, about):
         if ids[0] > 5:
-            raise StorageFailed("the disk is full", "make room")
-        hide(txn, ids, blob, told)
+            raise StorageFailed("the disk is full", "free some disk space")
+        hide(txn, ids, blob, about)
 
     monkeypatch.setattr(segments, "put_hidden", full)
     with pytest.raises(StorageFailed):
@@ -211,8 +210,8 @@ def test_a_merge_that_ends_half_way_shows_nothing_and_leaves_nothing(index, monk
     index.refresh()
     assert segments.hidden(index.txn)
     assert index.info()["segment_list"] == before
-    assert [found[0].id for found in index.query(units(10), 1)] == list(range(1, 11))
-    # More photos may come before the next merge.
+    assert [matches[0].id for matches in index.query(units(10), 1)] == list(range(1, 11))
+    # More photos may be added before the next merge.
     put(index, 11, units(1, 1))
     monkeypatch.setattr(segments, "put_hidden", hide)
     assert not merging.merge(index.store)
@@ -229,17 +228,17 @@ def test_keys_of_another_shape(index, shape):
     with pytest.raises(Mismatch, match="dimension 32"):
         index.query(np.zeros(shape, np.float32))
     with pytest.raises(Mismatch, match="dimension 32"):
-        index.search(np.zeros(shape, np.float32))
+        index.answer(Question(np.zeros(shape, np.float32)))
 
 
 def test_results_outlive_a_refresh(index):
     put(index, 1, units(3))
-    (found,) = index.query(units(1), 3)
+    (matches,) = index.query(units(1), 3)
     index.refresh()
-    assert found[0].record.format == "PNG"
+    assert matches[0].record.format == "PNG"
 
 
-def test_a_snapshot_until_refresh(index):
+def test_a_snapshot_stays_until_refresh(index):
     put(index, 1, units(1))
     assert len(index.query(units(1), 9)[0]) == 1
     record = bytes(index.txn.get("images", id_key(1)))
@@ -254,13 +253,13 @@ def test_a_snapshot_until_refresh(index):
     assert len(index.query(units(1), 9)[0]) == 2
 
 
-def test_a_record_that_is_not_there(index):
+def test_a_missing_record(index):
     with pytest.raises(Damaged, match="id 77"):
         index.record(77)
 
 
-def test_a_missing_index_lists_those_that_are_there(home, named):
-    Index.create("summer", named).close()
+def test_a_missing_index_lists_the_others(home, small_encoder):
+    Index.create("summer", small_encoder).close()
     assert Index.exists("summer")
     assert not Index.exists("winter")
     with pytest.raises(NotFound) as caught:
@@ -269,14 +268,14 @@ def test_a_missing_index_lists_those_that_are_there(home, named):
     assert not (home / "indexes" / "winter").exists()
 
 
-def test_another_encoder_is_refused(tmp_path, named):
-    Index.create(tmp_path / "index", named).close()
-    other = Encoder(replace(named.card, fingerprint="other"), b"graph", b"weights")
+def test_another_encoder_does_not_fit(tmp_path, small_encoder):
+    Index.create(tmp_path / "index", small_encoder).close()
+    other = Encoder(replace(small_encoder.card, fingerprint="other"), b"graph", b"weights")
     with pytest.raises(Mismatch, match="another encoder"):
         Index.create(tmp_path / "index", other)
-    Index.create(tmp_path / "index", named).close()
+    Index.create(tmp_path / "index", small_encoder).close()
     with Index.create(tmp_path / "index", None) as index:
-        assert index.encoder.fingerprint == named.fingerprint
+        assert index.encoder.fingerprint == small_encoder.fingerprint
 
 
 def test_an_index_without_an_encoder(tmp_path):
@@ -287,7 +286,7 @@ def test_an_index_without_an_encoder(tmp_path):
         _ = index.encoder
 
 
-def test_a_copied_folder_answers_on_its_own(fill, encoder, tmp_path):
+def test_a_moved_folder_is_searched_without_anything_else(fill, encoder, tmp_path):
     files = fill(tmp_path / "photos", range(4))
     with Index.create(tmp_path / "index", encoder) as index:
         index.sync([tmp_path / "photos"])
@@ -310,9 +309,10 @@ def test_info(fill, encoder, tmp_path):
     (tmp_path / "photos" / "notes.txt").write_text("words")
     with Index.create(tmp_path / "index", encoder) as index:
         index.sync([tmp_path / "photos"])
-        told = index.info()
-    assert (told["images"], told["keys"], told["skipped"], told["not_pictures"]) == (5, 4, 1, 1)
-    assert told["roots"] == [str(tmp_path / "photos")]
-    assert (told["dimension"], told["encoder"]) == (encoder.dimension, encoder.fingerprint)
-    assert told["segments"] == 1
-    assert told["bytes"] == (tmp_path / "index" / "data.mdb").stat().st_size
+        info = index.info()
+        assert index.folder == tmp_path / "index"
+    assert (info["images"], info["keys"], info["skipped"], info["not_pictures"]) == (5, 4, 1, 1)
+    assert info["roots"] == [str(tmp_path / "photos")]
+    assert (info["dimension"], info["encoder"]) == (encoder.dimension, encoder.fingerprint)
+    assert info["segments"] == 1
+    assert info["bytes"] == (tmp_path / "index" / "data.mdb").stat().st_size

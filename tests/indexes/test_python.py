@@ -1,4 +1,4 @@
-"""The Python interface: asking and adding in several forms, and from many threads."""
+"""The Python interface: searches and additions in several forms, and from many threads."""
 
 import re
 import shutil
@@ -18,6 +18,7 @@ from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import decode
+from mocosearch.photos.decode import digest_of
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -42,7 +43,7 @@ def units(n: int, seed: int = 0) -> np.ndarray:
     return keys / np.linalg.norm(keys, axis=1, keepdims=True)
 
 
-def test_files_pixels_and_keys_ask_the_same(index, photos, fill):
+def test_files_pixels_and_keys_give_the_same_matches(index, photos, fill):
     files = fill(photos, range(6))
     assert index.sync([photos], workers=1).embedded == 6
     pixels = np.stack([decode(file.read_bytes(), index.encoder.side).pixels for file in files])
@@ -50,12 +51,12 @@ def test_files_pixels_and_keys_ask_the_same(index, photos, fill):
     assert by_file == index.query(list(map(str, files)), 3)
     assert by_file == index.query(pixels, 3)
     assert by_file == index.query(index.encoder.encode(pixels), 3)
-    assert [found[0].record.paths for found in by_file] == [[str(file)] for file in files]
+    assert [matches[0].record.paths for matches in by_file] == [[str(file)] for file in files]
     elsewhere = Where(not_under=(str(photos),))
     assert index.query(files[:1], 3, where=elsewhere) == [[]]
 
 
-def test_what_cannot_be_asked(index, tmp_path):
+def test_inputs_that_are_not_pictures(index, tmp_path):
     (tmp_path / "notes.txt").write_text("words")
     with pytest.raises(NotFound, match=r"absent\.jpg"):
         index.query([tmp_path / "absent.jpg"])
@@ -66,30 +67,30 @@ def test_what_cannot_be_asked(index, tmp_path):
             index.query(wrong)
 
 
-def test_added_files_are_found_and_then_followed(index, photos, fill):
+def test_added_files_are_searched_and_a_sync_follows_them(index, photos, fill):
     files = fill(photos, range(4))
     ids = index.add(files[:2])
-    assert [found[0].id for found in index.query(files[:2], 1)] == ids
+    assert [matches[0].id for matches in index.query(files[:2], 1)] == ids
     assert index.add(files[:2]) == ids
     counts = index.sync([photos])
     assert (counts.embedded, counts.unchanged) == (2, 2)
     assert list(look(index)) == []
 
 
-def test_given_keys_are_found_by_their_names(index, tmp_path):
+def test_given_keys_are_searched_under_their_names(index, tmp_path):
     names = [tmp_path / f"{number}.jpg" for number in range(5)]
     ids = index.add(names, 3 * units(5))
-    found = index.query(units(5), 1)
-    assert [row[0].id for row in found] == ids
-    assert [row[0].score for row in found] == pytest.approx([1] * 5, abs=2e-3)
-    assert [row[0].record.paths for row in found] == [[str(name)] for name in names]
+    rows = index.query(units(5), 1)
+    assert [row[0].id for row in rows] == ids
+    assert [row[0].score for row in rows] == pytest.approx([1] * 5, abs=2e-3)
+    assert [row[0].record.paths for row in rows] == [[str(name)] for name in names]
     (other,) = index.add(names[:1], units(1, 9))
     assert other not in ids
     assert {match.id for match in index.query(units(1), 9)[0]} == {*ids[1:], other}
     assert list(look(index)) == []
 
 
-def test_keys_of_another_encoder_are_refused(index, tmp_path):
+def test_keys_of_another_encoder_do_not_fit(index, tmp_path):
     name, other = [tmp_path / "a.jpg"], light(2)
     index.add(name, units(1), encoder=light(1))
     assert index.query(units(1), encoder=index.encoder)[0][0].score == pytest.approx(1, abs=2e-3)
@@ -100,7 +101,7 @@ def test_keys_of_another_encoder_are_refused(index, tmp_path):
     assert len(index) == 1
 
 
-def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
+def test_a_failed_addition_adds_nothing(index, photos, fill, tmp_path):
     files = fill(photos, range(2))
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     for wrong, error in (
@@ -115,7 +116,7 @@ def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
     assert len(index) == 0
 
 
-def test_an_index_is_opened_for_changing(index, tmp_path):
+def test_an_index_is_opened_for_changes(index, tmp_path):
     index.close()
     with Index.open(tmp_path / "index", writable=True) as again:
         again.add([tmp_path / "a.jpg"], units(1))
@@ -125,30 +126,31 @@ def test_an_index_is_opened_for_changing(index, tmp_path):
         Index.open(tmp_path / "absent", writable=True)
 
 
-def test_many_threads_ask_while_one_adds(index, tmp_path):
-    """Each answer is of one snapshot: the photos that it names are those it counts."""
+def test_many_threads_search_while_one_adds(index, tmp_path):
+    """Each result is of one snapshot: it lists as many photos as the snapshot has."""
     index.add([tmp_path / f"{n}.jpg" for n in range(20)], units(20))
     done = threading.Event()
 
-    def ask(seed: int) -> int:
-        asked = 0
-        while not done.is_set() or not asked:
+    def search(seed: int) -> int:
+        searches = 0
+        while not done.is_set() or not searches:
             index.refresh()
             count = len(index)
-            found = index.query(units(3, seed), 1000)
-            assert [len(row) for row in found] == [count] * 3
-            asked += 1
-        return asked
+            rows = index.query(units(3, seed), 1000)
+            assert [len(row) for row in rows] == [count] * 3
+            assert len(index.search(units(1, seed), 1000, fold=False)) == count
+            searches += 1
+        return searches
 
     with ThreadPoolExecutor(8) as threads:
-        asking = [threads.submit(ask, seed) for seed in range(8)]
+        futures = [threads.submit(search, seed) for seed in range(8)]
         try:
             for batch in range(12):
                 names = [tmp_path / f"{batch}-{n}.jpg" for n in range(5)]
                 index.add(names, units(5, 100 + batch))
         finally:
             done.set()
-        assert all(future.result() for future in asking)
+        assert all(future.result() for future in futures)
     index.refresh()
     assert len(index) == 80
 
@@ -161,7 +163,7 @@ def test_many_threads_add(index, tmp_path):
         ]
 
     with ThreadPoolExecutor(6) as threads:
-        ids = [id for some in threads.map(add, range(6)) for id in some]
+        ids = [id for batch in threads.map(add, range(6)) for id in batch]
     assert len(set(ids)) == 72
     index.refresh()
     assert list(look(index)) == []
@@ -178,7 +180,7 @@ with Index.open(Path(sys.argv[1]), writable=True) as index:
 """
 
 
-def test_a_reader_moves_on_to_what_took_the_place(index, tmp_path):
+def test_a_reader_continues_with_a_replaced_file(index, tmp_path):
     index.add([tmp_path / "a.jpg"], units(1))
     index.close()
     with Index.open(tmp_path / "index") as reader:
@@ -190,7 +192,7 @@ def test_a_reader_moves_on_to_what_took_the_place(index, tmp_path):
         assert len(reader.query(units(1), 9)[0]) == 2
 
 
-def test_a_thread_that_ends_lets_go_of_its_snapshot(index, tmp_path):
+def test_a_snapshot_ends_with_its_thread(index, tmp_path):
     index.add([tmp_path / "a.jpg"], units(1))
     index.refresh()
     thread = threading.Thread(target=lambda: index.query(units(1), 1))
@@ -211,20 +213,20 @@ def test_threads_share_an_encoder(tmp_path):
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
-def test_the_lines_in_the_readme(fill, tmp_path, monkeypatch, capsys):
+def test_the_example_in_the_readme(fill, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     files = fill(tmp_path / "holiday", range(6))
     shutil.copy(files[3], tmp_path / "photo.jpg")
     openvino_encoder(tmp_path / "my-encoder")
     section = README.read_text().split("## From Python")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    (lines,) = [block for block in blocks if "Index" in block]
-    exec(compile(lines, "README.md", "exec"), {})
+    (example,) = [block for block in blocks if "Index" in block]
+    exec(compile(example, "README.md", "exec"), {})
     first = capsys.readouterr().out.splitlines()[0]
     assert first.endswith(f"['{files[3]}']")
 
 
-def test_a_thread_asks_on_after_a_compaction(index, tmp_path):
+def test_a_thread_continues_after_a_compaction(index, tmp_path):
     index.add([tmp_path / "a.jpg"], units(1))
     with ThreadPoolExecutor(1) as other:
         assert len(other.submit(index.query, units(1), 9).result()[0]) == 1
@@ -232,8 +234,8 @@ def test_a_thread_asks_on_after_a_compaction(index, tmp_path):
         assert len(other.submit(index.query, units(1), 9).result()[0]) == 1
 
 
-def test_a_reader_that_could_not_register_reads_anew_what_was_written_over(index, tmp_path):
-    """As on a disk where it may read and another person writes."""
+def test_an_unregistered_reader_searches_again_after_an_overwrite(index, tmp_path):
+    """On a disk that this program may only read, and another one writes."""
     index.add([tmp_path / "a.jpg"], units(1))
     index.close()
     with Index.open(tmp_path / "index") as reader:
@@ -254,7 +256,47 @@ with Index.open(Path(sys.argv[1]), writable=True) as index:
 """
 
 
-def test_a_file_named_twice_is_refused(index, tmp_path):
+def test_a_file_can_be_named_only_once(index, tmp_path):
     with pytest.raises(Unsuitable, match="twice"):
         index.add([tmp_path / "a.jpg"] * 2, units(2))
     assert len(index) == 0
+
+
+def test_one_path_is_as_good_as_a_list(index, photos, fill):
+    """A path that is iterated letter by letter is no error, only other files."""
+    file, other, *_ = fill(photos, range(4))
+    (photos / "more").mkdir()
+    for name in (str, Path):
+        assert index.add(name(file)) == index.add([file])
+        assert index.sync(name(photos), exclude="more").skipped == 0
+        assert index.query(name(file)) == index.query([file])
+        assert index.search(name(file)) == index.search([file])
+        unlike = index.search(file, minus=name(other), fold=False)
+        assert unlike == index.search(file, minus=[other], fold=False)
+        assert unlike[0].score != index.search(file, fold=False)[0].score
+        assert index.search(name(photos)) == index.search([photos])
+    assert len(index) == 4
+
+
+def test_one_folder_of_new_photos_and_one_name_of_a_group(index, photos, fill):
+    (file,) = fill(photos, [0])
+    copy = Path(shutil.copy(file, photos / "copy.jpg"))
+    index.sync(photos)
+    data = copy.read_bytes()
+    new = [(str(copy), len(data), digest_of(data), decode(data, index.encoder.side))]
+    for name in (str, Path):
+        assert list(index.copies_of(iter(new), folders=name(photos))) == []
+        (group,) = index.copies_of(iter(new), folders=name(photos / "c"))
+        assert group.members[1].path == str(file)
+    (group,) = index.duplicates()
+    index.ignore(group.name, [group])
+    assert index.duplicates() == []
+
+
+def test_a_search_names_the_skipped_files_of_a_folder(index, photos, fill):
+    fill(photos, range(2))
+    index.sync(photos)
+    (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    answer = index.search([photos])
+    assert list(answer.skipped) == [str(photos / "bad.jpg")]
+    assert len(answer) == 2

@@ -15,7 +15,7 @@ from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
 from indexes.duplicates.pictures import same_picture
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search.copies import are_copies, copies_among, folded, group_rows, hashes_of
+from indexes.search.copies import are_copies, copies_among, fold_copies, group_rows, hashes_of
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
@@ -104,7 +104,7 @@ def test_near_hashes_are_those_of_a_plain_loop(seed, n, bits):
 
 
 def index_of(keys):
-    """What `folded` asks of an index."""
+    """What `fold_copies` asks of an index."""
     return SimpleNamespace(keys=lambda ids: keys[np.array(ids)])
 
 
@@ -127,7 +127,7 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
                 break
         else:
             expected.append([at])
-    found = folded(index_of(keys), matches)
+    found = fold_copies(index_of(keys), matches)
     assert [[match.id for match in group] for group in found] == expected
 
 
@@ -141,7 +141,7 @@ def test_many_matches_are_folded_in_little_memory():
     matches = [Match(i, 1.0, replace(PLAIN, perceptual=f"{h:016x}")) for i, h in enumerate(hashes)]
     tracemalloc.start()
     try:
-        found = folded(index_of(keys), matches)
+        found = fold_copies(index_of(keys), matches)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

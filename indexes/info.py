@@ -1,0 +1,63 @@
+"""What an index holds, and what it holds of one file, as plain values."""
+
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from indexes.search import merging, segments
+from indexes.search.snapshot import Snapshot
+from indexes.store.environment import FORMAT
+from indexes.store.place import DATA
+from indexes.store.txn import Txn
+from mocosearch.encoder import Encoder
+
+
+def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
+    """The contents of the index in a folder: see `Index.info`."""
+    txn = snapshot.txn
+    skipped = snapshot.skipped_files()
+    parts = [_segment_info(txn, number) for number in segments.numbers(txn)]
+    plan = merging.plan(txn)
+    largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
+    return {
+        "path": os.fspath(folder),
+        "images": len(snapshot),
+        "keys": txn.count("images"),
+        "skipped": sum(file.reason is not None for file in skipped),
+        "not_pictures": sum(file.reason is None for file in skipped),
+        "roots": sorted(snapshot.roots.places.values()),
+        "dimension": encoder.dimension,
+        "encoder": encoder.fingerprint,
+        "architecture": encoder.card.architecture,
+        "kind": largest["kind"],
+        "kind_asked": plan.kind,
+        "recall_asked": plan.recall,
+        "segments": len(parts),
+        "segment_list": parts,
+        "masked": txn.count("deleted"),
+        "format": FORMAT,
+        "bytes": (folder / DATA).stat().st_size,
+    }
+
+
+def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:
+    about = segments.about(txn, number)
+    return {
+        "keys": len(segments.part(txn, number, b"ids")) // 8,
+        "kind": about.kind,
+        "settings": about.settings,
+        "recall": about.recall,
+        "bytes": len(segments.part(txn, number, b"faiss")),
+    }
+
+
+def facts(snapshot: Snapshot, path: str) -> dict[str, Any] | None:
+    """The facts of one absolute path: see `Index.facts`."""
+    entry = snapshot.entry(path)
+    if entry is not None:
+        modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
+        return {"id": entry.id, "modified": modified} | asdict(snapshot.record(entry.id))
+    skipped = snapshot.skipped_file(path)
+    return None if skipped is None else {"skipped": skipped.reason or "not a picture"}
