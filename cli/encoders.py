@@ -70,6 +70,8 @@ def add(
 ) -> None:
     """Make an encoder of a published network: a file, or one fetched by its name.
 
+    efficientnet-lite0 comes from a package: pip install 'mocosearch[lite0]'.
+
     Names: moco-v1-200ep, moco-v2-200ep, moco-v2-800ep, moco-v3-resnet50-100ep, -300ep and
     -1000ep, moco-v3-vit-small-300ep, moco-v3-vit-base-300ep.
 
@@ -77,17 +79,23 @@ def add(
     """
     from mocosearch.errors import Damaged, NotFound, Unsuitable
     from mocosearch.home import place
+    from mocosearch.pretrained import lite0
     from mocosearch.pretrained.published import PUBLISHED
 
+    packaged = what == lite0.NAME
     known = what in PUBLISHED
     if mirror and not known:
         raise typer.BadParameter("--mirror goes with the name of a published encoder")
-    if not known and not Path(what).is_file():
-        raise NotFound(f"no file and no published encoder {what}", "names: " + ", ".join(PUBLISHED))
+    if not known and not packaged and not Path(what).is_file():
+        names = ", ".join((*PUBLISHED, lite0.NAME))
+        raise NotFound(f"no file and no published encoder {what}", f"names: {names}")
     folder = place("encoders", name or (what if known else Path(what).name.split(".")[0]))
     if folder.exists():
         raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
-    file = _fetched(what, mirror) if known else Path(what)
+    if known:
+        file = _fetched(what, mirror)
+    else:
+        file = lite0.weights_file() if packaged else Path(what)
     from mocosearch.pretrained.adopt import adopt
 
     try:

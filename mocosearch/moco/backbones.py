@@ -1,10 +1,13 @@
-"""The networks that look at pictures: torchvision's ResNets, one made for processors, ViTs."""
+"""The networks that look at pictures: torchvision's ResNets, one made for processors, ViTs and
+EfficientNet-Lite0.
+"""
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from mocosearch.errors import Unsuitable
+from mocosearch.moco import lite
 from mocosearch.moco.vit import WIDTHS, ViT
 
 MEAN = (0.485, 0.456, 0.406)
@@ -16,7 +19,8 @@ _LAYOUTS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet34": (BasicBlock, [3, 4, 6, 3]),
     "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-ARCHITECTURES = (*_LAYOUTS, *WIDTHS)
+LITE = "efficientnet_lite0"
+ARCHITECTURES = (*_LAYOUTS, *WIDTHS, LITE)
 
 
 class Backbone(nn.Module):
@@ -25,7 +29,8 @@ class Backbone(nn.Module):
     `resnet18`, `-34` and `-50` are torchvision's, name for name, so that published weights
     load. `resnet10` has one block a stage and reads the picture in 4x4 patches instead of by
     a 7x7 convolution and max-pooling: twice the pictures a second of a ResNet-18 on a
-    processor, at the same strides. `vit_small` and `vit_base` are MoCo v3's.
+    processor, at the same strides. `vit_small` and `vit_base` are MoCo v3's, and
+    `efficientnet_lite0` is EfficientNet-Lite0.
 
     zero_init_residual: residual blocks of a ResNet begin as the identity (arXiv:1706.02677,
         section 5.1).
@@ -34,7 +39,9 @@ class Backbone(nn.Module):
     def __init__(self, architecture: str, *, zero_init_residual: bool = False) -> None:
         super().__init__()
         self.architecture = architecture
-        self.net: ResNet | ViT
+        self.net: ResNet | ViT | lite.Lite
+        mean: tuple[float, ...] = MEAN
+        std: tuple[float, ...] = STD
         self.width: int
         self.widths: tuple[int, ...]
         """Channels of the three maps."""
@@ -42,6 +49,10 @@ class Backbone(nn.Module):
             self.width = WIDTHS[architecture]
             self.widths = (2 * self.width,) * 3
             self.net = ViT(self.width)
+        elif architecture == LITE:
+            self.width, self.widths = lite.HEAD, lite.WIDTHS
+            self.net = lite.Lite()
+            mean, std = (lite.MEAN,) * 3, (lite.STD,) * 3
         elif architecture in _LAYOUTS:
             self.net = _resnet(architecture, zero_init_residual)
             self.width = self.net.inplanes
@@ -51,12 +62,12 @@ class Backbone(nn.Module):
             raise Unsuitable(f"no architecture is called {architecture}", f"there are: {known}")
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
     def freeze(self, stages: int) -> None:
         """Let the first stages of a ResNet learn nothing any more, nor the stem before them; their
-        batch norm goes on with the statistics of each batch. A ViT is left as it is.
+        batch norm goes on with the statistics of each batch. Other networks are left as they are.
         """
         net = self.net
         if stages and isinstance(net, ResNet):
@@ -66,11 +77,11 @@ class Backbone(nn.Module):
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """Feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a ViT's
-        tokens after half of its blocks, three quarters, and all.
+        tokens after half of its blocks, three quarters, and all, EfficientNet's strides 8 to 32.
         """
         x = (pixels - self.mean) / self.std
         net = self.net
-        if isinstance(net, ViT):
+        if isinstance(net, ViT | lite.Lite):
             return net.maps(x)
         x = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x)))))
         maps = []

@@ -20,12 +20,13 @@ from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import missing, place
-from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.backbones import ARCHITECTURES, LITE, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
+from mocosearch.pretrained import lite0
 from mocosearch.pretrained.published import PUBLISHED
 
 PUBLISHED_SIDE = 224
-"""All the published networks were trained on views of this side."""
+"""All the published ResNets and ViTs were trained on views of this side."""
 
 SOURCES = (
     # A prefix that marks the file, the prefix of the network that learned by gradient, and
@@ -44,6 +45,7 @@ SOURCES = (
     ("encoder.", "encoder.", "solo-learn"),
     ("conv1.", "", "torchvision"),
     ("patch_embed.", "", "a ViT"),
+    ("_conv_stem.", "", "EfficientNet-Lite"),
 )
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(i + 3): f"layer{i}" for i in range(1, 5)}}
 """lightly keeps a ResNet as a list of its children."""
@@ -95,8 +97,11 @@ def read(file: Path) -> Start:
         if (known.file, known.architecture) == (file.name, architecture):
             licence = known.licence
             corpus = "ImageNet's 1.28 million training pictures, without their labels"
+    if file.name == lite0.FILE:
+        licence, corpus = lite0.LICENCE, lite0.CORPUS
     licence += ", and yours for what you add"
-    return Start(backbone, PUBLISHED_SIDE, origin, licence, corpus)
+    side = lite0.SIDE if architecture == LITE else PUBLISHED_SIDE
+    return Start(backbone, side, origin, licence, corpus)
 
 
 def _own(folder: Path) -> Start:
@@ -178,7 +183,7 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     renamed = {}
     for name, value in state.items():
         first, dot, rest = name.partition(".")
-        if first not in ("fc", "head"):
+        if first not in ("fc", "_fc", "head"):
             renamed[CHILDREN.get(first, first) + dot + rest] = value
     return renamed
 
@@ -187,7 +192,10 @@ def _architecture(state: dict[str, Tensor], file: Path) -> str:
     """Which of ours has these weights, by their names and one width."""
     blocks = [_count(rf"layer{stage}\.(\d+)\.", state) for stage in range(1, 5)]
     first, patch = state.get("conv1.weight"), state.get("patch_embed.proj.weight")
-    if patch is not None:
+    found: str | None
+    if "_conv_stem.weight" in state:
+        found, told = LITE, "an EfficientNet"
+    elif patch is not None:
         found = {width: name for name, width in WIDTHS.items()}.get(len(patch))
         told = f"a ViT of width {len(patch)}"
     else:
