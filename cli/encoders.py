@@ -92,10 +92,9 @@ def add(
     folder = place("encoders", name or (what if known else Path(what).name.split(".")[0]))
     if folder.exists():
         raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
+    file = lite0.weights_file() if packaged else Path(what)
     if known:
         file = _fetched(what, mirror)
-    else:
-        file = lite0.weights_file() if packaged else Path(what)
     from mocosearch.pretrained.adopt import adopt
 
     try:

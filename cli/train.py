@@ -10,7 +10,7 @@ from cli.display import duration, ended, interruptible, progress, say, show_json
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
-    from mocosearch.encoder import Card
+    from mocosearch.encoder import Card, Encoder
     from mocosearch.training.loop import Progress
 
 
@@ -64,6 +64,10 @@ def train(
             "[default: starter; none for the papers' recipes and other networks].",
         ),
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Learn from an encoder, or from that of an index."),
+    ] = None,
     device: Annotated[
         str,
         typer.Option(
@@ -95,7 +99,7 @@ def train(
     settled = {
         **{"--recipe": recipe != "auto", "--arch": arch, "--size": size, "--batch": batch},
         **{"--bursts": bursts, "--epochs": epochs is not None, "--for": time, "--init": init},
-        "--seed": seed,
+        **{"--seed": seed, "--teacher": teacher},
     }
     if resume and (given := [option for option, value in settled.items() if value]):
         raise typer.BadParameter(f"--resume goes on as the run began, without {', '.join(given)}")
@@ -104,6 +108,7 @@ def train(
 
     # A mistyped folder is answered at once, before torch takes seconds to load.
     photos, folder = roots_of(photos), place("encoders", name)
+    teaching = None if teacher is None else _teacher(teacher)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
@@ -112,7 +117,7 @@ def train(
             if at.words:
                 say(at.words)
                 return
-            counted = at.stage in ("photos", "sample")
+            counted = at.stage in ("photos", "sample", "teacher")
             words = f"{at.done:.0f} of {at.total:.0f}" if counted else ""
             if at.loss is not None:
                 words = f"loss {at.loss:.2f} of {at.loss_of_chance:.2f}"
@@ -132,6 +137,7 @@ def train(
             epochs=epochs,
             seconds=seconds,
             init=init,
+            teacher=teaching,
             seed=seed,
             device=device,
             cache_bytes=cache_bytes,
@@ -154,6 +160,21 @@ def train(
         skipped = len(made.skipped)
         show_json({"encoder": str(folder), "card": asdict(card), "skipped": skipped})
     ended(made.interrupted, len(made.skipped) + len(made.unreadable))
+
+
+def _teacher(name: str) -> "Encoder":
+    """An encoder, or else the one that an index of this name holds."""
+    from indexes import Index
+    from mocosearch.encoder import Encoder
+    from mocosearch.errors import NotFound
+
+    try:
+        return Encoder.open(name)
+    except NotFound:
+        if not Index.exists(name):
+            raise
+        with Index.open(name) as index:
+            return index.encoder
 
 
 def _learned(card: "Card") -> str:

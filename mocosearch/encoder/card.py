@@ -36,6 +36,9 @@ class Card:
     """What it was trained on, in the order of it."""
     command: str = ""
     """How to train it again, where it is given to others."""
+    teacher: str | None = None
+    """Whose keys it learned to make: the teacher's architecture, origin and licence; None if no
+    teacher trained these weights."""
     whitening: str = OWN
     """What it is fitted on; an index fits it anew on its photos unless on those already."""
     whitened: int = 0

@@ -26,9 +26,9 @@ LEARNED = 0.05
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is. `stage` is one of recipe, photos, sample (for the whitening), train,
-    encoder; `done` and `total` count photos in photos and sample, and are shares of the run
-    elsewhere.
+    """Where a run is. `stage` is one of recipe, photos, sample (for the whitening), teacher (its
+    keys), train, encoder; `done` and `total` count photos in photos, sample and teacher, and are
+    shares of the run elsewhere.
     """
 
     stage: str

@@ -6,18 +6,19 @@ from typing import Any
 import torch
 
 from mocosearch.encoder.card import OWN_CORPUS, Card
-from mocosearch.encoder.runtime import CARD
+from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
 from mocosearch.home import STARTER, place
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import Start, start_from
 from mocosearch.training.recipes import SMALL, Recipe, choose
+from mocosearch.training.teacher import name_of, recipe_with_teacher
 
 STARTERS_FROZEN = 1
 """What the starter's stem and first stage see is the same in all photos: held as they are, the rest
 learns as much a photo and sees 7 to 17% more of them (benchmarks/recipes.md)."""
-_PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed")
+_PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed", "teacher")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Plan:
     epochs: int | None
     seconds: float | None
     seed: int
+    teacher: str | None = None
+    """As the card names it."""
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values alone; `as_begun` reads them back."""
@@ -67,13 +70,30 @@ def planned(
     seconds: float | None,
     seed: int,
     room: int | None = None,
+    teacher: Encoder | None = None,
 ) -> Plan:
     """A new run's plan; the arguments are those of `train`, files and room those of `choose`.
 
     Without `init` it starts from the starter where the recipe is `small` and the network is the
     starter's, for the papers' settings are made for a start from nothing. `small` holds the
     starter's first stage as it is.
+
+    teacher: an encoder to learn from; then the recipe is `seed`, from the starter too.
     """
+    if teacher is not None:
+        plan = planned(
+            recipe_with_teacher(recipe, epochs),
+            files,
+            init="starter" if init is None and _starter(architecture) else init,
+            architecture=architecture,
+            epochs=epochs,
+            seconds=seconds,
+            seed=seed,
+            room=room,
+        )
+        name = name_of(teacher)
+        told = f"{name}, licence: {teacher.card.licence}"
+        return replace(plan, reason=f"taught by {name}", teacher=told)
     start = None if init in (None, "none") else start_from(str(init))
     network = _network(start, architecture)
     chosen, reason = (

@@ -53,6 +53,8 @@ class Recipe:
     other_views: ViewSettings | None = None
     """The second view's settings where they differ from the first's."""
     zero_init_residual: bool = False
+    T_teacher: float = 0.0
+    """Temperature of a teacher's similarities; 0 is MoCo, which has no teacher."""
     frozen: int = 0
     """Stages of a ResNet, the first with the stem, that stay as the start has them."""
 
@@ -225,6 +227,24 @@ SMALL = Recipe(
     warmup=0.05,
     cosine=True,
     epochs=200,
+)
+
+SEED = replace(
+    # Ours, with a teacher: the loss of arXiv:2101.04731 over the network and views of `small`.
+    # One view a photo and no key encoder: four times the photos a second.
+    SMALL,
+    name="seed",
+    size=48,
+    cache_side=72,
+    K=16384,
+    T=0.07,
+    T_teacher=0.05,
+    dim=256,
+    symmetric=False,
+    splits=1,
+    optimizer="adamw",
+    lr=2e-3,
+    weight_decay=0.02,
 )
 
 RECIPES = {r.name: r for r in (V1, V2, V3, SMALL)}

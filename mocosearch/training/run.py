@@ -35,6 +35,7 @@ from mocosearch.training.report import report as page_of
 from mocosearch.training.schedule import Budget
 from mocosearch.training.selection import asked_of, judge
 from mocosearch.training.state import Training
+from mocosearch.training.teacher import keys_to_resume, teacher_keys
 
 EXPORT = 5.0
 """Seconds to fit the whitening and to write the encoder."""
@@ -72,6 +73,7 @@ def train(
     epochs: int | None = None,
     seconds: float | None = None,
     init: str | None = None,
+    teacher: Encoder | None = None,
     seed: int = 0,
     device: str = "auto",
     cache_bytes: int = LIMIT,
@@ -87,6 +89,8 @@ def train(
     init: what to start from: an encoder's name or folder, a file of published weights, or
         `none`. It brings its architecture, and its size where no other is given. Left away,
         `small` starts from the starter and the papers' settings from nothing.
+    teacher: an encoder whose keys of the photos the network learns to make (`moco.seed`), in
+        place of MoCo's loss; the recipe is `seed`, which starts as `small` does.
     device: where to learn: `auto` (an accelerator where torch finds one), `cpu`, `cuda`, `mps`.
     cache_bytes: most that the decoded photos may take on the disk.
     resume: go on with the run that was stopped or killed, with its recipe, seed and end.
@@ -120,6 +124,7 @@ def train(
             seconds=seconds,
             seed=seed,
             room=cache_bytes,
+            teacher=teacher,
         )
         changed = plan.recipe.with_changes(architecture, size, batch, bursts)
         # A whitening is of features seen at one side.
@@ -150,7 +155,16 @@ def train(
     plan = replace(plan, recipe=fitted(plan.recipe, n))
     some = _some(found, cache, plan.seed)
     sample = decoded("sample", some, plan.recipe.encode_side, cache).pixels
-    training = Training(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device)
+    keys, taught = None, None
+    if past is not None and (taught := past.get("taught")):
+        keys = keys_to_resume(cache, home() / "cache", taught)
+    elif teacher is not None:
+        taught, counted = teacher.fingerprint, _advanced("teacher", n, report, stopped)
+        keys = teacher_keys(teacher, found, cache, home() / "cache", counted)
+        plan = replace(plan, recipe=replace(plan.recipe, dim=keys.shape[1]))
+    training = Training(
+        plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device, keys
+    )
     if past is not None:
         training.restore(past["training"])
         begun -= past["elapsed"]
@@ -158,7 +172,8 @@ def train(
     learned = _Learned(training.backbone)
     if plan.epochs != 0:
         checkpoint.clear(states, keep=past is not None)
-        about = {"photos": cache.name, "readable": n, "earlier": earlier is not None}
+        about: dict[str, Any] = {"photos": cache.name, "readable": n, "taught": taught}
+        about["earlier"] = earlier is not None
         settings = {**plan.state(), **about}
         run = Run(states, settings, begun, 0.0 if past is None else _learned_for(past))
         learned = _learned(training, plan, sample, run, report, stopped)
@@ -254,6 +269,7 @@ def _card(plan: Plan, photos: int, learned: _Learned, seconds: float) -> Card:
         seconds=round(seconds, 1),
         parent=plan.parent,
         licence=plan.licence,
+        teacher=plan.teacher if learned.steps else None,
         corpus=plan.trained_on(learned.steps > 0),
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),

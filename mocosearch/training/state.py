@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
+from mocosearch.moco.seed import SEED
 from mocosearch.moco.v3 import MoCoV3
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.moco.vit import WIDTHS
@@ -28,6 +29,7 @@ class Training:
     pixels: uint8 (n, side, side, 3), larger than memory if it is memory-mapped.
     bursts: int64 (n,), one number for photos of one burst. Their keys are no negatives of each
         other; with the recipe's `bursts` positive, the key's view is of any photo of the burst.
+    keys: float16 (n, dim), a teacher's keys of the photos, where the recipe has a teacher.
     device: as of `device_of`. What is random is drawn by the processor, so that a run goes on
         anywhere from where it stopped.
     """
@@ -40,8 +42,9 @@ class Training:
         seed: int,
         bursts: NDArray[np.int64] | None = None,
         device: str = "cpu",
+        keys: NDArray[np.float16] | None = None,
     ) -> None:
-        self.pixels, self.recipe = pixels, recipe
+        self.pixels, self.recipe, self.keys = pixels, recipe, keys
         self.device = device_of(device)
         numbers = np.arange(len(pixels)) if bursts is None else bursts
         self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
@@ -55,6 +58,9 @@ class Training:
         self.optimizer = optimizer_of(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
+        if isinstance(self.model, SEED):
+            ids = torch.randperm(len(pixels), generator=self.generator)[: recipe.K]
+            self.model.enqueue(self._teacher_keys(ids), self.bursts[ids].to(self.device))
         self.steps = 0
         self.losses: list[float] = []
         """Of all steps, for the curve."""
@@ -75,14 +81,13 @@ class Training:
         if len(self.order) < recipe.batch:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
         ids, self.order = self.order[: recipe.batch], self.order[recipe.batch :]
-        mates = self._mates(ids) if recipe.bursts == "positive" else ids
-        view_a = self._view(ids, recipe.views)
-        view_b = self._view(mates, recipe.other_views or recipe.views)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
-        self.model.m = momentum(recipe, progress)
+        if not isinstance(self.model, SEED):
+            self.model.m = momentum(recipe, progress)
+        inputs = self._inputs(ids)
         with autocast(self.device.type, enabled=not self.fp32):
-            loss: Tensor = self.model(view_a, view_b, self.bursts[ids].to(self.device))
+            loss: Tensor = self.model(*inputs, self.bursts[ids].to(self.device))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -117,6 +122,19 @@ class Training:
         """Whether every weight is a number."""
         return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
+    def _inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Two views of each photo; with a teacher one view, and the teacher's key."""
+        recipe = self.recipe
+        if recipe.T_teacher:
+            return self._view(ids, recipe.views), self._teacher_keys(ids)
+        mates = self._mates(ids) if recipe.bursts == "positive" else ids
+        view = self._view(ids, recipe.views)
+        return view, self._view(mates, recipe.other_views or recipe.views)
+
+    def _teacher_keys(self, ids: Tensor) -> Tensor:
+        assert self.keys is not None, "the recipe has a teacher and the run has none of its keys"
+        return torch.from_numpy(self.keys[ids.numpy()]).float().to(self.device)
+
     def _mates(self, ids: Tensor) -> Tensor:
         """For each photo one of its burst, itself included."""
         burst = self.bursts[ids]
@@ -130,9 +148,18 @@ class Training:
         return render(photos.to(self.device), drawn.to(self.device), size)
 
 
-def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
-    """The method that a recipe names, around two copies of a network."""
+def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
+    """The method that a recipe names, around copies of a network."""
     trunk = Levels(backbone) if recipe.levels else backbone
+    if recipe.T_teacher:
+        return SEED(
+            lambda: deepcopy(trunk),
+            trunk.width,
+            dim=recipe.dim,
+            K=recipe.K,
+            T=recipe.T,
+            T_teacher=recipe.T_teacher,
+        )
     if recipe.K == 0:
         return MoCoV3(
             lambda: deepcopy(trunk),
@@ -156,7 +183,7 @@ def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
     )
 
 
-def optimizer_of(model: MoCo | MoCoV3, recipe: Recipe) -> torch.optim.Optimizer | Muon:
+def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
     """The recipe's optimizer for all that learns by gradient."""
     learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
     if recipe.optimizer == "muon":
