@@ -66,6 +66,15 @@ def add(
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")
     ] = None,
+    side: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=32,
+            max=512,
+            help="Pixels of the square that it sees [default: 224; 160 for efficientnet-lite0].",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Make an encoder of a published network: a file, or one fetched by its name.
@@ -98,7 +107,7 @@ def add(
     from mocosearch.pretrained.adopt import adopt
 
     try:
-        card = adopt(file, folder, PUBLISHED[what].architecture if known else None)
+        card = adopt(file, folder, PUBLISHED[what].architecture if known else None, side)
     except Damaged:
         if known:
             file.unlink()

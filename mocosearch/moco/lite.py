@@ -22,6 +22,8 @@ BLOCKS = (
 STEM, HEAD = 32, 1280
 TAPS = (4, 10)
 """The last blocks at strides 8 and 16."""
+STRIDE = 32
+"""Of the last map."""
 WIDTHS = (40, 112, HEAD)
 MEAN, STD = 127 / 255, 128 / 255
 

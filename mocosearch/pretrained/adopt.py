@@ -1,5 +1,6 @@
 """A published network as an encoder, without a photo to fit anything on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,30 +9,39 @@ import torch
 
 from mocosearch.encoder.card import NOTHING, Card
 from mocosearch.encoder.export import export
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, Unsuitable
+from mocosearch.moco.backbones import LITE
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.pretrained.importers import read
+from mocosearch.moco.lite import STRIDE
+from mocosearch.moco.vit import PATCH, WIDTHS
+from mocosearch.pretrained.importers import Start, read
 
 DIMENSION = 256
 NOT_WHITENED = "not whitened yet: the first `mocosearch index` with it does that, on your photos"
 
 
-def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
+def adopt(
+    file: Path, folder: Path, architecture: str | None = None, side: int | None = None
+) -> Card:
     """Write the encoder's folder from a file of published weights; returns its card.
 
     architecture: what the file is said to hold.
+    side: pixels of the square that photos are squashed to, in place of the usual one.
 
     A whitening needs photos. Without any, the features are projected onto 256 fixed random
     directions at right angles to each other, which keeps distances within about 1/sqrt(2 * 256)
     of themselves (Johnson and Lindenstrauss, 1984); the card says so.
 
-    Raises what importers.read raises, Damaged for another network than it should be, and OSError
+    Raises what importers.read raises, Unsuitable for a side that is no multiple of the network's
+    stride, Damaged for another network than it should be, and OSError
     where the folder cannot be written.
     """
     start = read(file)
     found = start.backbone.architecture
     if architecture not in (None, found):
         raise Damaged(f"{file.name} holds a {found}, and not a {architecture}", "try --mirror URL")
+    start = start if side is None else replace(start, side=side)
+    check_side(start)
     descriptor = Descriptor(start.backbone).float().eval()
     with torch.no_grad():
         blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
@@ -54,3 +64,13 @@ def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
         whitening=NOTHING,
     )
     return export(descriptor, start.backbone, card, folder)
+
+
+def check_side(start: Start) -> None:
+    """Raises Unsuitable for a side whose maps would not fit together."""
+    architecture = start.backbone.architecture
+    stride = PATCH if architecture in WIDTHS else STRIDE if architecture == LITE else 1
+    if start.side % stride:
+        raise Unsuitable(
+            f"{architecture} cannot take {start.side} pixels", f"choose a multiple of {stride}"
+        )

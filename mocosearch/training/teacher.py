@@ -19,7 +19,8 @@ from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Content
 from mocosearch.training.recipes import SEED, Recipe
 
-BATCH = 32
+BATCH = 16
+"""Photos encoded in one call; with more, their maps leave the processor's cache."""
 FITTED_ON = 2048
 """Photos that the teacher's whitening is fitted on, as many as an index takes."""
 
