@@ -92,8 +92,8 @@ def planned(
             room=room,
         )
         name = name_of(teacher)
-        told = f"{name}, licence: {teacher.card.licence}"
-        return replace(plan, reason=f"taught by {name}", teacher=told)
+        named = f"{name}, licence: {teacher.card.licence}"
+        return replace(plan, reason=f"taught by {name}", teacher=named)
     start = None if init in (None, "none") else start_from(str(init))
     network = _network(start, architecture)
     chosen, reason = (

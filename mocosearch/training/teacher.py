@@ -141,3 +141,20 @@ def _forget(folder: Path) -> None:
         name = file.name.split("-")[1]
         if not any(folder.glob(f"pixels-{name}-*.u8")):
             file.unlink(missing_ok=True)
+
+
+def agreement(student: NDArray[np.float32], teacher: NDArray[np.floating], k: int = 10) -> float:
+    """The share, 0..1, of each photo's k nearest by the teacher's keys that are among its k
+    nearest by the student's: a measure without labels of how much was learned.
+
+    student, teacher: (n, d) and (n, D) of unit length, rows of the same n photos, n > 1.
+    """
+    k = min(k, len(student) - 1)
+
+    def nearest(keys: NDArray[np.float32]) -> NDArray[np.int64]:
+        cosines = keys @ keys.T
+        np.fill_diagonal(cosines, -np.inf)
+        return np.argpartition(-cosines, k - 1, axis=1)[:, :k]
+
+    rows = zip(nearest(student), nearest(teacher.astype(np.float32)), strict=True)
+    return float(np.mean([len(np.intersect1d(ours, theirs)) / k for ours, theirs in rows]))
