@@ -86,7 +86,7 @@ def main() -> None:
         say(f"{asked.count} keys of {asked.dimension} numbers")
         begun = time.perf_counter()
         index = filled(home / "index", asked.count, asked.dimension)
-        index.reshape(asked.kind, asked.recall)
+        index.configure(asked.kind, asked.recall)
         say(f"written in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
         built(index)

@@ -40,7 +40,7 @@ def main() -> None:
         say(f"{asked.count} keys of {asked.dimension} numbers")
         begun = time.perf_counter()
         index = filled(Path(folder) / "index", asked.count, asked.dimension)
-        index.reshape(recall=asked.recall)
+        index.configure(recall=asked.recall)
         say(f"written in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
         with peaks() as peak:

@@ -143,7 +143,7 @@ def _write(page: Path, rows: Sequence["Row"], drawn: bool) -> int:
     from indexes import Index
 
     with Index.open(NAME) as opened:
-        images = opened.count
+        images = len(opened)
     page.parent.mkdir(parents=True, exist_ok=True)
     write(
         page,

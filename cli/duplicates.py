@@ -77,9 +77,6 @@ def duplicates(
         raise typer.BadParameter("--against needs a folder of new photos")
     from cli.search import check_filled
     from indexes import Index, Where
-    from indexes.duplicates.find import against as compare
-    from indexes.duplicates.find import groups
-    from indexes.duplicates.ignored import ignore as remember
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
@@ -90,14 +87,16 @@ def duplicates(
         check_filled(opened)
         if against:
             photos = new_photos(roots, opened.encoder.side, skipped)
-            found = list(compare(opened, photos, threshold, roots, changed))
+            found = list(opened.copies_of(photos, threshold, roots, changed))
         else:
             for root in roots:
                 _check_known(opened, root)
             where = Where(under=tuple(roots))
-            found = groups(opened, threshold, where, turned, keep or "largest", changed)
+            found = opened.duplicates(
+                threshold, where, turned=turned, keep=keep or "largest", changed=changed
+            )
         if ignore:
-            remember(opened, ignore, found)
+            opened.ignore(ignore, found)
             found = [group for group in found if group.name not in ignore]
     seconds = time.perf_counter() - begun
     warn_skipped(skipped)

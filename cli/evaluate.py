@@ -71,7 +71,7 @@ def evaluate(
     from mocosearch.errors import NoPhotos
 
     with Index.open(index) as opened:
-        if opened.count < 2:
+        if len(opened) < 2:
             raise NoPhotos("the index holds too few photos", "fill it: mocosearch index PHOTOS")
         if manifest is None and not classes:
             verdict = without_labels(opened)

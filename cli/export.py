@@ -19,10 +19,9 @@ def export(
     Example: mocosearch export photos-as-files
     """
     from indexes import Index
-    from indexes.export import export as write
 
     with Index.open(index) as opened:
-        names = write(opened, folder.absolute())
+        names = opened.export(folder.absolute())
     if "photos.parquet" not in names:
         say("no Parquet file: pip install 'mocosearch[export]' adds what it needs")
     if json:

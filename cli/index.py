@@ -87,10 +87,8 @@ def index(
 
     Example: mocosearch index ~/Pictures
     """
-    from indexes import Counts, Index, sync
-    from indexes import remove as take_out
-    from indexes.generation import renew, unfinished
-    from indexes.search import merging
+    from indexes import Counts, Index
+    from indexes.generation import unfinished
     from indexes.search.kinds import Plan, check
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NoPhotos
@@ -127,17 +125,16 @@ def index(
         if move:
             opened.move(*move)
         if kind or recall is not None:
-            opened.reshape(kind, recall)
-        removed = take_out(opened, remove) if remove else 0
+            opened.configure(kind, recall)
+        removed = opened.remove(remove) if remove else 0
         counts = renewed = Counts()
         if chosen is not None and (why := _renewed(chosen, opened)):
             say(f"{why}: every photo gets a new key; the old ones answer until then")
-            counts = renewed = renew(
-                opened, chosen, workers=workers, prune=prune, report=report, stopped=stopped
+            counts = renewed = opened.renew(
+                chosen, workers=workers, prune=prune, report=report, stopped=stopped
             )
         if photos and not renewed.interrupted:
-            counts = sync(
-                opened,
+            counts = opened.sync(
                 photos,
                 exclude=exclude or (),
                 retry=retry,
@@ -148,10 +145,10 @@ def index(
             )
             _add(counts, renewed)
         elif not photos:
-            merging.merge(opened.store)
+            opened.merge()
         counts.deleted += removed
         opened.refresh()
-        card, count = opened.encoder.card, opened.count
+        card, count = opened.encoder.card, len(opened)
         begun = unfinished(opened.store.folder)
     warn_skipped(counts.reasons)
     _report_scan(counts.scan_report)
@@ -196,7 +193,7 @@ def _gone_where_empty(opened: "Index", fresh: bool) -> Iterator[None]:
     finally:
         if fresh:
             opened.refresh()
-            if not (opened.count or any(r.reason for r in opened.skipped_files())):
+            if not (len(opened) or any(r.reason for r in opened.skipped_files())):
                 opened.discard()
 
 
@@ -218,7 +215,7 @@ def _renewed(chosen: "Encoder", opened: "Index") -> str | None:
     card = opened.encoder.card
     if not card.comes_from(chosen.fingerprint):
         return "another encoder"
-    if _outgrown(card, opened.count):
+    if _outgrown(card, len(opened)):
         return f"the whitening was fitted on {card.whitened} of these photos"
     return None
 

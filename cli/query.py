@@ -134,7 +134,7 @@ def query(
         done = time.perf_counter()
         detail(
             f"opened in {encoding - begun:.3f} s, the question's key made in "
-            f"{searching - encoding:.3f} s, {opened.count} photos searched "
+            f"{searching - encoding:.3f} s, {len(opened)} photos searched "
             f"in {done - searching:.3f} s"
         )
         page = _page(gallery, open)

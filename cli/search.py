@@ -9,7 +9,7 @@ from cli.results import Line
 if TYPE_CHECKING:
     from indexes import Index, Match, Where
     from indexes.search.segments import Keys
-    from indexes.search.significance import Chance
+    from indexes.search.significance import Significance
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ def check_filled(index: "Index") -> None:
     """Raises NoPhotos for an index without a photo."""
     from mocosearch.errors import NoPhotos
 
-    if index.count == 0:
+    if len(index) == 0:
         raise NoPhotos("the index is empty", "fill it: mocosearch index PHOTOS")
 
 
@@ -42,15 +42,17 @@ def search(
     least: the lowest score that counts. only_better: leave out what may be chance. fold: copies
     share a line; otherwise every file has one of its own.
     """
-    from indexes.duplicates.pairs import folded
+    from indexes.search.copies import folded
 
-    chance, tries = index.chance, len(keys)
-    count = len(index.among(where)) if where else index.count
+    chance, tries = index.significance, len(keys)
+    count = len(index.among(where)) if where else len(index)
     # Copies take places, so more is asked for than is shown; seldom more than once.
     wanted = top * 2 if fold else top
     while True:
         best = index.search(keys, wanted, where, least)
-        groups = folded(index, best) if fold else [[one] for m in best for one in _files(m)]
+        groups = (
+            folded(index.snapshot, best) if fold else [[one] for m in best for one in _files(m)]
+        )
         if len(groups) >= top or len(best) < wanted:
             break
         wanted *= 4
@@ -62,7 +64,7 @@ def search(
     return Found(lines[:better] if only_better else lines, better)
 
 
-def _line(group: "list[Match]", chance: "Chance", tries: int) -> Line:
+def _line(group: "list[Match]", chance: "Significance", tries: int) -> Line:
     """A photo and its copies, told of by the nearest of them."""
     nearest = max(group, key=lambda match: match.score)
     copies = sum(len(match.record.paths) for match in group) - 1

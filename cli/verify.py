@@ -21,7 +21,6 @@ def verify(
     """
     from indexes import Index
     from indexes.verify import faults
-    from indexes.verify import repair as rebuild
     from mocosearch.home import missing, place
 
     folder = place("indexes", index)
@@ -29,7 +28,7 @@ def verify(
         raise missing("indexes", folder)
     if repair:
         with Index.create(folder, None) as opened:
-            say(f"search indexes built again from {rebuild(opened)} keys")
+            say(f"search indexes built again from {opened.repair()} keys")
     found = faults(folder)
     if json:
         show_json({"faults": found, "whole": not found})

@@ -10,10 +10,10 @@ from typing import Any, get_args, get_type_hints
 
 import numpy as np
 
-from indexes.index import Index
 from indexes.search import segments
 from indexes.search.filters import Where
 from indexes.search.segments import Ids
+from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
 from mocosearch.errors import StorageFailed, Unsuitable
 
@@ -21,7 +21,7 @@ AT_ONCE = 10_000
 _NEXT = "free some room there, or name another folder"
 
 
-def export(index: Index, folder: Path) -> list[str]:
+def export(snapshot: Snapshot, dimension: int, folder: Path) -> list[str]:
     """Write an index's photos into a new folder; returns the names of the files.
 
     `keys.npy` fp16 (n, d), `ids.npy` uint64 (n,), `records.jsonl` a photo a line, all in the same
@@ -35,7 +35,7 @@ def export(index: Index, folder: Path) -> list[str]:
     made = folder.parent / f".{folder.name}.{os.getpid()}.part"
     try:
         made.mkdir(parents=True)
-        _write(index, made)
+        _write(snapshot, dimension, made)
         names = sorted(os.listdir(made))
         os.replace(made, folder)
     except OSError as error:
@@ -47,27 +47,27 @@ def export(index: Index, folder: Path) -> list[str]:
     return names
 
 
-def _write(index: Index, folder: Path) -> None:
-    ids = index.among(Where())
+def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
+    ids = snapshot.among(Where())
     np.save(folder / "ids.npy", ids)
-    shape = (len(ids), index.encoder.dimension)
+    shape = (len(ids), dimension)
     # Through a file and not a map of it: on a full disk writing into a map ends the process.
     with open(folder / "keys.npy", "wb") as file:
         told = {"descr": "<f2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, told)
-        for some in segments.read_keys(index.txn, ids):
+        for some in segments.read_keys(snapshot.txn, ids):
             file.write(some.tobytes())
     keys = np.load(folder / "keys.npy", mmap_mode="r")
     with open(folder / "records.jsonl", "w", encoding="ascii") as lines:
-        lines.writelines(json.dumps(record) + "\n" for record in records(index, ids))
+        lines.writelines(json.dumps(record) + "\n" for record in records(snapshot, ids))
     _write_faiss(folder / "index.faiss", ids, keys)
-    _write_parquet(index, folder / "photos.parquet", ids, keys)
+    _write_parquet(snapshot, folder / "photos.parquet", ids, keys)
 
 
-def records(index: Index, ids: Ids) -> Iterator[dict[str, Any]]:
+def records(snapshot: Snapshot, ids: Ids) -> Iterator[dict[str, Any]]:
     """What is known of some photos, as plain values with the id."""
     for id in ids:
-        yield {"id": int(id), **asdict(index.record(int(id)))}
+        yield {"id": int(id), **asdict(snapshot.record(int(id)))}
 
 
 def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
@@ -83,7 +83,7 @@ def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
         raise OSError(f"FAISS cannot write {file.name}") from error
 
 
-def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
+def _write_parquet(snapshot: Snapshot, file: Path, ids: Ids, keys: Any) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
@@ -100,7 +100,7 @@ def _write_parquet(index: Index, file: Path, ids: Ids, keys: Any) -> None:
     with parquet.ParquetWriter(file, schema) as writer:
         for first in range(0, len(ids), AT_ONCE):
             some = ids[first : first + AT_ONCE]
-            rows = [_printable(record) for record in records(index, some)]
+            rows = [_printable(record) for record in records(snapshot, some)]
             table = pyarrow.Table.from_pylist(rows, schema=pyarrow.schema(columns))
             flat = pyarrow.array(np.asarray(keys[first : first + len(some)]).reshape(-1))
             keyed = pyarrow.FixedSizeListArray.from_arrays(flat, type=half)

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from indexes.index import Index
+from indexes.migrate import open_store
 from indexes.search import kinds, merging
+from indexes.store.encoder import load_encoder
 from indexes.store.environment import Store
 from indexes.store.place import BEGUN, DATA
 from indexes.store.records import PathEntry, SkippedFile, keep_next_id, next_id
 from indexes.store.roots import Roots
-from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.diff import Seen, away, compare, disks, present_and_absent, tidy
@@ -32,49 +32,47 @@ AHEAD = 1 << 32
 """Ids that the first generation may give while the second one grows."""
 
 
-@in_turn
 def renew(
-    index: Index,
+    store: Store,
     encoder: Encoder,
+    replace: Callable[[Callable[[Path], None]], None],
     *,
     workers: int | None = None,
     prune: bool = False,
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Give every photo of an index a new key, then let those answer; ids are new ones, too.
+    """Give every photo of an index a new key, then let the new keys answer: see `Index.renew`.
 
-    Until the end the index is as it was, and where `stopped` becomes true, it stays so: the same
-    call goes on with what is done. Files that went are left out, changed ones are as they are now.
-    Raises NotFound where a folder of the index is missing and not to be forgotten (`prune`),
-    Unsuitable where its kind does not go with the new keys, and StorageFailed.
+    replace: puts the environment that a function writes into a folder in place of the store's.
     """
     begun = time.monotonic()
     counts = Counts()
-    _all_there(index, prune)
-    for other in unfinished(index.store.folder):
-        if other != _place(index.store.folder, encoder):
+    _all_there(store, prune)
+    for other in unfinished(store.folder):
+        if other != _place(store.folder, encoder):
             shutil.rmtree(other, ignore_errors=True)
-    with _second(index, encoder) as fresh:
-        with index.store.read() as txn:
-            seen = Seen(roots=list(fresh.roots.places.values()), disks=disks(txn))
-        fresh.refresh()
-        lost: set[int] = set()
-        work = compare(fresh.store, _files(index.store, lost), seen, False, counts)
-        maker = fresh.encoder
-        # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
-        fresh.refresh()
-        embed(fresh.store, maker, work, workers, counts, report, stopped)
+    lost: set[int] = set()
+    fresh = _second(store, encoder)
+    try:
+        with fresh.read() as txn:
+            folders, maker = list(Roots.of(txn).places.values()), load_encoder(txn)
+        with store.read() as txn:
+            seen = Seen(roots=folders, disks=disks(txn))
+        work = compare(fresh, _files(store, lost), seen, False, counts)
+        embed(fresh, maker, work, workers, counts, report, stopped)
         counts.interrupted = stopped()
         if not counts.interrupted:
             # A disk that went away in the meantime has not taken its photos with it.
-            _all_there(index, prune)
-            fresh.store.write(lambda txn: tidy(txn, seen))
-            merging.merge(fresh.store)
-            fresh.store.write(lambda txn: Roots.of(txn).keep(txn, index.store.folder))
+            _all_there(store, prune)
+            fresh.write(lambda txn: tidy(txn, seen))
+            merging.merge(fresh)
+            fresh.write(lambda txn: Roots.of(txn).keep(txn, store.folder))
+    finally:
+        fresh.close()
     if not counts.interrupted:
-        done = _place(index.store.folder, encoder)
-        index.replace(lambda to: _placed(done / DATA, to / DATA))
+        done = _place(store.folder, encoder)
+        replace(lambda to: _placed(done / DATA, to / DATA))
         shutil.rmtree(done, ignore_errors=True)
         counts.deleted = len(lost)
     counts.seconds = time.monotonic() - begun
@@ -98,13 +96,12 @@ def _place(folder: Path, encoder: Encoder) -> Path:
     return folder / f"{BEGUN}{encoder.fingerprint}"
 
 
-def _all_there(index: Index, prune: bool) -> None:
-    index.refresh()
-    known = index.roots
+def _all_there(store: Store, prune: bool) -> None:
+    with store.read() as txn:
+        known = Roots.of(txn)
     folders = list(known.places.values())
     _, absent = present_and_absent(folders, known)
-    absent += away(index.store, Seen(roots=folders))
-    index.refresh()
+    absent += away(store, Seen(roots=folders))
     if absent and not prune:
         raise NotFound(
             f"{', '.join(absent)}: missing or empty, so its photos cannot be given new keys",
@@ -112,10 +109,10 @@ def _all_there(index: Index, prune: bool) -> None:
         )
 
 
-def _second(index: Index, encoder: Encoder) -> Index:
-    """The second generation, open; begun anew where what is there does not go with the first."""
-    folder = _place(index.store.folder, encoder)
-    with index.store.read() as txn:
+def _second(store: Store, encoder: Encoder) -> Store:
+    """The second generation, open; begun again where the one on disk does not go with the first."""
+    folder = _place(store.folder, encoder)
+    with store.read() as txn:
         kinds.check(merging.plan(txn), encoder.dimension)
         first, next_one = Roots.of(txn), next_id(txn)
         carried = {name: bytes(txn.get("meta", name) or b"") for name in CARRIED}
@@ -129,21 +126,25 @@ def _second(index: Index, encoder: Encoder) -> Index:
         keep_next_id(txn, max(next_one + AHEAD, next_id(txn)))
 
     try:
-        fresh = Index.create(folder, encoder)
+        fresh = open_store(folder, wait=False, encoder=encoder)
+        if not _continues(fresh, first):
+            fresh.close()
+            raise Damaged("the second generation was begun for other folders")
     except Damaged:
         shutil.rmtree(folder)
-        fresh = Index.create(folder, encoder)
+        fresh = open_store(folder, wait=False, encoder=encoder)
     try:
-        if fresh.txn.get("meta", b"roots") is not None and fresh.roots != first:
-            fresh.close()
-            shutil.rmtree(folder)
-            fresh = Index.create(folder, encoder)
-        fresh.refresh()
-        fresh.store.write(carry)
+        fresh.write(carry)
     except BaseException:
         fresh.close()
         raise
     return fresh
+
+
+def _continues(fresh: Store, first: Roots) -> bool:
+    """Whether what was begun has the roots of the first generation, or none yet."""
+    with fresh.read() as txn:
+        return txn.get("meta", b"roots") is None or Roots.of(txn) == first
 
 
 def _files(store: Store, lost: set[int]) -> Iterator[FileStat]:

@@ -1,76 +1,78 @@
-"""An index: an encoder, the photos' keys, and the nearest of them to a question."""
+"""An index: an encoder, the keys of the photos, and the photos nearest to a query."""
 
-import json
 import os
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
-import numpy as np
-
-from indexes.migrate import migrate
-from indexes.search import kinds, merging, nearest, segments, significance
+from indexes.migrate import open_store
+from indexes.search import kinds, merging, segments
+from indexes.search.copies import COSINE
 from indexes.search.filters import Where
-from indexes.search.inputs import Asked, keys_of
-from indexes.search.nearest import Match
+from indexes.search.inputs import Inputs, PathOrPaths, paths_of, to_keys
+from indexes.search.nearest import Match, nearest, ranked
 from indexes.search.segments import Ids, Keys
-from indexes.search.significance import Chance
+from indexes.search.significance import Significance
+from indexes.search.snapshot import Snapshot
 from indexes.store import roots
-from indexes.store.encoder import keep, kept, version
+from indexes.store.encoder import load_encoder, save_encoder
 from indexes.store.environment import FORMAT, Store
 from indexes.store.place import DATA, check_place
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile
 from indexes.store.roots import Roots
-from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
-from indexes.sync.counts import Counts
+from indexes.sync.counts import Counts, Progress
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
-from mocosearch.photos.scan import spellings
+
+if TYPE_CHECKING:
+    from indexes.duplicates.groups import Group
+    from mocosearch.photos import Picture
 
 Answer = TypeVar("Answer")
 
 
 class Index:
-    """A folder with everything in it that a question needs, the encoder included.
+    """A folder with everything in it that a query needs, the encoder included.
 
-    Each thread reads a snapshot of its own, from its first question on; `refresh` moves it on to
-    what has been committed since. Any number of threads may ask and add. Use as a context manager,
-    or call `close`; for that, for `compact` and for `generation.renew` no other thread may be at
-    work. Open an index once in a process, and not across a fork.
+    Each thread reads a snapshot of its own, from its first query on; `refresh` moves it on to
+    what has been committed since. Any number of threads may query and add. Use it as a context
+    manager, or call `close`; while `close`, `compact` or `renew` runs, no other thread may use the
+    index. Open an index once per process, and not across a fork.
     """
 
     def __init__(self, store: Store) -> None:
         self.store = store
-        self.changing = threading.RLock()
-        """Held while this process changes the index: its threads do so in turn."""
+        self._turn = threading.RLock()
+        """Held while a thread of this process changes the index."""
         self._encoder: tuple[bytes, Encoder] | None = None
         self._local = threading.local()
-        self._snapshots: WeakSet[_Snapshot] = WeakSet()
+        self._snapshots: WeakSet[Snapshot] = WeakSet()
         self._lock = threading.Lock()
 
     @classmethod
     def open(cls, name: str | os.PathLike[str], *, writable: bool = False) -> Self:
-        """For asking, and where `writable`, for changing too, which one program may at a time.
+        """For queries, and with `writable` for changes too, which one program may make at a time.
 
-        name: of an index in the home, or a path; as a Path it is always a path. An index of an
-        older format is brought up to this one first, whole or not at all. Raises NotFound, Damaged,
-        StorageFailed, Busy.
+        name: of an index in the home, or a path; a Path is always a path. An index of an older
+        format is migrated first, whole or not at all. Raises NotFound, Damaged, StorageFailed,
+        Busy.
         """
         folder = _folder(name)
         if not (folder / DATA).is_file():
             raise missing("indexes", folder)
         if writable:
-            return cls(_current(folder, wait=False))
+            return cls(open_store(folder, wait=False))
         store = Store(folder, writable=False)
         if store.version != FORMAT:
             store.close()
-            _current(folder, wait=True).close()
+            open_store(folder, wait=True).close()
             store = Store(folder, writable=False)
         return cls(store)
 
@@ -78,18 +80,18 @@ class Index:
     def create(
         cls, name: str | os.PathLike[str], encoder: Encoder | None, *, wait: bool = False
     ) -> Self:
-        """For changing; made where there is none, and then it keeps the encoder's graph.
+        """For changes; where there is no index yet, it is created with the encoder's graph.
 
-        wait: until another program that changes it is done. Raises Busy otherwise, Mismatch where
-        the index was made with another encoder, Unsuitable where the folder holds other things,
-        Damaged, StorageFailed.
+        wait: until no other program changes it. Raises Busy otherwise, Mismatch where the index
+        was made with another encoder, Unsuitable where the folder holds other things, Damaged,
+        StorageFailed.
         """
         folder = _folder(name)
         check_place(folder)
-        index = cls(_current(folder, wait=wait, encoder=encoder))
+        index = cls(open_store(folder, wait=wait, encoder=encoder))
         try:
             if encoder is not None:
-                index.store.write(lambda txn: keep(txn, encoder))
+                index.store.write(lambda txn: save_encoder(txn, encoder))
         except BaseException:
             index.close()
             raise
@@ -100,28 +102,30 @@ class Index:
         """Whether there is an index of this name or at this path."""
         return (_folder(name) / DATA).is_file()
 
+    # Reading
+
     @property
-    def _snapshot(self) -> "_Snapshot":
-        """This thread's; it ends with the thread, or with the environment that it reads."""
-        now: _Snapshot | None = getattr(self._local, "snapshot", None)
+    def snapshot(self) -> Snapshot:
+        """What this thread reads; it ends with the thread, with `refresh` or with `close`."""
+        now: Snapshot | None = getattr(self._local, "snapshot", None)
         if now is None or now.ended:
             with self._lock:
-                now = self._local.snapshot = _Snapshot(self.store.begin_read())
+                now = self._local.snapshot = Snapshot(self.store.begin_read())
                 self._snapshots.add(now)
         return now
 
     @property
     def txn(self) -> Txn:
-        """The snapshot that this thread reads."""
-        return self._snapshot.txn
+        """The transaction that this thread reads."""
+        return self.snapshot.txn
 
     def refresh(self) -> None:
-        """Read what is committed now, in this thread; results of earlier queries stay good.
+        """Read what is committed now, in this thread; results of earlier queries stay valid.
 
         Where another program has compacted the index, or given it another encoder, that is read
-        once every thread has come here.
+        once every thread has called this.
         """
-        now: _Snapshot | None = getattr(self._local, "snapshot", None)
+        now: Snapshot | None = getattr(self._local, "snapshot", None)
         with self._lock:
             if now is not None and not now.ended:
                 self._local.snapshot = None
@@ -133,57 +137,55 @@ class Index:
     @property
     def encoder(self) -> Encoder:
         """The encoder that made the keys, from the index itself."""
-        now, known = version(self.txn), self._encoder
-        if known is None or known[0] != now:
-            known = self._encoder = now, kept(self.txn)
-        return known[1]
+        version, cached = self.snapshot.encoder_version, self._encoder
+        if cached is None or cached[0] != version:
+            cached = self._encoder = version, load_encoder(self.txn)
+        return cached[1]
 
-    def prepare(self) -> list[segments.Segment]:
-        """The FAISS indexes, good until `refresh`; opened now, which `query` otherwise does."""
-        now = self._snapshot
-        if now.segments is None:
-            now.segments = segments.all_segments(now.txn)
-        return now.segments
+    def prepare(self) -> None:
+        """Open the FAISS indexes now, which `query` otherwise does at its first call."""
+        _ = self.snapshot.segments
 
     def query(
         self,
-        asked: Asked,
+        inputs: Inputs,
         k: int = 10,
         where: Where | None = None,
-        made_by: Encoder | None = None,
+        encoder: Encoder | None = None,
     ) -> list[list[Match]]:
-        """The k nearest photos to each of n questions, best first; fewer where there are fewer.
+        """The k nearest photos to each of n inputs, best first; fewer where there are fewer.
 
-        asked: keys of `encoder`, float32 (n, d) of unit length; pixels, uint8 (n, side, side, 3)
-        RGB; or n paths of pictures. where: asked among the photos that it admits, which are chosen
-        before the search. made_by: whose the keys are, where that is to be checked. Raises Mismatch
-        for another shape or maker, NotFound or Unreadable for a file that is no picture, Damaged.
+        inputs: keys of `self.encoder`, float32 (n, d) of unit length; pixels, uint8
+        (n, side, side, 3) RGB; or n paths of pictures. where: search only the photos that it
+        admits. encoder: the one that made the keys, where that is to be checked. Raises Mismatch
+        for another shape or encoder, NotFound or Unreadable for a file that is not a picture,
+        Damaged.
         """
-        keys = keys_of(asked, self.encoder, made_by)
-        return self._up_to_date(lambda: nearest.answers(self, keys, k, where))
+        keys = to_keys(inputs, self.encoder, encoder)
+        return self._up_to_date(lambda: nearest(self.snapshot, keys, k, where))
 
     def search(
         self,
-        looks: Asked,
+        views: Inputs,
         k: int = 10,
         where: Where | None = None,
-        least: float | None = None,
+        min_score: float | None = None,
     ) -> list[Match]:
-        """The k best photos for one question, best first; fewer where there are fewer.
+        """The k best photos for one query, best first; fewer where there are fewer.
 
-        looks: what `query` takes, but as ways to see one picture; a photo's score is its best
-        cosine with any. Of the nearest the first `ranking.FIRST` are ranked again by what lies
-        around them, so that scores need not fall from one to the next. where: as for `query`.
-        least: the lowest score that counts. Raises what `query` raises.
+        views: what `query` takes, but as ways to see one picture; a photo's score is its best
+        cosine with any of them. The first `ranking.FIRST` results are re-ranked by their
+        neighbours, so scores need not fall from one result to the next. where: as for `query`.
+        min_score: the lowest score that counts. Raises what `query` raises.
         """
-        keys = keys_of(looks, self.encoder)
-        return self._up_to_date(lambda: nearest.ranked(self, keys, k, where, least))
+        keys = to_keys(views, self.encoder)
+        return self._up_to_date(lambda: ranked(self.snapshot, keys, k, where, min_score))
 
-    def _up_to_date(self, found: Callable[[], Answer]) -> Answer:
-        """What is found, and found again where another program has overtaken this snapshot."""
+    def _up_to_date(self, search: Callable[[], Answer]) -> Answer:
+        """The search's answer; searched again where another program has overtaken the snapshot."""
         while True:
             try:
-                answer = found()
+                answer = search()
                 if not self.store.overtaken(self.txn):
                     return answer
             except Damaged:
@@ -191,106 +193,72 @@ class Index:
                     raise
             self.refresh()
 
+    def __len__(self) -> int:
+        """Photos with a key, counted by path."""
+        return len(self.snapshot)
+
     def among(self, where: Where) -> Ids:
-        """The ids of the photos that meet some conditions, ascending."""
-        known = self._snapshot.among
-        if where not in known:
-            known[where] = self._among(where)
-        return known[where]
-
-    def _among(self, where: Where) -> Ids:
-        ids = [id_of(key) for key, value in self.txn.items("images") if self._admits(where, value)]
-        return np.setdiff1d(np.array(ids, np.uint64), merging.masked(self.txn))
-
-    def _admits(self, where: Where, record: memoryview) -> bool:
-        if not where:
-            return True
-        facts = json.loads(bytes(record))
-        if where.under or where.not_under:
-            facts["paths"] = [self.roots.path(path) for path in facts["paths"]]
-        return where.admits(facts)
+        """The ids of the photos that meet some conditions, uint64 (n,), ascending."""
+        return self.snapshot.among(where)
 
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
-        """The stored keys of some photos, as float32 (n, d). Raises Damaged for an unknown id."""
-        halves = list(segments.read_keys(self.txn, np.asarray(ids, np.uint64)))
-        return np.concatenate(halves).astype(np.float32)
+        """The stored keys of some photos, float32 (n, d). Raises Damaged for an unknown id."""
+        return self.snapshot.keys(ids)
 
     def record(self, id: int) -> Record:
-        """What is known of a photo. Raises Damaged where the id is not there."""
-        stored = self.txn.get("images", id_key(int(id)))
-        if stored is None:
-            raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
-        record = Record.from_bytes(stored)
-        return replace(record, paths=[self.roots.path(path) for path in record.paths])
+        """The facts of a photo, with absolute paths. Raises Damaged for an unknown id."""
+        return self.snapshot.record(id)
 
     @property
     def roots(self) -> Roots:
-        """The folders whose photos it holds, as they lie now."""
-        now = self._snapshot
-        if now.roots is None:
-            now.roots = Roots.of(now.txn)
-        return now.roots
+        """The folders whose photos it holds, at their present paths."""
+        return self.snapshot.roots
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
-        for spelling in spellings(path):
-            if self.roots.number(spelling) is not None:
-                stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
-                if stored is not None:
-                    return PathEntry.from_bytes(stored)
-        return None
+        return self.snapshot.entry(path)
 
     def facts(self, path: str) -> dict[str, Any] | None:
-        """What is known of one absolute path, as plain values: the record of its photo and
-        `modified` (ISO 8601, UTC), or `skipped`, the reason why it has no key. None where the
-        path was never met.
+        """The facts of one absolute path, as plain values: the record of its photo and
+        `modified` (ISO 8601, UTC), or `skipped`, the reason why it has no key. None for an unknown
+        path.
         """
         entry = self.entry(path)
         if entry is not None:
             modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
             return {"id": entry.id, "modified": modified} | asdict(self.record(entry.id))
-        known = self.roots.number(path) is not None
-        skipped_file = self.txn.get("refused", path_key(self.roots.stored(path))) if known else None
-        if skipped_file is not None:
-            return {"skipped": SkippedFile.from_bytes(skipped_file).reason or "not a picture"}
-        return None
+        skipped = self.snapshot.skipped_file(path)
+        return None if skipped is None else {"skipped": skipped.reason or "not a picture"}
 
     @property
-    def chance(self) -> Chance:
+    def significance(self) -> Significance:
         """How unusual a score is in this collection."""
-        return significance.kept(self.txn)
-
-    @property
-    def count(self) -> int:
-        """Photos with a key, by their paths."""
-        return self.txn.count("paths")
+        return self.snapshot.significance
 
     def skipped_files(self) -> list[SkippedFile]:
-        """Every file that was met and has no key, by path; what is no picture included."""
-        stored = [SkippedFile.from_bytes(value) for _, value in self.txn.items("refused")]
-        told = [replace(r, path=self.roots.path(r.path)) for r in stored]
-        return sorted(told, key=lambda skipped_file: skipped_file.path)
+        """Every file without a key, by path; files that are not pictures too."""
+        return self.snapshot.skipped_files()
 
     def info(self) -> dict[str, Any]:
         """What the index holds, as plain values."""
-        skipped_files = self.skipped_files()
+        skipped = self.skipped_files()
         parts = [self._segment_info(number) for number in segments.numbers(self.txn)]
-        wished = merging.plan(self.txn)
+        plan = merging.plan(self.txn)
         largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
         data = self.store.folder / DATA
         return {
             "path": os.fspath(self.store.folder),
-            "images": self.count,
+            "images": len(self),
             "keys": self.txn.count("images"),
-            "skipped": sum(r.reason is not None for r in skipped_files),
-            "not_pictures": sum(r.reason is None for r in skipped_files),
+            "skipped": sum(file.reason is not None for file in skipped),
+            "not_pictures": sum(file.reason is None for file in skipped),
             "roots": sorted(self.roots.places.values()),
             "dimension": self.encoder.dimension,
             "encoder": self.encoder.fingerprint,
             "architecture": self.encoder.card.architecture,
             "kind": largest["kind"],
-            "kind_asked": wished.kind,
-            "recall_asked": wished.recall,
+            "kind_asked": plan.kind,
+            "recall_asked": plan.recall,
             "segments": len(parts),
             "segment_list": parts,
             "masked": self.txn.count("deleted"),
@@ -299,68 +267,220 @@ class Index:
         }
 
     def _segment_info(self, number: bytes) -> dict[str, Any]:
-        told = segments.about(self.txn, number)
+        about = segments.about(self.txn, number)
         return {
             "keys": len(segments.part(self.txn, number, b"ids")) // 8,
-            "kind": told.kind,
-            "settings": told.settings,
-            "recall": told.recall,
+            "kind": about.kind,
+            "settings": about.settings,
+            "recall": about.recall,
             "bytes": len(segments.part(self.txn, number, b"faiss")),
         }
 
-    def sync(self, folders: Sequence[str | os.PathLike[str]], **options: Any) -> Counts:
-        """Make the index equal to the folders; options, counts and errors as of `sync`."""
+    def export(self, folder: str | os.PathLike[str]) -> list[str]:
+        """Write the photos as plain files into a new folder; returns the names of the files.
+
+        See `indexes.export`. Raises Unsuitable where the folder exists and is not empty,
+        StorageFailed.
+        """
+        from indexes.export import export
+
+        return export(self.snapshot, self.encoder.dimension, Path(folder))
+
+    def duplicates(
+        self,
+        min_score: float = COSINE,
+        where: Where | None = None,
+        *,
+        turned: bool = False,
+        keep: str = "largest",
+        changed: set[str] | None = None,
+    ) -> "list[Group]":
+        """Groups of copies, largest first: see `indexes.duplicates.find.groups`."""
+        from indexes.duplicates.find import groups
+
+        return groups(self.snapshot, min_score, where or Where(), turned, keep, changed)
+
+    def copies_of(
+        self,
+        photos: "Iterator[tuple[str, int, bytes, Picture]]",
+        min_score: float = COSINE,
+        folders: Sequence[str] = (),
+        changed: set[str] | None = None,
+    ) -> "Iterator[Group]":
+        """Which new photos have copies in the index: see `indexes.duplicates.find.against`."""
+        from indexes.duplicates.find import against
+
+        return against(self.snapshot, self.encoder, photos, min_score, folders, changed)
+
+    # Changing
+
+    def ignore(self, names: Sequence[str], groups: "Sequence[Group]") -> None:
+        """Remember that the files of these groups are not copies of each other.
+
+        Raises NotFound for a name that no group has, StorageFailed.
+        """
+        from indexes.duplicates.ignored import ignore
+
+        with self._change():
+            ignore(self.store, names, groups)
+
+    @contextmanager
+    def _change(self) -> Iterator[Encoder]:
+        """This thread's turn to change the index; no snapshot of the thread stays open meanwhile,
+        because that would keep every page that is freed, and the file would grow.
+        """
+        with self._turn:
+            self.refresh()
+            encoder = self.encoder
+            self.refresh()
+            yield encoder
+            self.refresh()
+
+    def sync(
+        self,
+        folders: PathOrPaths,
+        *,
+        exclude: Sequence[str] = (),
+        retry: bool = False,
+        workers: int | None = None,
+        prune: bool = False,
+        report: Callable[[Progress], None] = lambda progress: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Counts:
+        """Make the index equal to the folders; photos of other folders stay.
+
+        exclude: patterns of names and paths to leave out; photos that match are removed from the
+        index too. retry: read skipped files again although they have not changed. workers:
+        processes that decode, one per core by default. prune: remove the photos of a known folder
+        that is missing or empty. stopped: asked between batches; once true, what has been read is
+        committed and the rest is left for another run.
+
+        Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+        """
         from indexes.sync.sync import sync
 
-        return sync(self, folders, **options)
+        with self._change() as encoder:
+            return sync(
+                self.store,
+                encoder,
+                paths_of(folders),
+                exclude=exclude,
+                retry=retry,
+                workers=workers,
+                prune=prune,
+                report=report,
+                stopped=stopped,
+            )
+
+    def remove(self, folder: str | os.PathLike[str]) -> int:
+        """Remove a root, or a folder below one; returns how many photos were removed.
+
+        Raises NotFound where the index has no such folder, and StorageFailed.
+        """
+        from indexes.sync.sync import remove
+
+        with self._change():
+            return remove(self.store, folder)
 
     def add(
         self,
-        files: Sequence[str | os.PathLike[str]],
+        files: PathOrPaths,
         keys: Keys | None = None,
-        made_by: Encoder | None = None,
+        encoder: Encoder | None = None,
     ) -> list[int]:
-        """Give some files keys, all of them or none; returns their ids: see `indexes.add`."""
+        """Give some files keys, all of them or none; returns their ids. They are searched at once.
+
+        keys: float32 (n, d), brought to unit length; then no file is read, and a name need not be
+        a file's. encoder: the one that made the keys, where that is to be checked. A later `sync`
+        of a folder above them follows the files that exist. Raises NotFound and Unreadable for a
+        file that is not a picture, Mismatch and Unsuitable for other keys, StorageFailed.
+        """
         from indexes.sync.add import add
 
-        return add(self, files, keys, made_by)
+        with self._change() as own:
+            return add(self.store, own, paths_of(files), keys, encoder)
 
-    @in_turn
     def move(self, old: str | os.PathLike[str], new: str | os.PathLike[str]) -> None:
-        """Say that the folders in `old` lie in `new` now, as after another mount; nothing is read.
+        """Record that the folders in `old` are in `new` now, as after another mount; reads nothing.
 
-        Raises NotFound where no folder of the index lies in `old`.
+        Raises NotFound where no folder of the index is in `old`.
         """
         places = roots.absolute(old), roots.absolute(new)
-        self.refresh()
-        self.store.write(lambda txn: roots.move(txn, *places))
+        with self._change():
+            self.store.write(lambda txn: roots.move(txn, *places))
 
-    @in_turn
-    def reshape(self, kind: str | None = None, recall: float | None = None) -> None:
+    def configure(self, kind: str | None = None, recall: float | None = None) -> None:
         """Choose the kind of FAISS index and the recall that approximate ones are tuned to.
 
-        kind: `auto` or a factory string of FAISS; None leaves either as it is. Takes hold when
-        photos are next indexed, or now by `merging.merge`. Raises Unsuitable, with FAISS's reason.
+        kind: `auto` or a factory string of FAISS; None leaves either unchanged. Takes effect when
+        photos are next indexed, or with `merge`. Raises Unsuitable, with FAISS's reason.
         """
-        self.refresh()
-        wished = merging.plan(self.txn).but(kind, recall)
-        kinds.check(wished, self.encoder.dimension)
-        self.refresh()
-        self.store.write(lambda txn: merging.keep_plan(txn, wished))
+        with self._change() as encoder:
+            with self.store.read() as txn:
+                plan = merging.plan(txn).but(kind, recall)
+            kinds.check(plan, encoder.dimension)
+            self.store.write(lambda txn: merging.keep_plan(txn, plan))
 
-    @in_turn
+    def merge(self, *, everything: bool = False) -> bool:
+        """Merge the segments that should be merged, or all; returns whether any was. Results stay
+        the same. Raises StorageFailed.
+        """
+        with self._change():
+            return merging.merge(self.store, everything=everything)
+
+    def renew(
+        self,
+        encoder: Encoder,
+        *,
+        workers: int | None = None,
+        prune: bool = False,
+        report: Callable[[Progress], None] = lambda progress: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Counts:
+        """Give every photo a new key by another encoder; ids are new ones, too.
+
+        Until the end the index stays unchanged, and where `stopped` becomes true, it remains so:
+        the same call continues where it was. Deleted files are left out, changed ones are read
+        again. Raises NotFound where a folder of the index is missing and `prune` is not given,
+        Unsuitable where the kind does not go with the new keys, and StorageFailed.
+        """
+        from indexes.generation import renew
+
+        with self._change():
+            return renew(
+                self.store,
+                encoder,
+                self._replace,
+                workers=workers,
+                prune=prune,
+                report=report,
+                stopped=stopped,
+            )
+
     def compact(self) -> int:
-        """Write the file anew without what is free in it; bytes saved.
+        """Write the file again without its free pages; returns the bytes saved.
 
-        Answers stay the same. Raises StorageFailed; then the old file stays, and this is closed.
+        Results stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
-        data = self.store.folder / DATA
-        before = data.stat().st_size
-        merging.merge(self.store)
-        self.replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
-        return before - data.stat().st_size
+        with self._change():
+            data = self.store.folder / DATA
+            before = data.stat().st_size
+            merging.merge(self.store)
+            self._replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
+            return before - data.stat().st_size
 
-    def replace(self, make: Callable[[Path], None]) -> None:
+    def repair(self) -> int:
+        """Build every FAISS index again from the stored keys; returns how many keys there are.
+
+        Raises Damaged where the stored keys themselves cannot be read, and StorageFailed.
+        """
+        with self._turn:
+            self.refresh()
+            count = merging.rebuild(self.store)
+            self.refresh()
+            return count
+
+    def _replace(self, make: Callable[[Path], None]) -> None:
         """Go on with another environment in place of this one: see `Store.replace`."""
         with self._lock:
             self._end_snapshots()
@@ -368,7 +488,7 @@ class Index:
             self.store.replace(make)
 
     def close(self) -> None:
-        """Ends every snapshot and the environment."""
+        """End every snapshot and the environment."""
         with self._lock:
             self._end_snapshots()
         self.store.close()
@@ -391,40 +511,5 @@ class Index:
         self.close()
 
 
-class _Snapshot:
-    """What one thread reads: a transaction, and what was opened in it."""
-
-    def __init__(self, txn: Txn) -> None:
-        self.txn = txn
-        self.segments: list[segments.Segment] | None = None
-        self.roots: Roots | None = None
-        self.among: dict[Where, Ids] = {}
-        self.ended = False
-
-    def end(self) -> None:
-        """FAISS reads in place: no index outlives its transaction."""
-        self.ended = True
-        self.segments = None
-        self.txn.raw.abort()
-
-
 def _folder(name: str | os.PathLike[str]) -> Path:
     return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
-
-
-def _current(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
-    """A store for changing, of this format."""
-
-    def first(txn: Txn) -> None:
-        if encoder is not None:
-            keep(txn, encoder)
-
-    store = Store(folder, writable=True, wait=wait, first=first)
-    if store.version != FORMAT:
-        try:
-            store.write(migrate)
-            store.version = FORMAT
-        except BaseException:
-            store.close()
-            raise
-    return store

@@ -6,13 +6,16 @@ saw a file change.
 
 import json
 import os
+from pathlib import Path
 
 from indexes.search import segments
 from indexes.store import roots
-from indexes.store.environment import DATABASES, FORMAT
-from indexes.store.records import PathEntry, SkippedFile
+from indexes.store.encoder import save_encoder
+from indexes.store.environment import DATABASES, FORMAT, Store
+from indexes.store.records import PathEntry, SkippedFile, digest
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import UNSEALED, Txn
+from mocosearch.encoder import Encoder
 
 
 def migrate(txn: Txn) -> None:
@@ -49,7 +52,7 @@ def _move(txn: Txn) -> None:
         segments.put(txn, number, ids, blob, segments.EXACT)
     card = txn.get("encoder", b"card")
     if card is not None:
-        txn.put("meta", b"card", segments.digest(card).encode())
+        txn.put("meta", b"card", digest(card).encode())
 
 
 def _seal(txn: Txn) -> None:
@@ -62,3 +65,21 @@ def _seal(txn: Txn) -> None:
             txn.put(database, key, value)
         txn.sealed = False
     txn.sealed = True
+
+
+def open_store(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
+    """A store for changes, of this format, created with an encoder where there is none."""
+
+    def first(txn: Txn) -> None:
+        if encoder is not None:
+            save_encoder(txn, encoder)
+
+    store = Store(folder, writable=True, wait=wait, first=first)
+    if store.version != FORMAT:
+        try:
+            store.write(migrate)
+            store.version = FORMAT
+        except BaseException:
+            store.close()
+            raise
+    return store

@@ -15,13 +15,21 @@ from pathlib import Path
 import numpy as np
 
 from indexes.index import Index
-from indexes.search import merging, segments, significance
+from indexes.search import merging, segments
 from indexes.search.segments import Ids, Segment
 from indexes.store import pages
 from indexes.store.environment import DATABASES
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, next_id, path_key
+from indexes.store.records import (
+    PathEntry,
+    Record,
+    SkippedFile,
+    digest,
+    id_key,
+    id_of,
+    next_id,
+    path_key,
+)
 from indexes.store.roots import Roots
-from indexes.store.turns import in_turn
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
@@ -50,35 +58,6 @@ def faults(folder: Path) -> list[str]:
     if ended.returncode:
         found.append("its pages cannot be walked: the file is cut or overwritten")
     return found
-
-
-@in_turn
-def repair(index: Index) -> int:
-    """Build every search index again from the stored keys; how many keys there are.
-
-    Raises Damaged where the stored keys themselves cannot be read, and StorageFailed.
-    """
-    index.refresh()
-
-    def change(txn: Txn) -> int:
-        for key in list(txn.keys("segments")):
-            txn.delete("segments", key)
-        for key in list(txn.keys("deleted")):
-            if txn.get("vectors", key) is None:
-                txn.delete("deleted", key)
-        ids = np.array([id_of(key) for key in txn.keys("vectors")], np.uint64)
-        for first in range(0, len(ids), merging.REBUILT_AT_ONCE):
-            some = ids[first : first + merging.REBUILT_AT_ONCE]
-            segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
-        for derived in (segments.HIDDEN, b"chance", b"chance_of"):
-            txn.delete("meta", derived)
-        significance.keep(txn)
-        return len(ids)
-
-    count = index.store.write(change)
-    merging.merge(index.store, everything=True)
-    index.refresh()
-    return count
 
 
 def look(index: Index) -> Iterator[str]:
@@ -123,7 +102,7 @@ def _encoder(txn: Txn) -> Iterator[str]:
     if fingerprint(graph, weights) != told.fingerprint:
         yield "the encoder is not the one that its card tells of"
     stored = txn.get("meta", b"card")
-    if stored is None or bytes(stored).decode() != segments.digest(card):
+    if stored is None or bytes(stored).decode() != digest(card):
         yield "the encoder's card is not as written"
 
 

@@ -11,24 +11,24 @@ import numpy as np
 
 from indexes.duplicates.groups import Group, Member, named, worth
 from indexes.duplicates.ignored import Ignored
-from indexes.duplicates.pairs import (
-    ROWS,
+from indexes.duplicates.pairs import ROWS, Joined, Pairs, copies
+from indexes.duplicates.turned import turned_copies
+from indexes.search.copies import (
+    COSINE,
     Alike,
     Hashes,
-    Joined,
-    Pairs,
     Rows,
     alike,
-    copies,
+    are_copies,
     hashes_of,
     parted,
 )
-from indexes.duplicates.turned import turned_copies
-from indexes.index import Index
-from indexes.search.copies import COSINE, are_copies
 from indexes.search.filters import Where
+from indexes.search.nearest import nearest
 from indexes.search.segments import Keys
+from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
+from mocosearch.encoder import Encoder
 from mocosearch.photos import FileStat, Picture
 from mocosearch.photos.formats import RAW_EXTENSIONS
 from mocosearch.photos.scan import inside
@@ -38,7 +38,7 @@ _NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 def groups(
-    index: Index,
+    snapshot: Snapshot,
     least: float = COSINE,
     where: Where | None = None,
     all_ways: bool = False,
@@ -57,19 +57,21 @@ def groups(
     from it are not. What was told to `ignore` is left out.
     """
     where = where or Where()
-    ids = index.among(where)
+    ids = snapshot.among(where)
     if not len(ids):
         return []
-    records = [index.record(int(id)) for id in ids]
+    records = [snapshot.record(int(id)) for id in ids]
     hashes = hashes_of(records)
     turned_ones = turned_copies(records, hashes) if all_ways else _NO_PAIRS
-    photos = _Photos(records, index.keys(ids), hashes, least, turned_ones, Ignored.of(index.txn))
+    photos = _Photos(
+        records, snapshot.keys(ids), hashes, least, turned_ones, Ignored.of(snapshot.txn)
+    )
     gone = set() if changed is None else changed
     made: list[Group] = []
     for rows in photos.sets():
         if len(rows) == 1 and len(records[rows[0]].paths) == 1:
             continue
-        files = {row: _files(index, records[row], where.lies_in, gone) for row in rows.tolist()}
+        files = {row: _files(snapshot, records[row], where.lies_in, gone) for row in rows.tolist()}
         first = {row: min(worth(m, keep) for m in files[row]) for row in files if files[row]}
         order = np.array(sorted(first, key=first.__getitem__), np.int64)
         for part in parted(order, photos.copies_of):
@@ -132,12 +134,12 @@ def _lowest(keys: Keys) -> float:
 
 
 def _files(
-    index: Index, record: Record, wanted: Callable[[str], bool], changed: set[str]
+    snapshot: Snapshot, record: Record, wanted: Callable[[str], bool], changed: set[str]
 ) -> list[Member]:
     """A photo's files that are as they were indexed: links to one file are one."""
     files: dict[tuple[int, int], Member] = {}
     for path in filter(wanted, record.paths):
-        status = _still(index, path)
+        status = _still(snapshot, path)
         if status is None:
             changed.add(path)
         else:
@@ -145,9 +147,9 @@ def _files(
     return list(files.values())
 
 
-def _still(index: Index, path: str) -> os.stat_result | None:
+def _still(snapshot: Snapshot, path: str) -> os.stat_result | None:
     """Of a file that is as it was indexed: what took its place may be the only one of its kind."""
-    entry = index.entry(path)
+    entry = snapshot.entry(path)
     try:
         status = os.stat(path)
     except OSError:
@@ -162,7 +164,8 @@ def _is_raw(record: Record) -> bool:
 
 
 def against(
-    index: Index,
+    snapshot: Snapshot,
+    encoder: Encoder,
     photos: Iterator[tuple[str, int, bytes, Picture]],
     least: float = COSINE,
     folders: Sequence[str] = (),
@@ -175,16 +178,16 @@ def against(
     them, and neither are two names of one file. What was told to `ignore` is left out, and so is
     what goes to `changed`, as of `groups`.
     """
-    ignored = Ignored.of(index.txn)
+    ignored = Ignored.of(snapshot.txn)
     gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
     for path, size, digest, picture in photos:
-        key = index.encoder.encode(picture.pixels[None])
+        key = encoder.encode(picture.pixels[None])
         new = replace(Record.of(picture.facts, size, digest), paths=[path])
         elsewhere = partial(_stands_elsewhere, new=path, folders=real)
         same = [
-            (match, _files(index, match.record, elsewhere, gone))
-            for match in index.query(key, NEAREST)[0]
+            (match, _files(snapshot, match.record, elsewhere, gone))
+            for match in nearest(snapshot, key, NEAREST, None)[0]
             if not ignored.both(new, match.record)
             and _is_raw(new) == _is_raw(match.record)
             and (

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from indexes.duplicates.groups import Group
-from indexes.index import Index
+from indexes.store.environment import Store
 from indexes.store.records import Record
 from indexes.store.txn import Txn
 from mocosearch.errors import NotFound
@@ -40,7 +40,7 @@ class Ignored:
         return any(files <= known for known in self.groups)
 
 
-def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:
+def ignore(store: Store, names: Sequence[str], found: Sequence[Group]) -> None:
     """Remember that the files of these groups are not copies of each other.
 
     Raises NotFound for a name that no group has.
@@ -55,5 +55,4 @@ def ignore(index: Index, names: Sequence[str], found: Sequence[Group]) -> None:
         made = [*before, *(by_name[name] for name in names)]
         txn.put("meta", _PLACE, json.dumps(made).encode())
 
-    index.store.write(change)
-    index.refresh()
+    store.write(change)

@@ -2,70 +2,27 @@
 and groups around one of them.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-from indexes.index import Index
-from indexes.search.copies import BITS, COSINE, COSINE_ALONE, SURE, hash_of
-from indexes.search.nearest import Match
+from indexes.search.copies import (
+    BITS,
+    COLUMNS,
+    COSINE,
+    COSINE_ALONE,
+    Alike,
+    Hashes,
+    Rows,
+    copies_by_row,
+)
 from indexes.search.segments import Keys
-from indexes.store.records import Record
 
-ROWS, COLUMNS = 1024, 8192
-"""Keys compared at once: 32 MiB of cosines."""
+ROWS = 1024
+"""Keys compared with COLUMNS others at once: 32 MiB of cosines."""
 
-Rows = NDArray[np.int64]
-Hashes = NDArray[np.uint64]
 Pairs = tuple[Rows, Rows]
-Alike = NDArray[np.bool_]
-
-
-def hashes_of(records: Sequence[Record]) -> Hashes:
-    """The perceptual hashes as numbers, 0 for none."""
-    return np.array([hash_of(record) for record in records], np.uint64)
-
-
-def folded(index: Index, matches: Sequence[Match]) -> list[list[Match]]:
-    """Each match with its copies among those after it; order is kept, best first.
-
-    A copy goes with the first that it is a copy of, of those that go with no other.
-    """
-    if len(matches) < 2:
-        return [[match] for match in matches]
-    keys = index.keys([match.id for match in matches])
-    hashes = hashes_of([match.record for match in matches])
-    joined = Joined(len(matches))
-    for left, right in copies(keys, hashes, settled=joined.together):
-        joined.join_all(left, right)
-    groups = [
-        group.tolist()
-        for rows in joined.sets()
-        for group in parted(rows, lambda one, others: alike(keys, hashes, one, others))
-    ]
-    return [[matches[at] for at in group] for group in sorted(groups)]
-
-
-def parted(rows: Rows, copies_of: Callable[[int, Rows], Alike]) -> Iterator[Rows]:
-    """Rows in groups: the first that is left, then all that are copies of it, and so on.
-
-    None is in a group by way of another: a slow pan is no row of copies. copies_of: says of some
-    rows which are copies of one.
-    """
-    while len(rows):
-        same = copies_of(int(rows[0]), rows[1:])
-        yield np.concatenate([rows[:1], rows[1:][same]])
-        rows = rows[1:][~same]
-
-
-def alike(keys: Keys, hashes: Hashes, one: int, others: Rows, least: float = COSINE) -> Alike:
-    """Which rows are copies of one; `are_copies` for many."""
-    parts = np.split(others, range(COLUMNS, len(others), COLUMNS))
-    return np.concatenate(
-        [_copies(keys, hashes, np.full_like(part, one), part, least) for part in parts]
-    )
 
 
 class Joined:
@@ -125,20 +82,8 @@ def copies(
             i, j = i[wanted], j[wanted]
         for at in range(0, len(i), COLUMNS):
             a, b = i[at : at + COLUMNS], j[at : at + COLUMNS]
-            good = _copies(keys, hashes, a, b, least)
+            good = copies_by_row(keys, hashes, a, b, least)
             yield a[good], b[good]
-
-
-def _copies(keys: Keys, hashes: Hashes, a: Rows, b: Rows, least: float) -> Alike:
-    """Which pairs are copies, by cosine and hashes; cosines only where the hashes allow it."""
-    apart = np.bitwise_count(hashes[a] ^ hashes[b])
-    bare = (hashes[a] == 0) | (hashes[b] == 0)
-    good: Alike = bare | (apart <= BITS)
-    a, b, apart, bare = a[good], b[good], apart[good], bare[good]
-    cosine = np.einsum("nd,nd->n", keys[a], keys[b])
-    near = (cosine >= least) & (apart <= np.where(cosine >= SURE, BITS, 0))
-    good[good] = np.where(bare, cosine >= max(least, COSINE_ALONE), near)
-    return good
 
 
 def _candidates(keys: Keys, hashes: Hashes, alone: float) -> Iterator[Pairs]:

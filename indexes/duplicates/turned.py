@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from indexes.duplicates.pairs import Hashes, Pairs
+from indexes.duplicates.pairs import Pairs
+from indexes.search.copies import Hashes
 from indexes.search.segments import Keys
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable

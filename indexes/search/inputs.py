@@ -13,17 +13,30 @@ from mocosearch.errors import Mismatch, NotFound, Unreadable
 from mocosearch.photos import decode
 from mocosearch.photos.decode import Pixels
 
-Paths = Sequence[str | os.PathLike[str]]
-Asked = Keys | Pixels | Paths
-"""Keys, float (n, d); pixels, uint8 (n, side, side, 3); or n paths of pictures."""
+PathLike = str | os.PathLike[str]
+PathOrPaths = PathLike | Sequence[PathLike]
+"""One path, or several."""
+Inputs = Keys | Pixels | PathOrPaths
+"""Keys, float (n, d); pixels, uint8 (n, side, side, 3); or n paths of pictures, or one."""
 
 
-def keys_of(asked: Asked, encoder: Encoder, made_by: Encoder | None = None) -> Keys:
-    """Keys, float32 (n, d). Raises Mismatch for another shape or maker, NotFound, Unreadable."""
-    check_maker(made_by, encoder)
-    if not isinstance(asked, np.ndarray) and len(asked) and all(map(_is_path, asked)):
-        return encoder.encode(np.stack([_pixels(path, encoder.side) for path in asked]))
-    given = np.asarray(asked)
+def paths_of(paths: PathOrPaths) -> Sequence[PathLike]:
+    """Several paths, where one alone may be given too."""
+    return [paths] if isinstance(paths, str | os.PathLike) else paths
+
+
+def to_keys(inputs: Inputs, encoder: Encoder, keys_encoder: Encoder | None = None) -> Keys:
+    """Keys, float32 (n, d), of `encoder`.
+
+    keys_encoder: the one that made given keys. Raises Mismatch for another shape or encoder,
+    NotFound, Unreadable.
+    """
+    check_encoder(keys_encoder, encoder)
+    if isinstance(inputs, str | os.PathLike) or not isinstance(inputs, np.ndarray):
+        paths = paths_of(inputs)
+        if len(paths) and all(isinstance(path, str | os.PathLike) for path in paths):
+            return encoder.encode(np.stack([_pixels(path, encoder.side) for path in paths]))
+    given = np.asarray(inputs)
     if given.dtype == np.uint8:
         shape = (encoder.side, encoder.side, 3)
         if given.shape[1:] != shape:
@@ -36,18 +49,14 @@ def keys_of(asked: Asked, encoder: Encoder, made_by: Encoder | None = None) -> K
     return keys
 
 
-def check_maker(made_by: Encoder | None, encoder: Encoder) -> None:
-    """Raises Mismatch for keys that were made by another encoder than the index's."""
-    if made_by is not None and made_by.fingerprint != encoder.fingerprint:
+def check_encoder(keys_encoder: Encoder | None, encoder: Encoder) -> None:
+    """Raises Mismatch for keys that another encoder than the index's made."""
+    if keys_encoder is not None and keys_encoder.fingerprint != encoder.fingerprint:
         raise Mismatch(
-            f"keys of the encoder {made_by.fingerprint[:12]}, and this index is made with"
+            f"the keys come from encoder {keys_encoder.fingerprint[:12]}, the index uses"
             f" {encoder.fingerprint[:12]}",
             "make them with the index's own encoder, whose whitening may be fitted to its photos",
         )
-
-
-def _is_path(part: Any) -> bool:
-    return isinstance(part, str | os.PathLike)
 
 
 def _pixels(path: Any, side: int) -> Pixels:

@@ -9,6 +9,7 @@ import numpy as np
 from indexes.search import kinds, segments
 from indexes.search.kinds import Plan
 from indexes.search.segments import About, Halves, Ids
+from indexes.search.significance import save_significance
 from indexes.store.environment import Store
 from indexes.store.records import id_key, id_of
 from indexes.store.txn import Txn
@@ -82,6 +83,32 @@ def merge(store: Store, *, everything: bool = False) -> bool:
 
     store.write(change)
     return bool(chosen)
+
+
+def rebuild(store: Store) -> int:
+    """Build every search index again from the stored keys; how many keys there are.
+
+    Raises Damaged where the stored keys themselves cannot be read, and StorageFailed.
+    """
+
+    def change(txn: Txn) -> int:
+        for key in list(txn.keys("segments")):
+            txn.delete("segments", key)
+        for key in list(txn.keys("deleted")):
+            if txn.get("vectors", key) is None:
+                txn.delete("deleted", key)
+        ids = np.array([id_of(key) for key in txn.keys("vectors")], np.uint64)
+        for first in range(0, len(ids), REBUILT_AT_ONCE):
+            some = ids[first : first + REBUILT_AT_ONCE]
+            segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
+        for derived in (segments.HIDDEN, b"chance", b"chance_of"):
+            txn.delete("meta", derived)
+        save_significance(txn)
+        return len(ids)
+
+    count = store.write(change)
+    merge(store, everything=True)
+    return count
 
 
 def masked(txn: Txn) -> Ids:

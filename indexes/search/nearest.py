@@ -1,23 +1,19 @@
-"""The photos of an index that are nearest to some keys, across its segments or one by one."""
+"""The photos nearest to some keys, across the segments or among those that a filter admits."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from indexes.search import merging
 from indexes.search.filters import Where
 from indexes.search.ranking import FIRST, best_of, reranked
 from indexes.search.segments import Ids, Keys
+from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
-
-if TYPE_CHECKING:
-    from indexes.index import Index
 
 EXACT = 5000
 SPARSE = 0.02
-"""So few photos, or so small a share, are compared one by one with the stored keys, whatever kind
-the index is."""
+"""Up to so many photos, or so small a share of the index, are compared one by one with the stored
+keys, whatever kind the index is."""
 
 
 @dataclass(frozen=True)
@@ -29,57 +25,56 @@ class Match:
     record: Record
 
 
-def answers(index: "Index", keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
+def nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
     """The k nearest photos to each of the keys, by cosine: see `Index.query`."""
-    found = zip(*_nearest(index, keys, k, where), strict=True)
-    return [_matches(index, scores, ids, where) for scores, ids in found]
+    rows = zip(*_nearest(snapshot, keys, k, where), strict=True)
+    return [_matches(snapshot, scores, ids, where) for scores, ids in rows]
 
 
 def ranked(
-    index: "Index", looks: Keys, k: int, where: Where | None, least: float | None
+    snapshot: Snapshot, keys: Keys, k: int, where: Where | None, min_score: float | None
 ) -> list[Match]:
-    """The k best photos for one question, the first ranked again: see `Index.search`."""
-    scores, ids = best_of(*_nearest(index, looks, max(k, FIRST), where))
-    if least is not None:
-        scores, ids = scores[scores >= least], ids[scores >= least]
+    """The k best photos for the keys of one query, the first of them re-ranked."""
+    scores, ids = best_of(*_nearest(snapshot, keys, max(k, FIRST), where))
+    if min_score is not None:
+        scores, ids = scores[scores >= min_score], ids[scores >= min_score]
     if len(ids):
-        order = reranked(looks, index.keys(ids[:FIRST]))
+        order = reranked(keys, snapshot.keys(ids[:FIRST]))
         scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
-    return _matches(index, scores[:k], ids[:k], where)
+    return _matches(snapshot, scores[:k], ids[:k], where)
 
 
-def _nearest(index: "Index", keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
-    """Scores, falling, and ids (n, k), or as many as there are; a place may be empty, id 0."""
-    opened = index.prepare()
-    deleted = merging.masked(index.txn)
-    only = index.among(where) if where else None
-    if only is not None and len(only) <= max(EXACT, SPARSE * index.txn.count("vectors")):
-        found = [_exact(index, keys, only)] if len(only) else []
+def _nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
+    """Descending scores and ids, (n, k) or narrower; id 0 marks an empty place."""
+    opened, deleted = snapshot.segments, snapshot.deleted()
+    only = snapshot.among(where) if where else None
+    if only is not None and len(only) <= max(EXACT, SPARSE * snapshot.txn.count("vectors")):
+        parts = [_exact(snapshot, keys, only)] if len(only) else []
     else:
-        found = [segment.search(keys, k, deleted, only) for segment in opened]
-    if not found:
+        parts = [segment.search(keys, k, deleted, only) for segment in opened]
+    if not parts:
         return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
-    scores = np.concatenate([s for s, _ in found], 1)
-    ids = np.concatenate([i for _, i in found], 1)
+    scores = np.concatenate([s for s, _ in parts], 1)
+    ids = np.concatenate([i for _, i in parts], 1)
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
-def _exact(index: "Index", keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
-    return keys @ index.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
+def _exact(snapshot: Snapshot, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
+    return keys @ snapshot.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
 
 
-def _matches(index: "Index", scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
+def _matches(snapshot: Snapshot, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
     return [
-        Match(int(id), float(score), _told(index, int(id), where))
+        Match(int(id), float(score), _record(snapshot, int(id), where))
         for score, id in zip(scores, ids, strict=True)
         if id
     ]
 
 
-def _told(index: "Index", id: int, where: Where | None) -> Record:
-    """A photo's record, with those of its paths that are asked for."""
-    record = index.record(id)
+def _record(snapshot: Snapshot, id: int, where: Where | None) -> Record:
+    """A photo's record with those of its paths that the filter admits."""
+    record = snapshot.record(id)
     if where is None or len(record.paths) == 1:
         return record
     return replace(record, paths=[path for path in record.paths if where.lies_in(path)])

@@ -1,6 +1,5 @@
 """FAISS indexes inside the store, opened where they lie in LMDB's memory map."""
 
-import hashlib
 import importlib
 import json
 import math
@@ -11,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.store.records import id_key
+from indexes.store.records import digest, id_key
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 
@@ -212,11 +211,6 @@ def _told(txn: Txn, number: bytes) -> dict[str, Any]:
         return dict(json.loads(bytes(part(txn, number, b"about"))))
     except (ValueError, TypeError) as error:
         raise _damaged("what is said of it cannot be read") from error
-
-
-def digest(data: bytes | memoryview) -> str:
-    """BLAKE2b of a blob, hexadecimal."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def _digest(told: About) -> str:

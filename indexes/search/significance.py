@@ -25,7 +25,7 @@ RATE = 0.5
 
 
 @dataclass(frozen=True)
-class Chance:
+class Significance:
     """scores[i] is the cosine that one in 2**i pairs of photos reaches, ascending.
 
     Beyond the last the tail is taken to go on as it ends, exponentially.
@@ -64,17 +64,17 @@ class Chance:
         return good
 
 
-def measured(keys: Keys) -> Chance:
+def measure(keys: Keys) -> Significance:
     """From the pairs of some photos' keys, float32 (n, d) of unit length."""
     pairs = (keys @ keys.T)[np.triu_indices(len(keys), 1)]
     if len(pairs) < LEAST_PAIRS:
-        return Chance(())
+        return Significance(())
     powers = int(np.log2(len(pairs) / LEAST_PAIRS))
     shares = 1.0 - 0.5 ** np.arange(powers + 1)
-    return Chance(np.maximum.accumulate(np.quantile(pairs, shares)).tolist())
+    return Significance(np.maximum.accumulate(np.quantile(pairs, shares)).tolist())
 
 
-def keep(txn: Txn) -> None:
+def save_significance(txn: Txn) -> None:
     """Measure, and store what was found, unless it was measured on the same photos already."""
     # Ids are never used again: another photo has another next id, a lost one another count.
     photos = bytes(txn.get("meta", b"next_id") or b"") + txn.count("images").to_bytes(8, "big")
@@ -89,11 +89,11 @@ def keep(txn: Txn) -> None:
     keys = [txn.get("vectors", id_key(int(id))) for id in some]
     there = [np.frombuffer(bytes(key), np.float16) for key in keys if key is not None][:SAMPLE]
     rows = np.stack(there).astype(np.float32) if there else np.empty((0, 1), np.float32)
-    txn.put("meta", b"chance", json.dumps(measured(rows).scores).encode())
+    txn.put("meta", b"chance", json.dumps(measure(rows).scores).encode())
     txn.put("meta", b"chance_of", photos)
 
 
-def kept(txn: Txn) -> Chance:
+def load_significance(txn: Txn) -> Significance:
     """What was stored when photos were last indexed; before that, nothing is unusual."""
     stored = txn.get("meta", b"chance")
-    return Chance(json.loads(bytes(stored)) if stored is not None else ())
+    return Significance(json.loads(bytes(stored)) if stored is not None else ())

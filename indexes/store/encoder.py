@@ -1,6 +1,6 @@
 """The encoder that an index holds: its card, graph and weights."""
 
-from indexes.search import segments
+from indexes.store.records import digest
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Busy, Damaged, Mismatch
@@ -8,7 +8,7 @@ from mocosearch.errors import Busy, Damaged, Mismatch
 PARTS = (b"card", b"graph", b"weights")
 
 
-def kept(txn: Txn) -> Encoder:
+def load_encoder(txn: Txn) -> Encoder:
     """The encoder that made the keys. Raises Damaged."""
     parts = [txn.mapped("encoder", name, whole=True) for name in PARTS]
     if any(part is None for part in parts):
@@ -17,12 +17,12 @@ def kept(txn: Txn) -> Encoder:
     return Encoder(Card.from_json(card), graph, weights)
 
 
-def version(txn: Txn) -> bytes:
+def encoder_version(txn: Txn) -> bytes:
     """Differs where the encoder does; cheap to ask."""
     return bytes(txn.get("meta", b"card") or b"")
 
 
-def keep(txn: Txn, encoder: Encoder) -> None:
+def save_encoder(txn: Txn, encoder: Encoder) -> None:
     """For a new index; where there is one already, it must come from this one, or Mismatch."""
     card = txn.get("encoder", b"card")
     if card is None:
@@ -34,7 +34,7 @@ def keep(txn: Txn, encoder: Encoder) -> None:
         )
 
 
-def settle(txn: Txn, encoder: Encoder) -> None:
+def replace_encoder(txn: Txn, encoder: Encoder) -> None:
     """Put one in place of that which no key was made with. Raises Busy where one was meanwhile."""
     if txn.count("vectors"):
         raise Busy("photos were added to the index meanwhile", "run it again")
@@ -44,6 +44,6 @@ def settle(txn: Txn, encoder: Encoder) -> None:
 def _put(txn: Txn, encoder: Encoder) -> None:
     card = encoder.card.to_json().encode()
     txn.put("encoder", b"card", card)
-    txn.put("meta", b"card", segments.digest(card).encode())
+    txn.put("meta", b"card", digest(card).encode())
     txn.put("encoder", b"graph", encoder.graph)
     txn.put("encoder", b"weights", encoder.weights)

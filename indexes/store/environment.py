@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import lmdb
 
 from indexes.store.errors import reported
-from indexes.store.locks import Holding
+from indexes.store.locks import WriterLock
 from indexes.store.mapped import Mapped
 from indexes.store.place import DATA, remove
 from indexes.store.txn import Txn
@@ -58,10 +58,10 @@ class Store:
         for another program that is changing it. Raises Busy, StorageFailed and Damaged.
         """
         self.folder, self.writable, self.registered = folder, writable, True
-        self._holding: Holding | None = None
+        self._writer_lock: WriterLock | None = None
         with reported(folder):
             if writable:
-                self._holding = Holding(folder, wait=wait)
+                self._writer_lock = WriterLock(folder, wait=wait)
             try:
                 if writable and not (folder / DATA).exists():
                     self._install(lambda to: self._blank(to, first))
@@ -276,8 +276,8 @@ class Store:
     def close(self) -> None:
         """Views into open transactions are void afterwards."""
         self._close()
-        if self._holding is not None:
-            self._holding.release()
+        if self._writer_lock is not None:
+            self._writer_lock.release()
 
     def _close(self) -> None:
         if hasattr(self, "mapped"):

@@ -13,7 +13,7 @@ _BEYOND = 1 << 20
 """The byte that is locked on Windows, which lets nobody read a locked one."""
 
 
-class Holding:
+class WriterLock:
     """The right to change an index, from the start until `release` or the process's end.
 
     A lock on a file beside the data, which holds the number of the process. The system lets go

@@ -4,7 +4,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from indexes.store.locks import Holding
+from indexes.store.locks import WriterLock
 from mocosearch.errors import Unsuitable
 
 DATA = "data.mdb"
@@ -29,7 +29,7 @@ def discard(folder: Path) -> None:
     """Remove an index, which need not be whole; whatever else lies in its folder stays, and then
     the folder too. Raises Busy.
     """
-    holding = Holding(folder)
+    holding = WriterLock(folder)
     try:
         remove(folder)
     finally:

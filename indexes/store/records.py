@@ -14,6 +14,11 @@ _PATH = struct.Struct("<QQqq")
 _SKIPPED_FILE = struct.Struct("<QqqB")
 
 
+def digest(data: bytes | memoryview) -> str:
+    """BLAKE2b of a blob, hexadecimal."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
 def id_key(id: int) -> bytes:
     """8 bytes that sort as the ids do."""
     return struct.pack(">Q", id)

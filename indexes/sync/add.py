@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from indexes.search import merging
-from indexes.search.inputs import check_maker
+from indexes.search.inputs import check_encoder
 from indexes.search.segments import Keys
 from indexes.store import roots
+from indexes.store.environment import Store
 from indexes.store.records import id_of
-from indexes.store.turns import Changing, in_turn
 from indexes.store.txn import Txn
 from indexes.sync.diff import tidy
 from indexes.sync.entries import Batch, commit, present
@@ -20,12 +20,12 @@ from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Content, Facts, FileStat, outcomes
 
 
-@in_turn
 def add(
-    index: Changing,
+    store: Store,
+    encoder: Encoder,
     files: Sequence[str | os.PathLike[str]],
     keys: Keys | None = None,
-    made_by: Encoder | None = None,
+    keys_encoder: Encoder | None = None,
 ) -> list[int]:
     """Give some files keys, all of them or none; returns their ids. They are searched at once.
 
@@ -37,10 +37,8 @@ def add(
     paths = [roots.absolute(file) for file in files]
     if len(set(paths)) < len(paths):
         raise Unsuitable("a file is named twice", "name each file once")
-    index.refresh()
-    check_maker(made_by, index.encoder)
-    new = _read(paths, index.encoder) if keys is None else _given(paths, keys, index.encoder)
-    index.refresh()
+    check_encoder(keys_encoder, encoder)
+    new = _read(paths, encoder) if keys is None else _given(paths, keys, encoder)
 
     def change(txn: Txn) -> list[int]:
         roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
@@ -48,9 +46,8 @@ def add(
         tidy(txn, None)
         return [id_of(present(txn.get("digests", digest))) for _, digest, _ in new.new]
 
-    ids = index.store.write(change)
-    merging.merge(index.store)
-    index.refresh()
+    ids = store.write(change)
+    merging.merge(store)
     return ids
 
 

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from indexes.search import significance
+from indexes.search.significance import save_significance
 from indexes.store import roots
 from indexes.store.environment import Store
 from indexes.store.records import PathEntry, Record, SkippedFile, path_key
@@ -154,7 +154,7 @@ def tidy(txn: Txn, seen: Seen | None) -> int:
             txn.delete("images", masked)
             txn.delete("vectors", masked)
             txn.delete("digests", digest)
-    significance.keep(txn)
+    save_significance(txn)
     if gone:
         _forget_roots(txn, known)
     return deleted

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from indexes.search import merging
-from indexes.store.encoder import settle
+from indexes.store.encoder import replace_encoder
 from indexes.store.environment import Store
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
@@ -111,7 +111,7 @@ class _Run:
 
         def change(txn: Txn) -> None:
             if fitted is not None:
-                settle(txn, fitted)
+                replace_encoder(txn, fitted)
             commit(txn, self.batch)
 
         self.store.write(change)

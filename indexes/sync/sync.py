@@ -6,16 +6,18 @@ from collections.abc import Callable, Sequence
 
 from indexes.search import merging
 from indexes.store import roots
-from indexes.store.turns import Changing, in_turn
+from indexes.store.environment import Store
+from indexes.store.roots import Roots
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.diff import Seen, away, compare, is_empty, present_and_absent, tidy
 from indexes.sync.embed import embed
+from mocosearch.encoder import Encoder
 from mocosearch.photos import scan
 
 
-@in_turn
 def sync(
-    index: Changing,
+    store: Store,
+    encoder: Encoder,
     folders: Sequence[str | os.PathLike[str]],
     *,
     exclude: Sequence[str] = (),
@@ -39,46 +41,41 @@ def sync(
     """
     begun = time.monotonic()
     counts = Counts()
-    index.refresh()
-    present, counts.absent = present_and_absent(folders, index.roots)
-    encoder = index.encoder
-    # A snapshot that stays open keeps every page that is freed meanwhile, and the file grows.
-    index.refresh()
-    index.store.write(lambda txn: roots.add(txn, present))
+    with store.read() as txn:
+        known = Roots.of(txn)
+    present, counts.absent = present_and_absent(folders, known)
+    store.write(lambda txn: roots.add(txn, present))
     scan_report = counts.scan_report
     seen = Seen(roots=list(present), unreadable=scan_report.unreadable, disks=scan_report.disks)
     files = scan(present, exclude, scan_report)
-    work = compare(index.store, files, seen, retry, counts)
+    work = compare(store, files, seen, retry, counts)
     # A disk that went away after the first look has not taken its photos with it.
     went = [root for root in present if root not in seen.met and is_empty(root)]
     seen.roots = [root for root in present if root not in went]
-    seen.away = away(index.store, seen)
+    seen.away = away(store, seen)
     counts.absent += [*went, *seen.away]
     if prune:
         seen.roots += counts.absent
         counts.absent, seen.away = [], []
-    embed(index.store, encoder, work, workers, counts, report, stopped)
+    embed(store, encoder, work, workers, counts, report, stopped)
     counts.interrupted = stopped()
     whole = None if counts.interrupted else seen
-    counts.deleted = index.store.write(lambda txn: tidy(txn, whole))
-    merging.merge(index.store)
-    index.refresh()
+    counts.deleted = store.write(lambda txn: tidy(txn, whole))
+    merging.merge(store)
     counts.seconds = time.monotonic() - begun
     return counts
 
 
-@in_turn
-def remove(index: Changing, folder: str | os.PathLike[str]) -> int:
+def remove(store: Store, folder: str | os.PathLike[str]) -> int:
     """Take a root, or a folder below one, out of the index; returns how many photos went.
 
     Raises NotFound where the index knows no such folder, and StorageFailed.
     """
     path = roots.absolute(folder)
-    known = index.roots
+    with store.read() as txn:
+        known = Roots.of(txn)
     if not known.reach(path):
         raise roots.unknown(path, known.places.values())
-    index.refresh()
-    deleted = index.store.write(lambda txn: tidy(txn, Seen(roots=[path])))
-    merging.merge(index.store)
-    index.refresh()
+    deleted = store.write(lambda txn: tidy(txn, Seen(roots=[path])))
+    merging.merge(store)
     return deleted

@@ -25,8 +25,7 @@ from typing import Any
 import numpy as np
 from light import DIMENSION, draw, encode, here, light
 
-from indexes import Index, sync
-from indexes.generation import renew
+from indexes import Index
 from indexes.search import merging, segments
 from indexes.store import roots
 from indexes.store.environment import Store
@@ -71,7 +70,7 @@ def forked(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], in
 
 def _index(folder: Path) -> None:
     with Index.create(folder, light(1)) as index:
-        sync(index, [folder.parent / "photos"])
+        index.sync([folder.parent / "photos"])
 
 
 def _merge(folder: Path) -> None:
@@ -93,7 +92,7 @@ def _migrate(folder: Path) -> None:
 def _renew(folder: Path) -> None:
     with Index.create(folder, None) as index:
         if index.encoder.fingerprint != light(2).fingerprint:
-            renew(index, light(2))
+            index.renew(light(2))
 
 
 OPERATIONS = {
@@ -225,12 +224,12 @@ def whole_index(folder: Path, kind: str) -> Path:
     """A search index of a kind beside an exact one, and several pages in each larger database."""
     rng = np.random.default_rng(0)
     with Index.create(folder, light(1)) as index:
-        sync(index, [folder.parent / "photos"])
+        index.sync([folder.parent / "photos"])
         keys = rng.standard_normal((400, DIMENSION))
         keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float16)
         index.refresh()
         index.store.write(lambda txn: _put(txn, 1000, keys))
-        index.reshape(kind)
+        index.configure(kind)
         merging.merge(index.store, everything=True)
         index.store.write(lambda txn: _put(txn, 2000, keys[::-1]))
     return folder

@@ -5,8 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from indexes import Index, sync
-from indexes.export import export
+from indexes import Index
 from mocosearch.errors import Unsuitable
 
 
@@ -16,9 +15,9 @@ def index(encoder, fill, tmp_path):
     shutil.copy(files[0], tmp_path / "photos" / "copy.jpg")
     os.rename(files[1], os.fsencode(tmp_path / "photos") + b"/caf\xe9.jpg")
     with Index.create(tmp_path / "index", encoder) as opened:
-        sync(opened, [tmp_path / "photos"])
+        opened.sync([tmp_path / "photos"])
         files[5].unlink()
-        sync(opened, [tmp_path / "photos"])
+        opened.sync([tmp_path / "photos"])
         yield opened
 
 
@@ -26,7 +25,7 @@ def test_files_for_other_programs(index, tmp_path):
     import faiss
     from pyarrow import parquet
 
-    names = export(index, tmp_path / "out")
+    names = index.export(tmp_path / "out")
     assert names == ["ids.npy", "index.faiss", "keys.npy", "photos.parquet", "records.jsonl"]
     assert sorted(os.listdir(tmp_path)) == ["index", "out", "photos"]
     ids, keys = np.load(tmp_path / "out" / "ids.npy"), np.load(tmp_path / "out" / "keys.npy")
@@ -49,16 +48,16 @@ def test_files_for_other_programs(index, tmp_path):
 
 def test_a_folder_with_something_in_it_is_left_alone(index, tmp_path):
     with pytest.raises(Unsuitable, match="not empty"):
-        export(index, tmp_path / "photos")
+        index.export(tmp_path / "photos")
     (tmp_path / "file").touch()
     with pytest.raises(Unsuitable):
-        export(index, tmp_path / "file")
+        index.export(tmp_path / "file")
 
 
 def test_a_failed_export_leaves_nothing(index, tmp_path, monkeypatch):
     monkeypatch.setattr("indexes.export._write_faiss", lambda *words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        export(index, tmp_path / "out")
+        index.export(tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["index", "photos"]
 
 
@@ -72,7 +71,7 @@ def test_a_compact_index_is_smaller_and_answers_the_same(index, tmp_path):
     assert saved > 2_500_000
     assert (tmp_path / "index" / "data.mdb").stat().st_size == size - saved
     assert [[(m.id, m.score) for m in row] for row in index.query(keys, 5)] == before
-    assert sync(index, [tmp_path / "photos"]).unchanged == 12
+    assert index.sync([tmp_path / "photos"]).unchanged == 12
 
 
 def _keys(index: Index) -> np.ndarray:
@@ -86,7 +85,7 @@ def test_a_compaction_that_fails_keeps_the_old(index, tmp_path, monkeypatch):
         index.compact()
     monkeypatch.undo()
     with Index.open(tmp_path / "index") as again:
-        assert again.count == 12
+        assert len(again) == 12
     assert not (tmp_path / "index" / ".next").exists()
 
 
@@ -103,6 +102,6 @@ def test_parquet_takes_facts_that_only_later_photos_have(index, tmp_path, monkey
 
     plain = exporting.records
     monkeypatch.setattr(exporting, "records", told)
-    export(index, tmp_path / "files")
+    index.export(tmp_path / "files")
     table = parquet.read_table(tmp_path / "files" / "photos.parquet")
     assert table["latitude"].to_pylist().count(48.1) == sum(i > 6 for i in table["id"].to_pylist())

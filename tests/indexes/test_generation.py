@@ -10,8 +10,8 @@ import pytest
 from answers import assert_found, told
 from light import encode, here, light
 
-from indexes import Index, generation, sync
-from indexes.generation import renew, unfinished
+from indexes import Index, generation
+from indexes.generation import unfinished
 from indexes.search import merging
 from indexes.sync import embed
 from indexes.verify import look
@@ -39,7 +39,7 @@ def index(tmp_path, photos, files):
     shutil.copy(files[0], photos / "copy.jpg")
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     with Index.create(tmp_path / "index", OLD) as opened:
-        sync(opened, [photos])
+        opened.sync([photos])
         yield opened
 
 
@@ -51,7 +51,7 @@ def stops_after(calls: int):
 
 def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
     before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
-    counts = renew(index, NEW)
+    counts = index.renew(NEW)
     assert told(counts) == {"embedded": 8, "moved": 1, "skipped": 1}
     assert index.encoder.fingerprint == NEW.fingerprint
     assert_found(index, *files, photos / "copy.jpg")
@@ -60,14 +60,14 @@ def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
     assert min(after) > max(before)
     assert list(look(index)) == []
     assert unfinished(index.store.folder) == []
-    assert told(sync(index, [photos])) == {"unchanged": 9, "skipped": 1}
+    assert told(index.sync([photos])) == {"unchanged": 9, "skipped": 1}
 
 
 def test_what_was_asked_for_is_carried_over(index):
-    index.reshape("HNSW8", 0.9)
+    index.configure("HNSW8", 0.9)
     index.store.write(lambda txn: txn.put("meta", b"not_copies", b'[["00", "01"]]'))
     roots = index.roots
-    renew(index, NEW)
+    index.renew(NEW)
     with index.store.read() as txn:
         assert (merging.plan(txn).kind, merging.plan(txn).recall) == ("HNSW8", 0.9)
         assert bytes(txn.get("meta", b"not_copies")) == b'[["00", "01"]]'
@@ -83,44 +83,44 @@ def test_the_old_one_answers_until_then(index, files):
         assert_found(index, *files)
         seen.append(progress.done)
 
-    renew(index, NEW, report=report)
+    index.renew(NEW, report=report)
     assert seen[-1] == 10
 
 
 def test_a_stopped_run_goes_on(index, files):
-    first = renew(index, NEW, stopped=stops_after(3))
+    first = index.renew(NEW, stopped=stops_after(3))
     assert first.interrupted
     assert 0 < first.embedded < 8
     assert index.encoder.fingerprint == OLD.fingerprint
     assert_found(index, *files)
     assert len(unfinished(index.store.folder)) == 1
-    second = renew(index, NEW)
+    second = index.renew(NEW)
     assert first.embedded + second.embedded == 8
     assert second.unchanged == first.embedded + first.moved
     assert_found(index, *files)
 
 
 def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, picture):
-    renew(index, NEW, stopped=stops_after(5))
+    index.renew(NEW, stopped=stops_after(5))
     (photos / "copy.jpg").unlink()
     files[1].unlink()
     picture(77).save(files[2])
     more = fill(photos, range(20, 22))
-    sync(index, [photos])
+    index.sync([photos])
     assert index.encoder.fingerprint == OLD.fingerprint
-    counts = renew(index, NEW)
+    counts = index.renew(NEW)
     assert counts.embedded + counts.unchanged == 9
     assert_found(index, files[0], *files[2:], *more)
     assert list(look(index)) == []
-    assert index.count == 9
+    assert len(index) == 9
 
 
 def test_ids_of_both_never_meet(index, photos, files, fill):
     """Not even where photos were added between a stop and going on."""
-    renew(index, NEW, stopped=stops_after(5))
-    sync(index, [photos, *(f.parent for f in fill(photos.with_name("more"), range(30, 34)))])
+    index.renew(NEW, stopped=stops_after(5))
+    index.sync([photos, *(f.parent for f in fill(photos.with_name("more"), range(30, 34)))])
     before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
-    renew(index, NEW)
+    index.renew(NEW)
     after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
     assert (len(before), len(after), before & after) == (12, 12, set())
 
@@ -134,38 +134,38 @@ def test_no_snapshot_stays_open_meanwhile(index, monkeypatch):
         embed(store, *words)
 
     monkeypatch.setattr(generation, "embed", looked)
-    renew(index, NEW)
+    index.renew(NEW)
     assert seen == [["-"] * len(seen[0])]
 
 
 def test_files_that_went_are_left_out_and_counted(index, files):
     files[0].unlink()
     files[3].unlink()
-    assert renew(index, NEW).deleted == 1
-    assert index.count == 7
+    assert index.renew(NEW).deleted == 1
+    assert len(index) == 7
 
 
 def test_a_third_encoder_begins_anew(index):
-    renew(index, NEW, stopped=stops_after(3))
-    assert renew(index, NEWER).embedded == 8
+    index.renew(NEW, stopped=stops_after(3))
+    assert index.renew(NEWER).embedded == 8
     assert index.encoder.fingerprint == NEWER.fingerprint
     assert unfinished(index.store.folder) == []
 
 
 @pytest.mark.parametrize("spoilt", [b"", b"rubbish" * 9999])
 def test_a_spoilt_second_generation_begins_anew(index, files, spoilt):
-    renew(index, NEW, stopped=stops_after(3))
+    index.renew(NEW, stopped=stops_after(3))
     (begun,) = unfinished(index.store.folder)
     (begun / "data.mdb").write_bytes(spoilt)
-    assert renew(index, NEW).embedded == 8
+    assert index.renew(NEW).embedded == 8
     assert_found(index, *files)
 
 
 def test_folders_that_moved_in_between_begin_anew(index, photos, tmp_path):
-    renew(index, NEW, stopped=stops_after(3))
+    index.renew(NEW, stopped=stops_after(3))
     photos.rename(tmp_path / "elsewhere")
     index.move(photos, tmp_path / "elsewhere")
-    assert renew(index, NEW).embedded == 8
+    assert index.renew(NEW).embedded == 8
     assert index.roots.places == {1: str(tmp_path / "elsewhere")}
     assert list(look(index)) == []
 
@@ -173,11 +173,11 @@ def test_folders_that_moved_in_between_begin_anew(index, photos, tmp_path):
 def test_a_missing_folder_keeps_the_old_keys(index, photos, tmp_path):
     photos.rename(tmp_path / "unplugged")
     with pytest.raises(NotFound, match="new keys") as caught:
-        renew(index, NEW)
+        index.renew(NEW)
     assert "--prune" in caught.value.hint
-    assert (index.count, index.encoder.fingerprint) == (9, OLD.fingerprint)
-    assert renew(index, NEW, prune=True).deleted == 8
-    assert index.count == 0
+    assert (len(index), index.encoder.fingerprint) == (9, OLD.fingerprint)
+    assert index.renew(NEW, prune=True).deleted == 8
+    assert len(index) == 0
 
 
 def test_a_disk_below_a_root_that_is_unplugged_keeps_the_old_keys(
@@ -185,21 +185,21 @@ def test_a_disk_below_a_root_that_is_unplugged_keeps_the_old_keys(
 ):
     fill(another_disk, range(20, 23))
     (photos / "disk").symlink_to(another_disk)
-    sync(index, [photos])
+    index.sync([photos])
     away = another_disk.with_name("unplugged")
     another_disk.rename(away)
     with pytest.raises(NotFound, match="disk: missing or empty"):
-        renew(index, NEW)
-    assert (index.count, index.encoder.fingerprint) == (12, OLD.fingerprint)
+        index.renew(NEW)
+    assert (len(index), index.encoder.fingerprint) == (12, OLD.fingerprint)
     away.rename(another_disk)
-    renew(index, NEW)
-    assert (index.count, index.encoder.fingerprint) == (12, NEW.fingerprint)
+    index.renew(NEW)
+    assert (len(index), index.encoder.fingerprint) == (12, NEW.fingerprint)
     another_disk.rename(away)
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     assert (counts.deleted, counts.absent) == (0, [str(photos / "disk")])
-    assert renew(index, OLD, prune=True).deleted == 3
-    assert sync(index, [photos], prune=True).deleted == 0
-    assert sync(index, [photos]).absent == []
+    assert index.renew(OLD, prune=True).deleted == 3
+    assert index.sync([photos], prune=True).deleted == 0
+    assert index.sync([photos]).absent == []
 
 
 def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_path):
@@ -208,18 +208,18 @@ def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_p
             photos.rename(tmp_path / "unplugged")
 
     with pytest.raises(NotFound, match="new keys"):
-        renew(index, NEW, report=unplug)
-    assert (index.count, index.encoder.fingerprint) == (9, OLD.fingerprint)
+        index.renew(NEW, report=unplug)
+    assert (len(index), index.encoder.fingerprint) == (9, OLD.fingerprint)
     (tmp_path / "unplugged").rename(photos)
-    renew(index, NEW)
+    index.renew(NEW)
     assert index.encoder.fingerprint == NEW.fingerprint
 
 
 def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
-    index.reshape("IVF2,PQ12")
+    index.configure("IVF2,PQ12")
     odd = Encoder(NEW.card.__class__(**{**vars(NEW.card), "dimension": 23}), b"graph", b"2")
     with pytest.raises(Unsuitable):
-        renew(index, odd)
+        index.renew(odd)
     assert index.encoder.fingerprint == OLD.fingerprint
 
 
@@ -233,7 +233,7 @@ def test_a_failing_switch_keeps_the_old_one(index, files, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(StorageFailed, match="no room"):
-        renew(index, NEW)
+        index.renew(NEW)
     with Index.open(index.store.folder) as again:
         assert again.encoder.fingerprint == OLD.fingerprint
         assert_found(again, *files)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from indexes import Index, sync
+from indexes import Index
 from indexes.search import kinds, merging, segments
 from indexes.search.ranking import FIRST, reranked
 from indexes.store.records import id_key
@@ -109,10 +109,10 @@ def test_a_search_with_a_least_score_finds_as_many_as_there_are(index):
     question = units(1, 1)
     scores = [match.score for match in index.query(question, 60)[0]]
     least = scores[5] - 1e-6
-    found = index.search(question, 10, least=least)
+    found = index.search(question, 10, min_score=least)
     assert sorted((match.score for match in found), reverse=True) == pytest.approx(scores[:6])
-    assert len(index.search(question, 4, least=least)) == 4
-    assert index.search(question, 4, least=1.1) == []
+    assert len(index.search(question, 4, min_score=least)) == 4
+    assert index.search(question, 4, min_score=1.1) == []
 
 
 def test_each_photo_counts_by_the_look_that_it_is_nearest_to(index):
@@ -182,7 +182,7 @@ def test_masked_photos_whose_content_may_turn_up_again_wear_nothing_out(index):
 def test_a_recall_of_nothing_is_refused(index):
     put(index, 1, units(3))
     with pytest.raises(Unsuitable):
-        index.reshape(recall=0.0)
+        index.configure(recall=0.0)
     assert index.info()["recall_asked"] == kinds.Plan.recall
 
 
@@ -290,7 +290,7 @@ def test_an_index_without_an_encoder(tmp_path):
 def test_a_copied_folder_answers_on_its_own(fill, encoder, tmp_path):
     files = fill(tmp_path / "photos", range(4))
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [tmp_path / "photos"])
+        index.sync([tmp_path / "photos"])
     (tmp_path / "index").rename(tmp_path / "elsewhere")
     for file in (tmp_path / "elsewhere").iterdir():
         if file.name != "data.mdb":
@@ -309,7 +309,7 @@ def test_info(fill, encoder, tmp_path):
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     (tmp_path / "photos" / "notes.txt").write_text("words")
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [tmp_path / "photos"])
+        index.sync([tmp_path / "photos"])
         told = index.info()
     assert (told["images"], told["keys"], told["skipped"], told["not_pictures"]) == (5, 4, 1, 1)
     assert told["roots"] == [str(tmp_path / "photos")]

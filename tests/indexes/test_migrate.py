@@ -23,7 +23,7 @@ DATA = Path(__file__).parents[1] / "data"
 
 @pytest.fixture(params=[1, 2])
 def old(request, tmp_path) -> Path:
-    """Eleven keys of eight numbers in two roots, one copy, one skipped_file; its graph is no graph."""
+    """Eleven keys of eight numbers in two roots, one copy, one skipped file; not a real graph."""
     folder = tmp_path / "index"
     folder.mkdir()
     packed = DATA / f"format{request.param}.mdb.gz"
@@ -63,7 +63,7 @@ def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
     version = store.version
     store.close()
     assert version < FORMAT
-    last = "segments" if version == 1 else "skipped"
+    last = "segments" if version == 1 else "refused"
     put = Txn.put
 
     def failing(txn, database, *words):

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes import Where, sync
+from indexes import Where
 from indexes.store import roots
 from indexes.store.roots import Roots
 from mocosearch import home as home_module
@@ -86,7 +86,7 @@ def test_a_mac_spells_a_name_in_two_ways(
     index, photos: Path, picture, read, there: str, asked: str
 ) -> None:
     picture(1).save(photos / there)
-    sync(index, [str(photos)])
+    index.sync([str(photos)])
     assert index.entry(str(photos / asked)) is not None
     assert index.entry(str(photos / "dune.jpg")) is None
 

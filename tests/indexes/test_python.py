@@ -91,13 +91,13 @@ def test_given_keys_are_found_by_their_names(index, tmp_path):
 
 def test_keys_of_another_encoder_are_refused(index, tmp_path):
     name, other = [tmp_path / "a.jpg"], light(2)
-    index.add(name, units(1), made_by=light(1))
-    assert index.query(units(1), made_by=index.encoder)[0][0].score == pytest.approx(1, abs=2e-3)
+    index.add(name, units(1), encoder=light(1))
+    assert index.query(units(1), encoder=index.encoder)[0][0].score == pytest.approx(1, abs=2e-3)
     with pytest.raises(Mismatch, match=other.fingerprint[:12]):
-        index.query(units(1), made_by=other)
+        index.query(units(1), encoder=other)
     with pytest.raises(Mismatch, match=other.fingerprint[:12]):
-        index.add([tmp_path / "b.jpg"], units(1, 2), made_by=other)
-    assert index.count == 1
+        index.add([tmp_path / "b.jpg"], units(1, 2), encoder=other)
+    assert len(index) == 1
 
 
 def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
@@ -112,7 +112,7 @@ def test_what_cannot_be_added_adds_nothing(index, photos, fill, tmp_path):
     ):
         with pytest.raises(error):
             index.add(*wrong)
-    assert index.count == 0
+    assert len(index) == 0
 
 
 def test_an_index_is_opened_for_changing(index, tmp_path):
@@ -120,7 +120,7 @@ def test_an_index_is_opened_for_changing(index, tmp_path):
     with Index.open(tmp_path / "index", writable=True) as again:
         again.add([tmp_path / "a.jpg"], units(1))
     with Index.open(tmp_path / "index") as reader:
-        assert reader.count == 1
+        assert len(reader) == 1
     with pytest.raises(NotFound):
         Index.open(tmp_path / "absent", writable=True)
 
@@ -134,7 +134,7 @@ def test_many_threads_ask_while_one_adds(index, tmp_path):
         asked = 0
         while not done.is_set() or not asked:
             index.refresh()
-            count = index.count
+            count = len(index)
             found = index.query(units(3, seed), 1000)
             assert [len(row) for row in found] == [count] * 3
             asked += 1
@@ -150,7 +150,7 @@ def test_many_threads_ask_while_one_adds(index, tmp_path):
             done.set()
         assert all(future.result() for future in asking)
     index.refresh()
-    assert index.count == 80
+    assert len(index) == 80
 
 
 def test_many_threads_add(index, tmp_path):
@@ -182,7 +182,7 @@ def test_a_reader_moves_on_to_what_took_the_place(index, tmp_path):
     index.add([tmp_path / "a.jpg"], units(1))
     index.close()
     with Index.open(tmp_path / "index") as reader:
-        assert reader.count == 1
+        assert len(reader) == 1
         words = [sys.executable, "-c", REPLACE, str(tmp_path / "index")]
         subprocess.run(words, check=True, cwd=README.parent)
         assert len(reader.query(units(1), 9)[0]) == 1
@@ -257,4 +257,4 @@ with Index.open(Path(sys.argv[1]), writable=True) as index:
 def test_a_file_named_twice_is_refused(index, tmp_path):
     with pytest.raises(Unsuitable, match="twice"):
         index.add([tmp_path / "a.jpg"] * 2, units(2))
-    assert index.count == 0
+    assert len(index) == 0

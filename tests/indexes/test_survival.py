@@ -13,9 +13,7 @@ import psutil
 import pytest
 from light import encode, here, light
 
-from indexes import Index, sync
-from indexes.export import export
-from indexes.generation import renew
+from indexes import Index
 from indexes.sync import add, embed
 from indexes.verify import faults, look
 from mocosearch.encoder import Encoder
@@ -98,7 +96,7 @@ def made(fill, tmp_path, monkeypatch):
     monkeypatch.setattr(add, "outcomes", here)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
-        sync(index, [tmp_path / "photos"])
+        index.sync([tmp_path / "photos"])
     return tmp_path / "index", tmp_path / "photos"
 
 
@@ -117,11 +115,11 @@ def test_no_room(made, fill, no_room, tmp_path, action):
     fill(photos, range(20, 40))
     with Index.open(folder, writable=True) as index:
         act = {
-            "sync": lambda: sync(index, [photos]),
+            "sync": lambda: index.sync([photos]),
             "compact": index.compact,
             "begin": lambda: Index.create(tmp_path / "other", light(1)),
-            "export": lambda: export(index, tmp_path / "out"),
-            "renew": lambda: renew(index, light(2)),
+            "export": lambda: index.export(tmp_path / "out"),
+            "renew": lambda: index.renew(light(2)),
         }[action]
         no_room({"sync": size, "compact": size // 2}.get(action, 256))
         with pytest.raises(StorageFailed, match=r"room|write"):
@@ -133,7 +131,7 @@ def test_no_room(made, fill, no_room, tmp_path, action):
         assert len(index.query(np.eye(1, index.encoder.dimension, dtype="f4"))[0]) == 6
         assert list(look(index)) == []
     with Index.open(folder, writable=True) as index:
-        assert sync(index, [photos]).embedded == 20
+        assert index.sync([photos]).embedded == 20
 
 
 def test_a_place_without_permission(made):
@@ -207,7 +205,7 @@ def test_a_second_writer_is_told_and_the_first_goes_on(made):
     with Index.open(folder, writable=True) as index:
         with pytest.raises(Busy, match=str(os.getpid())):
             Index.open(folder, writable=True)
-        assert sync(index, [photos]).unchanged == 6
+        assert index.sync([photos]).unchanged == 6
     assert faults(folder) == []
 
 
@@ -233,7 +231,7 @@ def test_a_second_writer_waits_where_it_is_asked_to(made):
         ends.start()
         with Index.create(folder, None, wait=True) as index:
             assert holding.stdin.closed
-            assert sync(index, [photos]).unchanged == 6
+            assert index.sync([photos]).unchanged == 6
 
 
 def test_processes_that_decode_inherit_no_open_index(tmp_path, fill, encoder):
@@ -248,6 +246,6 @@ def test_processes_that_decode_inherit_no_open_index(tmp_path, fill, encoder):
 
     fill(tmp_path / "photos", range(3))
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [tmp_path / "photos"], workers=2, stopped=look)
+        index.sync([tmp_path / "photos"], workers=2, stopped=look)
     assert held
     assert not [name for name in held if "mdb" in name]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from indexes import Index, sync, verify
+from indexes import Index, verify
 from indexes.search import merging, segments
 from indexes.store.records import id_key
 from mocosearch.errors import Damaged, StorageFailed
@@ -21,7 +21,7 @@ def whole(encoder, fill, tmp_path_factory) -> Path:
     (base / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     with pytest.MonkeyPatch.context() as patch, Index.create(base / "index", encoder) as index:
         patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
-        sync(index, [base / "photos"])
+        index.sync([base / "photos"])
         index.compact()
     return base / "index"
 
@@ -78,7 +78,7 @@ def test_search_indexes_are_checked_and_rebuilt(copy, spoil):
     change(copy, spoil)
     assert verify.faults(copy)
     with Index.create(copy, None) as index:
-        assert verify.repair(index) == 20
+        assert index.repair() == 20
         assert index.query(key.astype(np.float32), 1)[0][0].id == 7
     assert verify.faults(copy) == []
 
@@ -141,7 +141,7 @@ def test_a_file_that_was_cut_is_refused(copy):
 def test_repair_builds_the_kind_that_is_asked_for(copy, monkeypatch):
     monkeypatch.setattr(merging, "REBUILT_AT_ONCE", 8)
     with Index.create(copy, None) as index:
-        verify.repair(index)
+        index.repair()
         assert [part["keys"] for part in index.info()["segment_list"]] == [20]
 
 

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from indexes import Index, Match, sync
-from indexes.duplicates.find import against, groups, pairs
-from indexes.duplicates.ignored import ignore
-from indexes.duplicates.pairs import copies, folded, hashes_of, near_hashes
+from indexes import Index, Match
+from indexes.duplicates import pairs
+from indexes.duplicates.pairs import copies, near_hashes
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search.copies import are_copies
+from indexes.search import copies as criterion
+from indexes.search.copies import are_copies, folded, hashes_of
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.errors import NotFound
@@ -37,6 +37,7 @@ def test_all_pairs_are_those_of_a_plain_loop(seed, n):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "ROWS", 7)
         patch.setattr(pairs, "COLUMNS", 11)
+        patch.setattr(criterion, "COLUMNS", 11)
         found = [
             pair
             for left, right in copies(keys, hashes_of(records))
@@ -159,7 +160,7 @@ def collection(encoder_folder, fill, picture, tmp_path_factory):
     (photos / "link.jpg").hardlink_to(files[2])
     (photos / "0003.dng").write_bytes(files[3].read_bytes() + b"raw")
     with Index.create(base / "index", Encoder.open(encoder_folder)) as index:
-        sync(index, [photos])
+        index.sync([photos])
     return base
 
 
@@ -169,12 +170,12 @@ def names(found) -> list[set[str]]:
 
 def test_copies_are_grouped_and_links_and_raw_pairs_are_not(collection):
     with Index.open(collection / "index") as index:
-        found = groups(index)
+        found = index.duplicates()
         assert names(found) == [{"0000.jpg", "small.png", "poor.jpg"}, {"0001.jpg", "same.jpg"}]
         assert found[0].score > 0.9
         assert found[1].score == pytest.approx(1, abs=2e-3)
-        assert [g.name for g in groups(index)] == [g.name for g in found]
-        ways = names(groups(index, all_ways=True))
+        assert [g.name for g in index.duplicates()] == [g.name for g in found]
+        ways = names(index.duplicates(turned=True))
         assert ways[0] == {"0000.jpg", "small.png", "poor.jpg", "turned.png"}
         assert len(ways) == 2
 
@@ -184,8 +185,8 @@ def test_a_raw_file_is_no_copy_by_way_of_a_third(encoder, fill, tmp_path):
     (first.parent / "0001.dng").write_bytes(first.read_bytes() + b"raw")
     Image.open(first).resize((48, 40)).save(first.parent / "small.png")
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [first.parent])
-        assert names(groups(index)) == [{"0001.jpg", "small.png"}]
+        index.sync([first.parent])
+        assert names(index.duplicates()) == [{"0001.jpg", "small.png"}]
 
 
 def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, fill, monkeypatch):
@@ -201,12 +202,12 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
             yield found, content
 
     monkeypatch.setattr(embed, "outcomes", here)
-    sync(index, [photos])
-    assert groups(index) == []
+    index.sync([photos])
+    assert index.duplicates() == []
     new = photos.parent / "new"
     new.mkdir()
     (new / "again.jpg").write_bytes(first.read_bytes())
-    found = against(index, new_photos(new, index.encoder.side))
+    found = index.copies_of(new_photos(new, index.encoder.side))
     assert names(found) == [{"again.jpg", "0001.jpg"}]
 
 
@@ -215,8 +216,8 @@ def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
     first, last = picture(1, 96, 96), picture(2, 96, 96)
     for step in range(40):
         Image.blend(first, last, step / 40).save(photos / f"{step:02}.png")
-    sync(index, [photos])
-    found = groups(index)
+    index.sync([photos])
+    found = index.duplicates()
     assert len(found) > 1
     for group in found:
         entries = [index.entry(member.path) for member in group.members]
@@ -231,11 +232,11 @@ def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
 def test_what_is_ignored_is_not_joined_by_a_third(index, photos, picture):
     picture(1).save(photos / "a.png")
     picture(1).resize((48, 40)).save(photos / "b.png")
-    sync(index, [photos])
-    ignore(index, [groups(index)[0].name], groups(index))
+    index.sync([photos])
+    index.ignore([index.duplicates()[0].name], index.duplicates())
     picture(1).save(photos / "c.jpg", quality=80)
-    sync(index, [photos])
-    assert names(groups(index)) == [{"a.png", "c.jpg"}]
+    index.sync([photos])
+    assert names(index.duplicates()) == [{"a.png", "c.jpg"}]
 
 
 @pytest.mark.parametrize("how", ["changed", "gone"])
@@ -243,8 +244,8 @@ def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how)
     a, b = fill(photos, [1, 2])
     (photos / "copy of a.jpg").write_bytes(a.read_bytes())
     Image.open(b).resize((48, 40)).save(photos / "small b.png")
-    sync(index, [photos])
-    assert len(groups(index)) == 2
+    index.sync([photos])
+    assert len(index.duplicates()) == 2
     new = photos.parent / "new"
     new.mkdir()
     (new / "again.jpg").write_bytes(b.read_bytes())
@@ -253,10 +254,10 @@ def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how)
     else:
         b.write_bytes(a.read_bytes() + b"another")
     changed: set[str] = set()
-    assert names(groups(index, changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
+    assert names(index.duplicates(changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
     assert changed == {str(b)}
     changed.clear()
-    found = list(against(index, new_photos(new, index.encoder.side), changed=changed))
+    found = list(index.copies_of(new_photos(new, index.encoder.side), changed=changed))
     assert names(found) == [{"again.jpg", "small b.png"}]
     assert changed == {str(b)}
 
@@ -280,8 +281,8 @@ def test_upright_nothing_is_a_turned_copy(index, photos):
     for name, way in (("one", 1), ("two", -1)):
         grey = 128 + 8 * (even + way * odd + fine)
         Image.fromarray(grey.clip(0, 255).astype(np.uint8)).save(photos / f"{name}.png")
-    sync(index, [photos])
-    assert groups(index, all_ways=True) == []
+    index.sync([photos])
+    assert index.duplicates(turned=True) == []
 
 
 def new_photos(folder: Path, side: int):
@@ -301,17 +302,17 @@ def test_new_photos_are_compared_with_what_stands_elsewhere(encoder, fill, tmp_p
     (new / "gone.jpg").write_bytes(c.read_bytes())
     (new / "a.dng").write_bytes(a.read_bytes() + b"raw")
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [old])
+        index.sync([old])
         c.unlink()
         wanted = [{"one.jpg", "0001.jpg"}, {"two.jpg", "0001.jpg"}]
-        assert names(against(index, new_photos(new, index.encoder.side))) == wanted
-        sync(index, [new])
+        assert names(index.copies_of(new_photos(new, index.encoder.side))) == wanted
+        index.sync([new])
         seen = [str(new)]
-        assert names(against(index, new_photos(new, index.encoder.side), folders=seen)) == wanted
+        assert names(index.copies_of(new_photos(new, index.encoder.side), folders=seen)) == wanted
         (tmp_path / "way").symlink_to(old)
         way = tmp_path / "way"
         photos = list(new_photos(way, index.encoder.side))
-        assert names(against(index, iter(photos), folders=[str(way)])) == [
+        assert names(index.copies_of(iter(photos), folders=[str(way)])) == [
             {"0001.jpg", "one.jpg", "two.jpg"}
         ]
 
@@ -321,28 +322,28 @@ def test_what_is_ignored_stays_ignored(collection, tmp_path):
 
     shutil.copytree(collection / "index", tmp_path / "index")
     with Index.create(tmp_path / "index", None) as index:
-        found = groups(index)
+        found = index.duplicates()
         with pytest.raises(NotFound, match="nothing"):
-            ignore(index, ["nothing"], found)
-        ignore(index, [found[0].name], found)
-        rest = groups(index)
+            index.ignore(["nothing"], found)
+        index.ignore([found[0].name], found)
+        rest = index.duplicates()
         assert names(rest) == [{"0001.jpg", "same.jpg"}]
-        ignore(index, [rest[0].name], rest)
+        index.ignore([rest[0].name], rest)
     with Index.open(tmp_path / "index") as index:
-        assert groups(index) == []
+        assert index.duplicates() == []
 
 
 def test_one_more_file_of_an_ignored_content_is_told(encoder, fill, tmp_path):
     (first,) = fill(tmp_path / "photos", [1])
     (first.parent / "same.jpg").write_bytes(first.read_bytes())
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [first.parent])
-        found = groups(index)
-        ignore(index, [found[0].name], found)
-        assert groups(index) == []
+        index.sync([first.parent])
+        found = index.duplicates()
+        index.ignore([found[0].name], found)
+        assert index.duplicates() == []
         (first.parent / "again.jpg").write_bytes(first.read_bytes())
-        sync(index, [first.parent])
-        assert names(groups(index)) == [{"0001.jpg", "same.jpg", "again.jpg"}]
+        index.sync([first.parent])
+        assert names(index.duplicates()) == [{"0001.jpg", "same.jpg", "again.jpg"}]
 
 
 def test_the_pictures_for_copies(data, encoder_folder, tmp_path):
@@ -353,9 +354,9 @@ def test_the_pictures_for_copies(data, encoder_folder, tmp_path):
 
     labels = dict(line.split("\t") for line in (data / "copies.tsv").read_text().splitlines())
     with Index.create(tmp_path / "index", Encoder.open(encoder_folder)) as index:
-        sync(index, [data / "copies"])
-        (upright,) = names(groups(index))
-        (every,) = names(groups(index, all_ways=True))
+        index.sync([data / "copies"])
+        (upright,) = names(index.duplicates())
+        (every,) = names(index.duplicates(turned=True))
     bridge = {Path(path).name for path, label in labels.items() if label == "bridge"}
     turned_ones = {f"reg-test-input__dih__bridge-{n}-" for n in range(2, 9)}
     plain = {name for name in bridge if not name.startswith(tuple(turned_ones))}

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from indexes import Index, sync
+from indexes import Index
 from indexes.search import significance
-from indexes.search.significance import Chance
+from indexes.search.significance import Significance
 
 
 def units(n: int, d: int, seed: int) -> np.ndarray:
@@ -16,7 +16,7 @@ def units(n: int, d: int, seed: int) -> np.ndarray:
 def test_a_score_is_as_rare_as_it_is_among_the_pairs():
     keys = units(300, 8, 0)
     pairs = (keys @ keys.T)[np.triu_indices(300, 1)]
-    measured = significance.measured(keys)
+    measured = significance.measure(keys)
     for share in (0.5, 0.1, 0.01, 0.001):
         score = float(np.quantile(pairs, 1 - share))
         assert measured.one_in(score) == pytest.approx(1 / share, rel=0.15)
@@ -24,26 +24,26 @@ def test_a_score_is_as_rare_as_it_is_among_the_pairs():
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.integers(1, 8))
 def test_higher_is_never_less_unusual(a, b, tries):
-    measured = significance.measured(units(60, 8, 1))
+    measured = significance.measure(units(60, 8, 1))
     low, high = sorted((a, b))
     assert 1 <= measured.one_in(low, tries) <= measured.one_in(high, tries) <= significance.RAREST
 
 
 def test_two_photos_are_too_few_to_judge():
-    measured = significance.measured(units(2, 8, 2))
+    measured = significance.measure(units(2, 8, 2))
     assert measured.one_in(1.0) == 1
     assert measured.line([1.0, 0.5], 2) == 2
 
 
 @pytest.mark.parametrize(("photos", "told"), [(25, False), (91, False), (92, True)])
 def test_among_few_photos_nothing_is_called_chance(photos, told):
-    measured = significance.measured(units(photos, 8, 2))
+    measured = significance.measure(units(photos, 8, 2))
     assert measured.one_in(1.0) > 8
     assert measured.line([0.1, 0.0], photos) == (0 if told else 2)
 
 
 def test_the_line_of_benjamini_and_hochberg():
-    halves = Chance([0.1 * i for i in range(11)])  # 0.1 more is twice as unusual
+    halves = Significance([0.1 * i for i in range(11)])  # 0.1 more is twice as unusual
     for photos in (1, 10, 60, 500, 2000):
         scores = [0.95, 0.7, 0.62, 0.31, 0.3]
         passing = [
@@ -57,7 +57,7 @@ def test_the_line_of_benjamini_and_hochberg():
 def test_strangers_stay_below_the_line():
     """In a collection of unrelated photos the best of all is mostly no better than chance."""
     keys = units(1200, 24, 3)
-    measured = significance.measured(keys[:600])
+    measured = significance.measure(keys[:600])
     lines = [
         measured.line(sorted((query @ keys.T).tolist(), reverse=True)[:10], len(keys))
         for query in units(200, 24, 4)
@@ -71,27 +71,27 @@ def test_strangers_stay_below_the_line():
 def test_indexing_measures_it(fill, encoder, tmp_path):
     fill(tmp_path / "photos", range(12))
     with Index.create(tmp_path / "index", encoder) as index:
-        assert index.chance.one_in(0.9) == 1
-        sync(index, [tmp_path / "photos"])
-        assert index.chance.one_in(1.0) > 8
-        stored = index.chance
-        sync(index, [tmp_path / "photos"])
-        assert index.chance == stored
+        assert index.significance.one_in(0.9) == 1
+        index.sync([tmp_path / "photos"])
+        assert index.significance.one_in(1.0) > 8
+        stored = index.significance
+        index.sync([tmp_path / "photos"])
+        assert index.significance == stored
 
 
 def test_it_is_measured_again_where_photos_came_or_went_alone(fill, encoder, tmp_path, monkeypatch):
-    measured, runs = significance.measured, []
+    measured, runs = significance.measure, []
 
     def counted(keys):
         runs.append(len(keys))
         return measured(keys)
 
-    monkeypatch.setattr(significance, "measured", counted)
+    monkeypatch.setattr(significance, "measure", counted)
     files = fill(tmp_path / "photos", range(8))
     with Index.create(tmp_path / "index", encoder) as index:
         for change in (lambda: None, lambda: None, files[0].unlink, lambda: None):
             change()
-            sync(index, [tmp_path / "photos"])
+            index.sync([tmp_path / "photos"])
         fill(tmp_path / "photos", range(20, 21))
-        sync(index, [tmp_path / "photos"])
+        index.sync([tmp_path / "photos"])
     assert runs == [8, 7, 8]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes import Index, remove, sync
+from indexes import Index
 from indexes.store import roots
 from indexes.store.roots import Roots
 from mocosearch.errors import NotFound
@@ -47,12 +47,12 @@ def test_a_stored_path_is_the_path_again(path, number):
 
 def test_a_move_costs_nothing(index, photos, fill, tmp_path):
     files = fill(photos / "a", range(3))
-    sync(index, [photos])
+    index.sync([photos])
     ids = [match.id for match in index.query(index_keys(index), 9)[0]]
     photos.rename(tmp_path / "elsewhere")
     index.move(photos, tmp_path / "elsewhere")
     assert paths(index) == [str(tmp_path / "elsewhere" / "a" / f.name) for f in files]
-    counts = sync(index, [tmp_path / "elsewhere"])
+    counts = index.sync([tmp_path / "elsewhere"])
     assert (counts.unchanged, counts.embedded, counts.moved, counts.deleted) == (3, 0, 0, 0)
     assert [match.id for match in index.query(index_keys(index), 9)[0]] == ids
 
@@ -66,7 +66,7 @@ def index_keys(index: Index):
 def test_a_mount_point_moves_all_roots_on_it(index, photos, fill, tmp_path):
     fill(photos / "one", range(2))
     fill(photos / "two", range(2, 4))
-    sync(index, [photos / "one", photos / "two"])
+    index.sync([photos / "one", photos / "two"])
     index.move(photos, "/mnt/disk")
     index.refresh()
     assert index.info()["roots"] == ["/mnt/disk/one", "/mnt/disk/two"]
@@ -74,7 +74,7 @@ def test_a_mount_point_moves_all_roots_on_it(index, photos, fill, tmp_path):
 
 def test_a_folder_that_is_no_root_does_not_move(index, photos, fill):
     fill(photos / "one", range(2))
-    sync(index, [photos])
+    index.sync([photos])
     for wrong in (photos / "one", "/nowhere"):
         with pytest.raises(NotFound, match="no root") as caught:
             index.move(wrong, "/mnt")
@@ -85,11 +85,11 @@ def test_a_folder_that_is_no_root_does_not_move(index, photos, fill):
 def test_a_root_inside_a_root_is_one(index, photos, fill):
     fill(photos / "one", range(3))
     fill(photos / "two", range(3, 5))
-    sync(index, [photos / "one"])
-    sync(index, [photos])
+    index.sync([photos / "one"])
+    index.sync([photos])
     assert index.info()["roots"] == [str(photos)]
     assert index.info()["images"] == 5
-    counts = sync(index, [photos / "one", photos / "one"])
+    counts = index.sync([photos / "one", photos / "one"])
     assert (counts.unchanged, counts.deleted) == (3, 0)
     assert index.info()["roots"] == [str(photos)]
     assert len(paths(index)) == len(set(paths(index))) == 5
@@ -98,9 +98,9 @@ def test_a_root_inside_a_root_is_one(index, photos, fill):
 def test_a_move_onto_another_root_joins_them(index, photos, fill):
     one = fill(photos / "one", range(2))
     fill(photos / "two", range(2, 4))
-    sync(index, [photos / "one", photos / "two"])
+    index.sync([photos / "one", photos / "two"])
     shutil.copy(one[0], photos / "two")
-    sync(index, [photos / "two"])
+    index.sync([photos / "two"])
     before = {Path(p).name for p in paths(index)}
     index.move(photos / "one", photos / "two")
     assert index.info()["roots"] == [str(photos / "two")]
@@ -111,12 +111,12 @@ def test_a_move_onto_another_root_joins_them(index, photos, fill):
 def test_a_root_is_taken_out(index, photos, fill):
     fill(photos / "one", range(3))
     kept = fill(photos / "two", range(3, 5))
-    sync(index, [photos / "one", photos / "two"])
-    assert remove(index, photos / "one") == 3
+    index.sync([photos / "one", photos / "two"])
+    assert index.remove(photos / "one") == 3
     assert index.info()["roots"] == [str(photos / "two")]
     assert paths(index) == sorted(map(str, kept))
     with pytest.raises(NotFound, match="no root"):
-        remove(index, photos / "one")
+        index.remove(photos / "one")
 
 
 @pytest.mark.parametrize("missing", [False, True])
@@ -124,14 +124,14 @@ def test_only_prune_believes_that_a_folder_is_empty(index, photos, fill, missing
     fill(photos / "one", range(3))
     fill(photos / "two", range(3, 5))
     both = [photos / "one", photos / "two"]
-    sync(index, both)
+    index.sync(both)
     shutil.rmtree(photos / "one")
     if not missing:
         (photos / "one").mkdir()
-    counts = sync(index, both)
+    counts = index.sync(both)
     assert (counts.deleted, counts.unchanged, counts.absent) == (0, 2, [str(photos / "one")])
     assert index.info()["images"] == 5
-    counts = sync(index, both, prune=True)
+    counts = index.sync(both, prune=True)
     assert (counts.deleted, counts.absent) == (3, [])
     assert index.info()["roots"] == [str(photos / "two")]
 
@@ -140,12 +140,12 @@ def test_an_index_beside_its_photos_travels_with_them(encoder, fill, tmp_path):
     disk = tmp_path / "mnt" / "a"
     fill(disk / "photos", range(3))
     with Index.create(disk / "index", encoder) as index:
-        sync(index, [disk / "photos"])
+        index.sync([disk / "photos"])
     moved = disk.rename(tmp_path / "mnt" / "b")
     with Index.open(moved / "index") as index:
         assert paths(index) == [str(moved / "photos" / f"{n:04}.jpg") for n in range(3)]
     with Index.create(moved / "index", None) as index:
-        assert sync(index, [moved / "photos"]).unchanged == 3
+        assert index.sync([moved / "photos"]).unchanged == 3
         assert index.info()["roots"] == [str(moved / "photos")]
 
 
@@ -153,14 +153,14 @@ def test_an_index_inside_its_photos_leaves_itself_out(encoder, fill, tmp_path):
     fill(tmp_path / "photos", range(2))
     with Index.create(tmp_path / "photos" / "index", encoder) as index:
         for _ in range(2):
-            counts = sync(index, [tmp_path / "photos"])
+            counts = index.sync([tmp_path / "photos"])
             assert (counts.not_pictures, counts.skipped) == (0, 0)
 
 
 def test_a_copied_index_keeps_its_paths(encoder, fill, tmp_path):
     fill(tmp_path / "photos", range(2))
     with Index.create(tmp_path / "index", encoder) as index:
-        sync(index, [tmp_path / "photos"])
+        index.sync([tmp_path / "photos"])
     shutil.copytree(tmp_path / "index", tmp_path / "deep" / "down" / "copy")
     with Index.open(tmp_path / "deep" / "down" / "copy") as index:
         assert paths(index)[0].startswith(str(tmp_path / "photos"))
@@ -169,9 +169,9 @@ def test_a_copied_index_keeps_its_paths(encoder, fill, tmp_path):
 def test_a_path_longer_than_any_key_of_lmdb(index, photos, fill):
     deep = photos.joinpath(*["x" * 200] * 4)
     (file,) = fill(deep, [1])
-    sync(index, [photos])
+    index.sync([photos])
     assert paths(index) == [str(file)]
-    assert sync(index, [photos]).unchanged == 1
+    assert index.sync([photos]).unchanged == 1
 
 
 def test_absolute():

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from answers import told
 
-from indexes import Index, sync
-from indexes.generation import renew
-from indexes.store.encoder import settle
+from indexes import Index
+from indexes.store.encoder import replace_encoder
 from indexes.sync import embed
 from indexes.verify import look
 from mocosearch.encoder import Encoder
@@ -50,13 +49,13 @@ def assert_its_own(index: Index, files: list) -> None:
 
 
 def test_it_is_fitted_once(index, general, photos, files, fill):
-    sync(index, [photos])
+    index.sync([photos])
     fitted = index.encoder.card
     assert (fitted.whitening, fitted.whitened) == (OWN, 12)
     assert fitted.fitted_from == general.fingerprint != fitted.fingerprint
     assert_its_own(index, files)
     more = fill(photos, range(20, 60))
-    assert told(sync(index, [photos])) == {"embedded": 40, "unchanged": 12}
+    assert told(index.sync([photos])) == {"embedded": 40, "unchanged": 12}
     assert index.encoder.fingerprint == fitted.fingerprint
     assert_its_own(index, [*files, *more])
 
@@ -64,7 +63,7 @@ def test_it_is_fitted_once(index, general, photos, files, fill):
 def test_of_many_a_sample_from_everywhere(index, photos, files, monkeypatch):
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
     monkeypatch.setattr(embed, "FITTED_ON", 4)
-    assert told(sync(index, [photos])) == {"embedded": 12}
+    assert told(index.sync([photos])) == {"embedded": 12}
     assert index.encoder.card.whitened == 4
     assert_its_own(index, files)
     first = sorted(index.record(id).paths[0] for id in range(1, 5))
@@ -76,20 +75,20 @@ def test_refused_files_do_not_count(index, photos, files, monkeypatch):
         files[number].write_bytes(b"\xff\xd8\xff")
     monkeypatch.setattr(embed, "FITTED_ON", 5)
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
-    assert told(sync(index, [photos])) == {"embedded": 6, "skipped": 6}
+    assert told(index.sync([photos])) == {"embedded": 6, "skipped": 6}
     assert index.encoder.card.whitened == 5
 
 
 def test_one_of_these_photos_stays_as_it_is(tmp_path, encoder, photos, files):
     with Index.create(tmp_path / "own", encoder) as index:
-        sync(index, [photos])
+        index.sync([photos])
         assert index.encoder.fingerprint == encoder.fingerprint
 
 
 def test_too_few_for_one_without_any(tmp_path, encoder, photos, files):
     bare = Encoder(replace(encoder.card, whitening=NOTHING), encoder.graph, encoder.weights)
     with Index.create(tmp_path / "bare", bare) as index:
-        sync(index, [photos])
+        index.sync([photos])
         assert index.encoder.card == bare.card
         assert_its_own(index, files)
 
@@ -97,9 +96,9 @@ def test_too_few_for_one_without_any(tmp_path, encoder, photos, files):
 def test_interrupted_it_is_fitted_on_what_is_there(index, photos, files, monkeypatch):
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
     asked = iter([False] * 6)
-    sync(index, [photos], stopped=lambda: next(asked, True))
-    assert index.encoder.card.whitened == index.count == 7
-    sync(index, [photos])
+    index.sync([photos], stopped=lambda: next(asked, True))
+    assert index.encoder.card.whitened == len(index) == 7
+    index.sync([photos])
     assert index.encoder.card.whitened == 7
     assert_its_own(index, files)
 
@@ -113,10 +112,10 @@ def test_encoder_and_first_photos_become_visible_together(
     with monkeypatch.context() as patch:
         patch.setattr(embed, "commit", full)
         with pytest.raises(StorageFailed):
-            sync(index, [photos])
+            index.sync([photos])
     index.refresh()
-    assert (index.count, index.encoder.card) == (0, general.card)
-    sync(index, [photos])
+    assert (len(index), index.encoder.card) == (0, general.card)
+    index.sync([photos])
     assert_its_own(index, files)
 
 
@@ -127,14 +126,14 @@ def test_who_reads_meanwhile_goes_on_with_the_new_one(index, general, photos, fi
             return reader.submit(lambda: index.encoder.card).result()
 
         assert card() == general.card
-        sync(index, [photos])
+        index.sync([photos])
         assert card() == general.card
         reader.submit(index.refresh).result()
         assert card() == index.encoder.card != general.card
 
 
 def test_the_encoder_it_came_from_is_no_other(index, general, photos, files, encoder):
-    sync(index, [photos])
+    index.sync([photos])
     folder, fitted = index.store.folder, index.encoder.card
     index.close()
     with Index.create(folder, general) as again:
@@ -145,10 +144,10 @@ def test_the_encoder_it_came_from_is_no_other(index, general, photos, files, enc
 
 
 def test_a_second_generation_fits_it_on_all(index, general, photos, files, fill):
-    sync(index, [photos])
+    index.sync([photos])
     more = fill(photos, range(20, 50))
-    sync(index, [photos])
-    renew(index, general)
+    index.sync([photos])
+    index.renew(general)
     assert index.encoder.card.whitened == 42
     assert_its_own(index, [*files, *more])
 
@@ -156,7 +155,7 @@ def test_a_second_generation_fits_it_on_all(index, general, photos, files, fill)
 def test_photos_added_meanwhile_keep_their_encoder(index, photos, files):
     index.add(files[:1])
     with pytest.raises(Busy):
-        index.store.write(lambda txn: settle(txn, index.encoder))
+        index.store.write(lambda txn: replace_encoder(txn, index.encoder))
 
 
 def test_slow_photos_do_not_wait_for_it_for_ever(index, photos, files, monkeypatch):
@@ -164,7 +163,7 @@ def test_slow_photos_do_not_wait_for_it_for_ever(index, photos, files, monkeypat
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
     monkeypatch.setattr(embed, "FIT_SECONDS", 0.0)
     counts = []
-    sync(index, [photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
-    assert index.count == 3
-    sync(index, [photos])
+    index.sync([photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
+    assert len(index) == 3
+    index.sync([photos])
     assert_its_own(index, files)

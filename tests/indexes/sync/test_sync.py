@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from answers import ask, assert_found, seen, stored, told
 
-from indexes import Index, sync
+from indexes import Index
 from indexes.store.environment import Store
 from indexes.sync import embed
 from indexes.sync import sync as syncing
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("read")
 
 def test_every_photo_finds_itself(index, photos, fill):
     files = fill(photos, range(40))
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     assert told(counts) == {"embedded": 40}
     assert not counts.interrupted
     assert_found(index, *files)
@@ -29,9 +29,9 @@ def test_every_photo_finds_itself(index, photos, fill):
 
 def test_a_second_run_opens_nothing(index, photos, fill, read):
     files = fill(photos, range(5))
-    sync(index, [photos])
+    index.sync([photos])
     read.clear()
-    assert told(sync(index, [photos])) == {"unchanged": 5}
+    assert told(index.sync([photos])) == {"unchanged": 5}
     assert read == []
     assert index.info()["segments"] == 1
     assert_found(index, *files)
@@ -39,18 +39,18 @@ def test_a_second_run_opens_nothing(index, photos, fill, read):
 
 def test_new_photos_join(index, photos, fill):
     files = fill(photos, range(4))
-    sync(index, [photos])
+    index.sync([photos])
     files += fill(photos, range(4, 7))
-    assert told(sync(index, [photos])) == {"embedded": 3, "unchanged": 4}
+    assert told(index.sync([photos])) == {"embedded": 3, "unchanged": 4}
     assert_found(index, *files)
 
 
 def test_a_changed_photo_answers_as_it_is_now(index, photos, fill, picture):
     files = fill(photos, range(4))
-    sync(index, [photos])
+    index.sync([photos])
     old = files[1].read_bytes()
     picture(77).save(files[1])
-    assert told(sync(index, [photos])) == {"embedded": 1, "unchanged": 3}
+    assert told(index.sync([photos])) == {"embedded": 1, "unchanged": 3}
     assert_found(index, *files)
     aside = photos.parent / "old.jpg"
     aside.write_bytes(old)
@@ -60,29 +60,29 @@ def test_a_changed_photo_answers_as_it_is_now(index, photos, fill, picture):
 
 def test_a_touched_photo_keeps_its_key(index, photos, fill):
     (file,) = fill(photos, [1])
-    sync(index, [photos])
+    index.sync([photos])
     id = ask(index, file)[0].id
     os.utime(file, ns=(1, 1))
-    assert told(sync(index, [photos])) == {"moved": 1}
-    assert told(sync(index, [photos])) == {"unchanged": 1}
+    assert told(index.sync([photos])) == {"moved": 1}
+    assert told(index.sync([photos])) == {"unchanged": 1}
     assert ask(index, file)[0].id == id
 
 
 def test_a_renamed_photo_is_not_embedded_again(index, photos, fill):
     files = fill(photos, range(3))
-    sync(index, [photos])
+    index.sync([photos])
     id = ask(index, files[0])[0].id
     new = files[0].rename(photos / "sub.jpg")
-    assert told(sync(index, [photos])) == {"moved": 1, "unchanged": 2}
+    assert told(index.sync([photos])) == {"moved": 1, "unchanged": 2}
     best = ask(index, new)[0]
     assert (best.id, best.record.paths) == (id, [str(new)])
 
 
 def test_a_renamed_folder(index, photos, fill):
     files = fill(photos / "a", range(3))
-    sync(index, [photos])
+    index.sync([photos])
     (photos / "a").rename(photos / "b")
-    assert told(sync(index, [photos])) == {"moved": 3}
+    assert told(index.sync([photos])) == {"moved": 3}
     assert_found(index, *(photos / "b" / f.name for f in files))
     assert stored(index)["paths"] == 3
 
@@ -91,9 +91,9 @@ def test_a_renamed_folder(index, photos, fill):
 def test_a_copy_is_a_second_path_of_one_key(index, photos, fill, at_once):
     (file,) = fill(photos, [1])
     if not at_once:
-        sync(index, [photos])
+        index.sync([photos])
     shutil.copy(file, photos / "copy.jpg")
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     assert seen(counts) == 2
     (best,) = ask(index, file, 10)
     assert sorted(best.record.paths) == [str(file), str(photos / "copy.jpg")]
@@ -105,25 +105,25 @@ def test_a_copy_is_a_second_path_of_one_key(index, photos, fill, at_once):
 def test_one_of_two_copies_goes(index, photos, fill):
     (file,) = fill(photos, [1])
     shutil.copy(file, photos / "copy.jpg")
-    sync(index, [photos])
+    index.sync([photos])
     file.unlink()
-    assert told(sync(index, [photos])) == {"unchanged": 1}
+    assert told(index.sync([photos])) == {"unchanged": 1}
     assert_found(index, photos / "copy.jpg")
     assert ask(index, photos / "copy.jpg")[0].record.paths == [str(photos / "copy.jpg")]
 
 
 def test_a_deleted_photo_is_gone(index, photos, fill):
     files = fill(photos, range(30))
-    sync(index, [photos])
+    index.sync([photos])
     gone = photos.parent / "gone.jpg"
     files[3].rename(gone)
-    assert told(sync(index, [photos])) == {"deleted": 1, "unchanged": 29}
+    assert told(index.sync([photos])) == {"deleted": 1, "unchanged": 29}
     assert index.txn.count("deleted") == 1
     assert str(files[3]) not in {p for m in ask(index, gone, 30) for p in m.record.paths}
     assert len(ask(index, gone, 99)) == 29
     for file in files[4:10]:
         file.unlink()
-    sync(index, [photos])
+    index.sync([photos])
     assert index.txn.count("deleted") == 0
     assert len(ask(index, gone, 99)) == 23
     assert_found(index, *files[10:])
@@ -131,11 +131,11 @@ def test_a_deleted_photo_is_gone(index, photos, fill):
 
 def test_a_photo_that_comes_back(index, photos, fill):
     files = fill(photos, range(3))
-    sync(index, [photos])
+    index.sync([photos])
     aside = files[0].rename(photos.parent / "aside.jpg")
-    sync(index, [photos])
+    index.sync([photos])
     aside.rename(files[0])
-    assert told(sync(index, [photos])) == {"embedded": 1, "unchanged": 2}
+    assert told(index.sync([photos])) == {"embedded": 1, "unchanged": 2}
     assert_found(index, *files)
 
 
@@ -145,7 +145,7 @@ def test_ids_are_never_used_again(index, photos, fill):
         for file in photos.iterdir():
             file.unlink()
         fill(photos, range(run * 3, run * 3 + 3))
-        sync(index, [photos])
+        index.sync([photos])
         used += [m.id for m in ask(index, next(photos.iterdir()), 99)]
     assert len(used) == len(set(used)) == 12
     assert used[-1] > 0
@@ -192,12 +192,12 @@ def test_names_that_change_hands(index, photos, fill, change: Callable, keep_tim
     for n, file in enumerate(fill(photos, range(3))):
         os.utime(file, ns=(n, n + 1))
     fill(photos.parent / "spare", [50])
-    sync(index, [photos])
+    index.sync([photos])
     change(photos)
     if not keep_times:
         for file in photos.iterdir():
             os.utime(file)
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     files = [f for f in photos.iterdir() if f.stat().st_size > 100]
     assert seen(counts) == len(list(photos.iterdir()))
     assert_found(index, *files)
@@ -209,22 +209,22 @@ def test_names_that_change_hands(index, photos, fill, change: Callable, keep_tim
 def test_names_that_change_hands_are_right_after_another_run(index, photos, fill, change):
     fill(photos, range(3))
     fill(photos.parent / "spare", [50])
-    sync(index, [photos])
+    index.sync([photos])
     change(photos)
     for _ in range(2):
         for n, file in enumerate(photos.iterdir()):
             os.utime(file, ns=(n, time.time_ns()))
-        sync(index, [photos])
+        index.sync([photos])
     files = [f for f in photos.iterdir() if f.stat().st_size > 100]
     assert_found(index, *files)
-    assert told(sync(index, [photos]))["unchanged"] == len(files)
+    assert told(index.sync([photos]))["unchanged"] == len(files)
 
 
 def test_small_transactions_end_as_one(index, photos, fill, monkeypatch):
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 2)
     monkeypatch.setattr(embed, "COMMITTED_AT_ONCE", 3)
     files = fill(photos, range(40))
-    assert told(sync(index, [photos])) == {"embedded": 40}
+    assert told(index.sync([photos])) == {"embedded": 40}
     assert index.info()["segments"] <= 8
     assert_found(index, *files)
 
@@ -236,7 +236,7 @@ def test_many_runs_answer_as_brute_force(index, photos, fill, encoder):
         files = sorted(photos.iterdir())
         if run % 3 == 2:
             files.pop(int(rng.integers(len(files)))).unlink()
-        sync(index, [photos])
+        index.sync([photos])
         assert index.info()["segments"] <= 8
     pixels = np.stack([decode(f.read_bytes(), encoder.side).pixels for f in files])
     keys = encoder.encode(pixels)
@@ -249,20 +249,20 @@ def test_many_runs_answer_as_brute_force(index, photos, fill, encoder):
 
 def test_stopping_keeps_what_is_read(index, photos, fill, read):
     files = fill(photos, range(12))
-    counts = sync(index, [photos], stopped=lambda: len(read) >= 5)
+    counts = index.sync([photos], stopped=lambda: len(read) >= 5)
     assert counts.interrupted
     assert counts.embedded == index.info()["images"] == 5
     assert_found(index, *files[:5])
-    assert told(sync(index, [photos])) == {"embedded": 7, "unchanged": 5}
+    assert told(index.sync([photos])) == {"embedded": 7, "unchanged": 5}
     assert_found(index, *files)
 
 
 def test_stopping_deletes_nothing(index, photos, fill):
     files = fill(photos, range(4))
-    sync(index, [photos])
+    index.sync([photos])
     files[0].unlink()
     fill(photos, [9])
-    assert sync(index, [photos], stopped=lambda: True).deleted == 0
+    assert index.sync([photos], stopped=lambda: True).deleted == 0
     assert stored(index)["paths"] >= 4
 
 
@@ -279,20 +279,20 @@ def test_a_failure_keeps_what_is_committed(index, photos, fill, monkeypatch):
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        sync(index, [photos], stopped=stopped)
+        index.sync([photos], stopped=stopped)
     index.refresh()
     kept = index.info()["images"]
     assert 0 < kept < 9
     assert_found(index, *files[:kept])
-    sync(index, [photos])
+    index.sync([photos])
     assert_found(index, *files)
 
 
 def test_several_roots_share_an_index(index, photos, fill):
     one, two = photos / "one", photos / "two"
     files = fill(one, range(3)) + fill(two, range(3, 6))
-    sync(index, [one])
-    assert told(sync(index, [two])) == {"embedded": 3}
+    index.sync([one])
+    assert told(index.sync([two])) == {"embedded": 3}
     assert_found(index, *files)
     assert index.info()["roots"] == [str(one), str(two)]
 
@@ -301,9 +301,9 @@ def test_another_root_loses_nothing(index, photos, fill):
     one, two = photos / "one", photos / "two"
     fill(one, range(3))
     fill(two, range(3, 6))
-    sync(index, [one, two])
+    index.sync([one, two])
     shutil.rmtree(one)
-    assert told(sync(index, [two])) == {"unchanged": 3}
+    assert told(index.sync([two])) == {"unchanged": 3}
     assert stored(index)["paths"] == 6
 
 
@@ -312,10 +312,10 @@ def test_an_empty_root_looks_like_a_disk_that_is_not_mounted(index, photos, fill
     one, two = photos / "one", photos / "two"
     fill(one, range(3))
     fill(two, range(3, 6))
-    sync(index, [one, two])
+    index.sync([one, two])
     shutil.rmtree(one)
     one.mkdir()
-    assert sync(index, [one, two] if others else [one]).deleted == 0
+    assert index.sync([one, two] if others else [one]).deleted == 0
     assert stored(index)["paths"] == 6
 
 
@@ -324,14 +324,14 @@ def test_a_disk_below_a_root_that_is_unplugged(index, photos, fill, another_disk
     fill(photos, range(2))
     fill(another_disk, range(2, 5))
     (photos / "disk").symlink_to(another_disk)
-    assert told(sync(index, [photos])) == {"embedded": 5}
+    assert told(index.sync([photos])) == {"embedded": 5}
     another_disk.rename(another_disk.with_name("unplugged"))
     if left != "a link to nowhere":
         (photos / "disk").unlink()
     if left == "an empty folder":
         (photos / "disk").mkdir()
     for _ in range(2):
-        counts = sync(index, [photos])
+        counts = index.sync([photos])
         assert (counts.deleted, counts.unchanged) == (0, 2)
         assert counts.absent == [str(photos / "disk")]
     if left == "an empty folder":
@@ -339,27 +339,27 @@ def test_a_disk_below_a_root_that_is_unplugged(index, photos, fill, another_disk
     if left != "a link to nowhere":
         (photos / "disk").symlink_to(another_disk)
     another_disk.with_name("unplugged").rename(another_disk)
-    assert told(sync(index, [photos])) == {"unchanged": 5}
+    assert told(index.sync([photos])) == {"unchanged": 5}
     next(another_disk.iterdir()).unlink()
-    assert told(sync(index, [photos])) == {"unchanged": 4, "deleted": 1}
+    assert told(index.sync([photos])) == {"unchanged": 4, "deleted": 1}
     (photos / "disk").unlink()
-    assert told(sync(index, [photos], prune=True)) == {"unchanged": 2, "deleted": 2}
-    assert sync(index, [photos]).absent == []
+    assert told(index.sync([photos], prune=True)) == {"unchanged": 2, "deleted": 2}
+    assert index.sync([photos]).absent == []
 
 
 def test_a_folder_that_was_emptied_is_no_disk(index, photos, fill):
     fill(photos, range(2))
     fill(photos / "trip", range(2, 4))
-    sync(index, [photos])
+    index.sync([photos])
     for file in (photos / "trip").iterdir():
         file.unlink()
-    assert told(sync(index, [photos])) == {"unchanged": 2, "deleted": 2}
+    assert told(index.sync([photos])) == {"unchanged": 2, "deleted": 2}
 
 
 def test_a_missing_root(index, photos, fill):
     fill(photos, range(2))
     with pytest.raises(NotFound):
-        sync(index, [photos, photos / "nowhere"])
+        index.sync([photos, photos / "nowhere"])
     assert stored(index)["paths"] == 0
 
 
@@ -367,12 +367,12 @@ def test_progress_reaches_the_end(index, photos, fill):
     fill(photos, range(3))
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     said = []
-    sync(index, [photos], report=said.append)
+    index.sync([photos], report=said.append)
     assert (said[-1].done, said[-1].total, said[-1].skipped) == (4, 4, 1)
 
 
 def test_nothing_at_all(index, photos):
-    assert told(sync(index, [photos])) == {}
+    assert told(index.sync([photos])) == {}
     assert index.query(np.zeros((1, index.encoder.dimension), np.float32)) == [[]]
 
 
@@ -382,7 +382,7 @@ def test_the_map_grows_while_a_run_reads(index, photos, fill):
     data = index.store.folder / "data.mdb"
     limit = data.stat().st_size + 16384
     index.store.env.set_mapsize(limit)
-    assert told(sync(index, [photos])) == {"embedded": 30}
+    assert told(index.sync([photos])) == {"embedded": 30}
     assert index.store.env.info()["map_size"] > limit
     assert_found(index, *files)
 
@@ -394,7 +394,7 @@ def test_runs_without_change_do_not_swell_the_file(index, photos, fill):
     for run in range(6):
         for file in photos.iterdir():
             os.utime(file, ns=(run, run))
-        sync(index, [photos])
+        index.sync([photos])
         sizes.append(data.stat().st_size)
     assert sizes[-1] <= sizes[1] + 64 * 4096
 
@@ -414,7 +414,7 @@ def test_a_run_holds_no_old_snapshot_while_it_writes(index, photos, fill, monkey
 
     fill(photos, range(4))
     monkeypatch.setattr(Store, "write", watched)
-    sync(index, [photos])
+    index.sync([photos])
     assert max(behind, default=0) <= 1
 
 
@@ -427,7 +427,7 @@ def test_the_environment_is_closed(encoder, tmp_path):
 
 def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fill, monkeypatch):
     files = fill(photos, range(3))
-    sync(index, [photos])
+    index.sync([photos])
     looked = syncing.present_and_absent
 
     def then_gone(*words):
@@ -437,14 +437,14 @@ def test_a_disk_that_goes_during_the_look_takes_nothing_along(index, photos, fil
         return found
 
     monkeypatch.setattr(syncing, "present_and_absent", then_gone)
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     assert (counts.deleted, counts.absent) == (0, [str(photos)])
-    assert index.count == len(files)
+    assert len(index) == len(files)
 
 
 def test_a_file_replaced_with_size_and_mtime_kept_is_read_again(index, photos, fill, read):
     files = fill(photos, range(3))
-    sync(index, [photos])
+    index.sync([photos])
     status, size = files[1].stat(), files[1].stat().st_size
     data = bytearray(files[2].read_bytes()[:size])
     data += bytes(size - len(data))
@@ -452,8 +452,8 @@ def test_a_file_replaced_with_size_and_mtime_kept_is_read_again(index, photos, f
     os.utime(files[1], ns=(status.st_atime_ns, status.st_mtime_ns))
     assert (files[1].stat().st_size, files[1].stat().st_mtime_ns) == (size, status.st_mtime_ns)
     read.clear()
-    assert told(sync(index, [photos])) == {"embedded": 1, "unchanged": 2}
+    assert told(index.sync([photos])) == {"embedded": 1, "unchanged": 2}
     assert_found(index, *files)
     files[0].chmod(0o600)
-    assert told(sync(index, [photos])) == {"moved": 1, "unchanged": 2}
-    assert told(sync(index, [photos])) == {"unchanged": 3}
+    assert told(index.sync([photos])) == {"moved": 1, "unchanged": 2}
+    assert told(index.sync([photos])) == {"unchanged": 3}

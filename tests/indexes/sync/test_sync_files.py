@@ -8,7 +8,6 @@ import pytest
 from answers import ask, assert_found, seen, told
 from PIL import ExifTags, Image
 
-from indexes import sync
 from indexes.sync import embed
 from mocosearch.photos import decode, scan
 from mocosearch.photos.worker import outcome_of
@@ -21,10 +20,10 @@ def test_refusals_are_counted_again_without_opening(index, photos, fill, read):
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     (photos / "empty.jpg").touch()
     (photos / "notes.txt").write_text("words")
-    first = sync(index, [photos])
+    first = index.sync([photos])
     assert told(first) == {"embedded": 1, "skipped": 2, "not_pictures": 1}
     read.clear()
-    second = sync(index, [photos])
+    second = index.sync([photos])
     assert told(second) == {"unchanged": 1, "skipped": 2, "not_pictures": 1}
     assert read == []
     assert first.reasons == second.reasons
@@ -43,10 +42,10 @@ def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monk
 
     with monkeypatch.context() as patch:
         patch.setattr(embed, "outcomes", failing)
-        assert told(sync(index, [photos])) == {"embedded": 2, "skipped": 1, "not_pictures": 1}
-    assert told(sync(index, [photos])) == {"unchanged": 2, "skipped": 1, "not_pictures": 1}
+        assert told(index.sync([photos])) == {"embedded": 2, "skipped": 1, "not_pictures": 1}
+    assert told(index.sync([photos])) == {"unchanged": 2, "skipped": 1, "not_pictures": 1}
     assert read == []
-    again = sync(index, [photos], retry=True)
+    again = index.sync([photos], retry=True)
     assert told(again) == {"embedded": 1, "unchanged": 2, "not_pictures": 1}
     assert read == ["0001.jpg"]
     assert_found(index, photos / "0001.jpg")
@@ -54,10 +53,10 @@ def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monk
 
 def test_what_is_excluded_is_not_read_and_leaves_the_index(index, photos, fill, read):
     files = fill(photos, range(3)) + fill(photos / "raw", [3])
-    sync(index, [photos])
+    index.sync([photos])
     fill(photos / "raw", [4])
     read.clear()
-    counts = sync(index, [photos], exclude=["raw"])
+    counts = index.sync([photos], exclude=["raw"])
     assert told(counts) == {"unchanged": 3, "deleted": 1}
     assert counts.scan_report.excluded == [str(photos / "raw")]
     assert read == []
@@ -66,7 +65,7 @@ def test_what_is_excluded_is_not_read_and_leaves_the_index(index, photos, fill, 
 
 def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, monkeypatch):
     files = fill(photos / "locked", range(2)) + fill(photos, [5])
-    sync(index, [photos])
+    index.sync([photos])
     listed = os.listdir
 
     def refusing(folder):
@@ -76,7 +75,7 @@ def test_a_folder_that_may_not_be_read_keeps_its_photos(index, photos, fill, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", refusing)
-        counts = sync(index, [photos])
+        counts = index.sync([photos])
     assert told(counts) == {"unchanged": 1}
     assert counts.scan_report.unreadable == [str(photos / "locked")]
     assert_found(index, *files)
@@ -87,7 +86,7 @@ def test_what_is_known_of_a_photo_is_kept(index, photos, picture):
     exif.update({ExifTags.Base.Make: "Acme", ExifTags.Base.Model: "One"})
     exif[ExifTags.IFD.Exif] = {ExifTags.Base.DateTimeOriginal: "2019:07:31 23:59:58"}
     picture(1, 96, 64).save(photos / "a.jpg", exif=exif)
-    sync(index, [photos])
+    index.sync([photos])
     record = ask(index, photos / "a.jpg")[0].record
     facts = decode((photos / "a.jpg").read_bytes(), index.encoder.side).facts
     assert {name: getattr(record, name) for name in asdict(facts)} == asdict(facts)
@@ -100,10 +99,10 @@ def test_a_cut_photo_is_found_and_marked(index, photos, picture):
     picture(1, 400, 300).save(photos / "a.jpg")
     data = (photos / "a.jpg").read_bytes()
     (photos / "a.jpg").write_bytes(data[: len(data) * 9 // 10])
-    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert told(index.sync([photos])) == {"embedded": 1}
     assert ask(index, photos / "a.jpg")[0].record.truncated
     (photos / "a.jpg").write_bytes(data)
-    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert told(index.sync([photos])) == {"embedded": 1}
     assert [m.record.truncated for m in ask(index, photos / "a.jpg", 9)] == [False]
 
 
@@ -122,9 +121,9 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture
 
     with monkeypatch.context() as patch:
         patch.setattr(embed, "outcomes", slow)
-        assert told(sync(index, [photos])) == {"embedded": 1}
+        assert told(index.sync([photos])) == {"embedded": 1}
     assert index.facts(str(growing))["truncated"]
-    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert told(index.sync([photos])) == {"embedded": 1}
     assert not index.facts(str(growing))["truncated"]
     assert_found(index, growing)
 
@@ -132,9 +131,9 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture
 def test_a_refused_file_that_becomes_good(index, photos, picture):
     file = photos / "a.jpg"
     file.write_bytes(b"\xff\xd8\xff")
-    sync(index, [photos])
+    index.sync([photos])
     picture(3).save(file)
-    assert told(sync(index, [photos])) == {"embedded": 1}
+    assert told(index.sync([photos])) == {"embedded": 1}
     assert_found(index, file)
     assert index.skipped_files() == []
 
@@ -144,20 +143,20 @@ def test_a_good_file_that_becomes_bad(index, photos, fill):
     good = photos.parent / "good.jpg"
     good.write_bytes(files[0].read_bytes())
     files[0].write_bytes(b"\xff\xd8\xff")
-    sync(index, [photos])
+    index.sync([photos])
     files[0].write_bytes(good.read_bytes())
-    sync(index, [photos])
+    index.sync([photos])
     files[0].write_bytes(b"\xff\xd8\xff")
-    assert told(sync(index, [photos])) == {"skipped": 1, "unchanged": 1}
+    assert told(index.sync([photos])) == {"skipped": 1, "unchanged": 1}
     assert all(m.record.paths == [str(files[1])] for m in ask(index, good, 9))
 
 
 def test_a_refused_file_that_goes(index, photos, fill):
     fill(photos, [1])
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
-    sync(index, [photos])
+    index.sync([photos])
     (photos / "bad.jpg").unlink()
-    sync(index, [photos])
+    index.sync([photos])
     assert index.skipped_files() == []
 
 
@@ -167,7 +166,7 @@ def test_a_bad_file_costs_no_other(index, photos, fill, bad, monkeypatch):
     files = fill(photos, range(7))
     for n in bad:
         files[n].write_bytes(files[n].read_bytes()[:300])
-    counts = sync(index, [photos])
+    counts = index.sync([photos])
     assert counts.skipped == len(bad)
     assert counts.embedded == 7 - len(bad)
     assert_found(index, *(f for n, f in enumerate(files) if n not in bad))
@@ -177,8 +176,8 @@ def test_names_in_broken_encodings(index, photos, fill):
     (file,) = fill(photos, [1])
     name = os.fsencode(photos) + b"/caf\xe9.jpg"
     os.rename(file, name)
-    sync(index, [photos])
-    assert told(sync(index, [photos])) == {"unchanged": 1}
+    index.sync([photos])
+    assert told(index.sync([photos])) == {"unchanged": 1}
     best = ask(index, Path(os.fsdecode(name)))[0]
     assert [os.fsencode(p) for p in best.record.paths] == [name]
 
@@ -188,7 +187,7 @@ def test_photos_are_read_only(index, photos, fill):
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in photos.iterdir()}
     for _ in range(2):
-        sync(index, [photos])
+        index.sync([photos])
     assert {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in photos.iterdir()} == before
 
 
@@ -199,11 +198,11 @@ def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
 
     monkeypatch.setattr(embed, "outcomes", outcomes)
     files = list(scan([str(data / name)]))
-    counts = sync(index, [data / name])
+    counts = index.sync([data / name])
     assert seen(counts) == len(files)
     assert counts.skipped == len(counts.reasons)
     assert all(counts.reasons.values())
-    again = sync(index, [data / name])
+    again = index.sync([data / name])
     assert again.embedded == again.moved == 0
     assert seen(again) == len(files)
     assert again.reasons == counts.reasons
@@ -214,7 +213,7 @@ def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
 def test_each_orientation_finds_its_group_first(index, data):
     """A digit drawn on each of the nine files is all that differs in a group."""
     files = list(scan([str(data / "exif_orientation")]))
-    sync(index, [data / "exif_orientation"])
+    index.sync([data / "exif_orientation"])
     for found in files:
         group = os.path.basename(found.path).split("_")[0]
         best = ask(index, Path(found.path), 9)
@@ -226,5 +225,5 @@ def test_reading_in_other_processes_gives_the_same(index, photos, fill, monkeypa
 
     monkeypatch.setattr(embed, "outcomes", outcomes)
     files = fill(photos, range(10))
-    assert told(sync(index, [photos])) == {"embedded": 10}
+    assert told(index.sync([photos])) == {"embedded": 10}
     assert_found(index, *files)
