@@ -34,7 +34,7 @@ def loaded(encoder: Path) -> tuple[Descriptor, int]:
     with torch.no_grad():
         side = card["side"]
         width = descriptor.features(torch.zeros(1, side, side, 3, dtype=torch.uint8)).shape[1]
-    descriptor.whiten_by(torch.zeros(width), torch.eye(width, card["dimension"]))
+    descriptor.set_whitening(torch.zeros(width), torch.eye(width, card["dimension"]))
     return descriptor, side
 
 

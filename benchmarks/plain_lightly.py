@@ -30,8 +30,8 @@ from mocosearch.encoder.card import Card
 from mocosearch.moco.backbones import Backbone
 from mocosearch.photos import scan
 from mocosearch.photos.cache import pixel_cache
+from mocosearch.training.finish import write_encoder
 from mocosearch.training.recipes import SMALL
-from mocosearch.training.run import write_encoder
 
 WARM_UP = 8.0
 """Seconds left out of the rate."""

@@ -1,4 +1,4 @@
-"""mocosearch encoders: those that are there, and published ones from files or the network."""
+"""mocosearch encoders: list encoders, and add published networks."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from mocosearch.encoder import Card
 
 encoders = typer.Typer(
-    help="List encoders, and add published ones.",
+    help="List encoders, and add published networks.",
     epilog="Example: mocosearch encoders list",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -25,14 +25,16 @@ encoders = typer.Typer(
 def list_(
     json: Json = False,
 ) -> None:
-    """List the starter and the encoders in the home, with what their cards say.
+    """List the starter and the encoders in the home.
 
     Example: mocosearch encoders list
     """
     from mocosearch.encoder.card import Card
+    from mocosearch.encoder.recover import recover_all
     from mocosearch.errors import Damaged
-    from mocosearch.home import names, place
+    from mocosearch.home import home, names, place
 
+    recover_all(home() / "encoders")
     cards: dict[str, Card] = {}
     for name in names("encoders"):
         try:
@@ -43,12 +45,12 @@ def list_(
         show_json({"encoders": {name: asdict(card) for name, card in cards.items()}})
         return
     for name, card in cards.items():
-        show(one_line(f"{name:24} {card.architecture:10} {card.side} px  {_past(card)}"))
+        show(one_line(f"{name:24} {card.architecture:10} {card.side} px  {_origin(card)}"))
 
 
-def _past(card: "Card") -> str:
-    learned = f"{card.photos} photos, {card.epochs:.1f} epochs" if card.photos else "imported"
-    return f"{learned}, from {card.parent}" if card.parent else learned
+def _origin(card: "Card") -> str:
+    training = f"{card.photos} photos, {card.epochs:.1f} epochs" if card.photos else "imported"
+    return f"{training}, from {card.parent}" if card.parent else training
 
 
 @encoders.command("add")
@@ -56,15 +58,16 @@ def _past(card: "Card") -> str:
 def add(
     what: Annotated[
         str,
-        typer.Argument(
-            metavar="FILE|NAME", help="A file of weights, or the name of a published one."
-        ),
+        typer.Argument(metavar="FILE|NAME", help="A file of published weights, or a name below."),
     ],
     name: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Name or path of the encoder to make.")
+        str | None, typer.Option(metavar="NAME", help="Name or path of the new encoder.")
     ] = None,
     mirror: Annotated[
-        str | None, typer.Option(metavar="URL", help="Fetch from this host, not the authors'.")
+        str | None,
+        typer.Option(
+            metavar="URL", help="Download from this address instead of the authors' host."
+        ),
     ] = None,
     side: Annotated[
         int | None,
@@ -72,12 +75,13 @@ def add(
             metavar="N",
             min=32,
             max=512,
-            help="Pixels of the square that it sees [default: 224; 160 for efficientnet-lite0].",
+            help="Side in pixels of the square that photos are resized to "
+            "[default: 224; efficientnet-lite0: 160].",
         ),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Make an encoder of a published network: a file, or one fetched by its name.
+    """Make an encoder from a published network: a file, or one downloaded by name.
 
     efficientnet-lite0 comes from a package: pip install 'mocosearch[lite0]'.
 
@@ -86,33 +90,36 @@ def add(
 
     Example: mocosearch encoders add moco-v2-800ep
     """
+    from mocosearch.encoder.recover import recover
     from mocosearch.errors import Damaged, NotFound, Unsuitable
     from mocosearch.home import place
     from mocosearch.pretrained import lite0
     from mocosearch.pretrained.published import PUBLISHED
+    from mocosearch.requirements import require_torch
 
-    packaged = what == lite0.NAME
-    known = what in PUBLISHED
-    if mirror and not known:
-        raise typer.BadParameter("--mirror goes with the name of a published encoder")
-    if not known and not packaged and not Path(what).is_file():
+    require_torch()
+    published, packaged = what in PUBLISHED, what == lite0.NAME
+    if mirror and not published:
+        raise typer.BadParameter("--mirror needs the name of a published network")
+    if not published and not packaged and not Path(what).is_file():
         names = ", ".join((*PUBLISHED, lite0.NAME))
-        raise NotFound(f"no file and no published encoder {what}", f"names: {names}")
-    folder = place("encoders", name or (what if known else Path(what).name.split(".")[0]))
+        raise NotFound(f"{what} is neither a file nor a published network", f"names: {names}")
+    folder = place("encoders", name or (what if published else Path(what).name.split(".")[0]))
+    recover(folder)
     if folder.exists():
-        raise Unsuitable(f"there is an encoder at {folder}", "choose another --name")
+        raise Unsuitable(f"{folder} exists already", "choose another --name")
     file = lite0.weights_file() if packaged else Path(what)
-    if known:
-        file = _fetched(what, mirror)
+    if published:
+        file = _download(what, mirror)
     from mocosearch.pretrained.adopt import adopt
 
     try:
-        card = adopt(file, folder, PUBLISHED[what].architecture if known else None, side)
+        card = adopt(file, folder, PUBLISHED[what].architecture if published else None, side)
     except Damaged:
-        if known:
+        if published:
             file.unlink()
         raise
-    if known:
+    if published:
         file.unlink()
     say(f"{card.architecture} from {card.parent}; {card.recipe['keys']}")
     say(f"encoder: {folder}")
@@ -120,16 +127,16 @@ def add(
         show_json({"encoder": str(folder), "card": asdict(card)})
 
 
-def _fetched(name: str, mirror: str | None) -> Path:
-    """Say what it is before any of it comes."""
+def _download(name: str, mirror: str | None) -> Path:
+    """Print size and licence, then download."""
     from mocosearch.home import home
-    from mocosearch.pretrained.published import PUBLISHED, fetch, offered
+    from mocosearch.pretrained.published import PUBLISHED, fetch, request_offer
 
-    offer = offered(name, mirror)
+    offer = request_offer(name, mirror)
     say(f"{offer.url}: {offer.size / 1e6:.1f} MB; licence: {PUBLISHED[name].licence}")
     with progress() as bar:
         return fetch(
             offer,
             home() / "cache" / "published",
-            lambda done: bar("download", done / offer.size, f"{done / 1e6:.0f} MB"),
+            lambda size: bar("download", size / offer.size, f"{size / 1e6:.0f} MB"),
         )

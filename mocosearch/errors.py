@@ -12,6 +12,7 @@ A library function raises; the command line prints `what`, then `hint`, and exit
     ├── Diverged        a training run whose numbers have left the finite
     ├── Unsuitable      a value that is well formed and cannot be used
     ├── StorageFailed   the disk is full, or the place cannot be written
+    ├── MissingPackage  an optional package that is not installed
     └── Busy            another program is changing the same index
 """
 
@@ -59,6 +60,10 @@ class Unsuitable(MocosearchError):
 
 class StorageFailed(MocosearchError):
     """The disk is full, or the place cannot be written."""
+
+
+class MissingPackage(MocosearchError, ImportError):
+    """An optional package that is not installed."""
 
 
 class Busy(MocosearchError):

@@ -1,4 +1,4 @@
-"""The frozen encoder: its card, its whitening, and the runtime that turns pixels into keys."""
+"""The exported encoder: its card, its whitening, and the runtime from pixels to keys."""
 
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.runtime import Encoder

@@ -1,4 +1,4 @@
-"""The card: what an encoder says of itself, readable by people and programs."""
+"""The card: an encoder's metadata as JSON."""
 
 import hashlib
 import json
@@ -9,74 +9,75 @@ from mocosearch.errors import Damaged
 
 FORMAT = 1
 OWN, OTHERS, NOTHING = "own photos", "other photos", "nothing"
-"""What a whitening is fitted on."""
+"""Values of `Card.whitening`: the photos that a whitening was fitted on."""
 OWN_CORPUS = "your own photos"
 
 
 @dataclass(frozen=True)
 class Card:
-    """Everything needed to use an encoder rightly, and to know where it comes from."""
+    """How to use an encoder, and its origin."""
 
     architecture: str
     side: int
-    """Pixels of the square that photos are squashed to."""
+    """Side in pixels of the square that photos are resized to."""
     dimension: int
     recipe: dict[str, Any]
     photos: int
     epochs: float
     seconds: float
-    """Time spent training."""
+    """Duration of the training run."""
     parent: str | None
-    """Fingerprint or name of what training started from; None is from nothing."""
+    """Fingerprint or name of the starting network; None for random weights."""
     fingerprint: str
     created: str
     quality: dict[str, float] = field(default_factory=dict)
     licence: str = "yours: learned from your own photos alone"
     corpus: str = OWN_CORPUS
-    """What it was trained on, in the order of it."""
+    """The training data, in the order of training."""
     command: str = ""
-    """How to train it again, where it is given to others."""
+    """The command to train it again, for an encoder that is distributed."""
     teacher: str | None = None
-    """Whose keys it learned to make: the teacher's architecture, origin and licence; None if no
-    teacher trained these weights."""
+    """Architecture, origin and licence of the encoder that taught these weights; None for MoCo."""
     whitening: str = OWN
-    """What it is fitted on; an index fits it anew on its photos unless on those already."""
+    """OWN, OTHERS or NOTHING; an index fits it to its photos unless it is OWN."""
     whitened: int = 0
-    """Photos of an index that it was fitted on there."""
+    """Number of photos that an index fitted the whitening on."""
     fitted_from: str | None = None
-    """Fingerprint of the encoder before that."""
+    """Fingerprint of the encoder before an index fitted its whitening."""
     format: int = FORMAT
 
     def comes_from(self, fingerprint: str) -> bool:
-        """Whether it is that encoder, or that one with its whitening fitted by an index."""
+        """Whether this is the encoder with that fingerprint, or was made from it by an index."""
         return fingerprint in (self.fingerprint, self.fitted_from)
 
     def to_json(self) -> str:
-        """One JSON object, indented for people."""
+        """One indented JSON object."""
         return json.dumps(asdict(self), indent=2)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Card":
-        """Raises Damaged for what is no card, or one of a newer format."""
+        """The inverse of `to_json`; unknown fields are ignored. Raises Damaged for anything that is
+        not a card, and for a card of another format.
+        """
         try:
-            told = json.loads(text)
-            version = int(told["format"])
+            values = json.loads(text)
+            version = int(values["format"])
         except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise Damaged("the encoder's card cannot be read", "train it again") from error
         if version != FORMAT:
             raise Damaged(
-                f"the encoder has format {version}, this mocosearch reads {FORMAT}",
+                f"the encoder has format {version}, this mocosearch reads format {FORMAT}",
                 "update mocosearch" if version > FORMAT else "train it again",
             )
-        known = {f.name for f in fields(cls)}
+        names = {f.name for f in fields(cls)}
         try:
-            return cls(**{name: value for name, value in told.items() if name in known})
+            return cls(**{name: value for name, value in values.items() if name in names})
         except TypeError as error:
             raise Damaged("the encoder's card is incomplete", "train it again") from error
 
 
 def fingerprint(graph: bytes, weights: bytes) -> str:
-    """What makes two encoders the same: the hash of all that turns pixels into keys."""
+    """The identity of an encoder: a hash of its graph and weights, 24 hexadecimal digits."""
     digest = hashlib.blake2b(graph, digest_size=12)
     digest.update(weights)
     return digest.hexdigest()

@@ -1,6 +1,5 @@
-"""From torch to an encoder's folder: graph, weights and card, complete or absent."""
+"""From torch to an encoder's folder (graph, weights and card), written atomically."""
 
-import os
 import shutil
 import warnings
 from dataclasses import replace
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.encoder.recover import hidden_folder, recover
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, Encoder, openvino
 from mocosearch.errors import StorageFailed, Unsuitable
 from mocosearch.photos.decode import Pixels
@@ -18,25 +18,23 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 TRAINED = "weights.safetensors"
-"""The trained network, from which training can go on; matrices in fp16."""
-COMPARED = 64
-_ROOM = "free some room, or choose another place"
+"""The trained network, from which training can continue; matrices in fp16."""
+FP32_PHOTOS = 64
+"""Photos whose keys are compared with those of the network in fp32."""
+_HINT = "free disk space, or choose another place"
 REPORT = "report.html"
-_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
-"""What a system leaves in any folder that somebody looks into."""
+_SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
+"""Files that file managers create in any folder."""
 
 
-def check_place(folder: Path) -> None:
-    """Raises Unsuitable where an encoder would take the place of anything but an older one."""
-    known = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, *_SYSTEMS}
-    strange = (
-        [] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name not in known]
-    )
-    if strange or folder.is_file():
-        what = f"holds {sorted(strange)[0]}" if strange else "is a file"
-        raise Unsuitable(
-            f"{folder} {what}, and no encoder takes its place", "choose another --name"
-        )
+def check_destination(folder: Path) -> None:
+    """Raises Unsuitable if the folder holds anything but an encoder, which may be replaced."""
+    names = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, *_SYSTEM_FILES}
+    others = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in others if name not in names]
+    if others or folder.is_file():
+        what = f"contains {others[0]}" if others else "is a file"
+        raise Unsuitable(f"{folder} {what} and is not replaced", "choose another --name")
 
 
 def export(
@@ -47,19 +45,20 @@ def export(
     page: str | None = None,
     photos: Pixels | None = None,
 ) -> Card:
-    """Write the encoder's folder, in place of an older one; returns the card as written.
+    """Write the encoder's folder, replacing an older encoder; returns the card as written.
 
     descriptor: uint8 (n, side, side, 3) to unit vectors, in evaluation mode, float32.
-    page: HTML about the training, for people.
-    photos: uint8 (n, side, side, 3); the card tells how far their keys move by all that is
-        rounded on the way, as `cosine_to_fp32`, the lowest over COMPARED of them.
-    Everything is written into a hidden folder beside the place and renamed into it. Raises
-    Unsuitable for a place that holds anything else, StorageFailed.
+    page: an HTML report about the training.
+    photos: uint8 (n, side, side, 3); the card's quality `cosine_to_fp32` is the lowest cosine
+        between the exported encoder's key and that of the network in fp32, over FP32_PHOTOS.
+
+    Everything is written to a hidden folder beside the destination, which is then renamed.
+    Raises Unsuitable if the destination holds anything else, StorageFailed.
     """
-    check_place(folder)
+    recover(folder)
+    check_destination(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.parent / f".{folder.name}.{os.getpid()}.part"
-    old = folder.parent / f".{folder.name}.{os.getpid()}.old"
+    part, old = hidden_folder(folder, "part"), hidden_folder(folder, "old")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
@@ -68,9 +67,10 @@ def export(
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
         card = replace(card, fingerprint=fingerprint(graph, weights))
         if photos is not None:
-            some = np.array(photos[:COMPARED])
-            moved = _cosine_to_fp32(descriptor, Encoder(card, graph, weights), some)
-            card = replace(card, quality={**card.quality, "cosine_to_fp32": moved})
+            cosine = _cosine_to_fp32(
+                descriptor, Encoder(card, graph, weights), np.array(photos[:FP32_PHOTOS])
+            )
+            card = replace(card, quality={**card.quality, "cosine_to_fp32": cosine})
         (part / CARD).write_text(card.to_json())
         if page is not None:
             (part / REPORT).write_text(page, encoding="utf-8")
@@ -86,12 +86,12 @@ def export(
 
 
 def save_graph(model: Any, folder: Path) -> None:
-    """An OpenVINO model as GRAPH and WEIGHTS, constants in fp16. Raises StorageFailed."""
+    """Write an OpenVINO model as GRAPH and WEIGHTS, constants in fp16. Raises StorageFailed."""
     try:
         openvino().save_model(model, folder / GRAPH, compress_to_fp16=True)
     except RuntimeError as error:
-        # It names its own source and not the disk's reason.
-        raise StorageFailed(f"cannot write the encoder's graph into {folder}", _ROOM) from error
+        # OpenVINO reports its own source line instead of the system's error.
+        raise StorageFailed(f"cannot write the encoder's graph into {folder}", _HINT) from error
 
 
 def _save_weights(backbone: "nn.Module", folder: Path) -> None:
@@ -99,13 +99,13 @@ def _save_weights(backbone: "nn.Module", folder: Path) -> None:
     from safetensors.torch import save_file
 
     try:
-        save_file({k: _stored(v) for k, v in backbone.state_dict().items()}, folder / TRAINED)
+        save_file({k: _half(v) for k, v in backbone.state_dict().items()}, folder / TRAINED)
     except SafetensorError as error:
-        raise StorageFailed(f"cannot write the encoder's weights into {folder}", _ROOM) from error
+        raise StorageFailed(f"cannot write the encoder's weights into {folder}", _HINT) from error
 
 
-def _stored(weight: "Tensor") -> "Tensor":
-    """Matrices at half their size; the statistics of a batch norm may leave the range of fp16."""
+def _half(weight: "Tensor") -> "Tensor":
+    """Matrices in fp16; a batch norm's statistics may exceed its range."""
     return (weight.half() if weight.ndim > 1 else weight).contiguous()
 
 
@@ -118,10 +118,10 @@ def _cosine_to_fp32(descriptor: "nn.Module", encoder: Encoder, photos: Pixels) -
 
 
 def _graph(descriptor: "nn.Module", side: int) -> object:
-    """An OpenVINO model with a free batch size.
+    """An OpenVINO model with a dynamic batch size.
 
-    OpenVINO's own converter is a shell around this frontend that reports its use to Intel;
-    the frontend alone does not.
+    OpenVINO's own converter wraps this frontend and reports its use to Intel; the frontend alone
+    does not.
     """
     import torch
 
@@ -138,12 +138,12 @@ def _graph(descriptor: "nn.Module", side: int) -> object:
     frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))
     model.reshape([-1, side, side, 3])
-    named(model)
+    rename_nodes(model)
     return model
 
 
-def named(model: Any) -> None:
-    """Names come from counters of the process; with these the same network is the same file."""
+def rename_nodes(model: Any) -> None:
+    """Replace names that depend on the process, so that the same network gives the same file."""
     model.set_friendly_name("encoder")
     for number, node in enumerate(model.get_ordered_ops()):
         node.set_friendly_name(f"{node.get_type_name()}_{number}")

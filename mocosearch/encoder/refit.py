@@ -1,4 +1,4 @@
-"""The whitening of a finished encoder, fitted anew on the photos at hand, without torch."""
+"""A new whitening for an exported encoder, fitted on other photos, without torch."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,38 +10,38 @@ from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
-from mocosearch.encoder.export import named, save_graph
+from mocosearch.encoder.export import rename_nodes, save_graph
 from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
 from mocosearch.photos.decode import Pixels
 
 FEW = 100
-"""Photos that a whitening needs at least where there is no earlier one to lean on."""
+"""Fewest photos for a whitening without an earlier one as prior."""
 
 
 class Refit:
-    """An encoder before its whitening: features first, then the encoder that they make.
+    """Replaces the whitening in an encoder's graph; the network is unchanged.
 
-    The last product of the graph is the projection, and what is subtracted before it the centre:
-    so `export` writes it. The network stays as it is.
+    As written by `export`, the last matrix product of the graph is the projection, and the
+    subtraction before it is the centring.
     """
 
     def __init__(self, encoder: Encoder) -> None:
-        """Raises Damaged where the graph is none of `export`."""
-        self.before = encoder
+        """Raises Damaged for a graph that `export` did not write."""
+        self.encoder = encoder
         self._core = openvino().Core()
         self._model = encoder.model(self._core)
         products = [op for op in self._model.get_ordered_ops() if _is(op, "MatMul")]
         if not products or not _is(_source(products[-1], 0), "Subtract"):
             raise Damaged("the encoder's graph has no whitening", "train it again")
-        self._projecting = products[-1]
-        self._centring = _source(self._projecting, 0)
-        self.past = Whitening(_constant(self._centring), _constant(self._projecting))
+        self._projection = products[-1]
+        self._centring = _source(self._projection, 0)
+        self.prior = Whitening(_constant(self._centring), _constant(self._projection))
         self._features: Any = None
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
-        """Before the whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
+        """Features before whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
         if self._features is None:
             last = _source(self._centring, 0).output(0)
             cut = openvino().Model([last], self._model.get_parameters())
@@ -52,37 +52,37 @@ class Refit:
     def fit(self, features: NDArray[np.float16]) -> tuple[Encoder, Array]:
         """An encoder whitened on features (n, D), and their keys, float32 (n, d) of unit length.
 
-        The earlier whitening counts as further photos (`whitening.PRIOR`). Where there was none,
-        and fewer than FEW photos, the encoder is the one before.
+        The earlier whitening is the prior (`whitening.PRIOR`). Without one and with fewer than
+        FEW photos, the encoder is unchanged.
         """
-        if self.before.card.whitening != NOTHING:
-            white = whitening.fit(features, self.before.dimension, prior=self.past)
+        if self.encoder.card.whitening != NOTHING:
+            white = whitening.fit(features, self.encoder.dimension, prior=self.prior)
         elif len(features) >= FEW:
-            white = whitening.fit(features, self.before.dimension)
+            white = whitening.fit(features, self.encoder.dimension)
         else:
-            return self.before, self.past.keys(features)
+            return self.encoder, self.prior.keys(features)
         for node, values in (
             (self._centring, white.centre),
-            (self._projecting, white.projection),
+            (self._projection, white.projection),
         ):
             node.input(1).replace_source_output(openvino().op.Constant(values).output(0))
-        named(self._model)
+        rename_nodes(self._model)
         with TemporaryDirectory() as folder:
             save_graph(self._model, Path(folder))
             graph, weights = ((Path(folder) / name).read_bytes() for name in (GRAPH, WEIGHTS))
         card = replace(
-            self.before.card,
+            self.encoder.card,
             whitening=OWN,
             whitened=len(features),
-            fitted_from=self.before.fingerprint,
+            fitted_from=self.encoder.fingerprint,
             fingerprint=fingerprint(graph, weights),
         )
         return Encoder(card, graph, weights), white.keys(features)
 
 
 def whitening_of(encoder: Encoder) -> Whitening | None:
-    """What an encoder's graph holds; None where it was never fitted on photos. Raises Damaged."""
-    return None if encoder.card.whitening == NOTHING else Refit(encoder).past
+    """The whitening in an encoder's graph; None if it was not fitted on photos. Raises Damaged."""
+    return None if encoder.card.whitening == NOTHING else Refit(encoder).prior
 
 
 def _is(node: Any, kind: str) -> bool:
@@ -94,8 +94,8 @@ def _source(node: Any, number: int) -> Any:
 
 
 def _constant(node: Any) -> Array:
-    """The second operand; in the file it is of fp16, with a conversion behind it."""
-    stored = _source(node, 1)
-    if _is(stored, "Convert"):
-        stored = _source(stored, 0)
-    return np.array(stored.data, np.float32)
+    """The second operand; files store it in fp16, followed by a conversion."""
+    constant = _source(node, 1)
+    if _is(constant, "Convert"):
+        constant = _source(constant, 0)
+    return np.array(constant.data, np.float32)

@@ -1,4 +1,4 @@
-"""The frozen encoder at work, through OpenVINO and without torch."""
+"""Inference with an exported encoder, through OpenVINO and without torch."""
 
 import os
 import sys
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.encoder.recover import recover
 from mocosearch.errors import Damaged
 from mocosearch.home import missing, place
 from mocosearch.photos.decode import Pixels
@@ -23,8 +24,8 @@ CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
 def openvino() -> Any:
     """The openvino module, without its converter.
 
-    The converter brings openvino_telemetry, which reports its use to Intel, and a third of
-    the import time. A None in sys.modules makes its import fail, which openvino allows for.
+    The converter imports openvino_telemetry, which reports its use to Intel, and takes a third of
+    the import time. A None in sys.modules makes its import fail, which openvino handles.
     """
     if "openvino" not in sys.modules:
         sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
@@ -34,87 +35,89 @@ def openvino() -> Any:
 
 
 class Encoder:
-    """A picture becomes a key: pixels in, unit vectors out."""
+    """Encodes pictures as keys: pixels in, unit vectors out."""
 
     def __init__(self, card: Card, graph: bytes, weights: bytes) -> None:
-        """From an encoder's three parts; use `open` for a folder."""
+        """From an encoder's three parts; `open` reads them from a folder."""
         self.card, self.graph, self.weights = card, graph, weights
         self._compiled: Future[Any] | None = None
-        self._one = Lock()
+        self._lock = Lock()
 
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
-        """An encoder's folder, or its name in the home. Raises NotFound and Damaged."""
+        """An encoder by its folder or its name in the home. Raises NotFound and Damaged."""
         folder = Path(name) if isinstance(name, Path) else place("encoders", os.fspath(name))
+        if not (folder / CARD).is_file():
+            recover(folder)
         if not (folder / CARD).is_file():
             raise missing("encoders", folder)
         try:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:
-            raise Damaged(f"the encoder at {folder} lacks a file", "train it again") from error
+            raise Damaged(f"the encoder at {folder} is missing a file", "train it again") from error
         card, graph, weights = Card.from_json(parts[0]), parts[1], parts[2]
         if fingerprint(graph, weights) != card.fingerprint:
-            raise Damaged("the encoder's graph is not the one on its card", "train it again")
+            raise Damaged("the encoder's graph does not match its card", "train it again")
         return cls(card, graph, weights)
 
     @property
     def fingerprint(self) -> str:
-        """Two encoders with one fingerprint make the same keys."""
+        """Encoders with equal fingerprints compute the same keys."""
         return self.card.fingerprint
 
     @property
     def side(self) -> int:
-        """Pixels of the square that `encode` expects."""
+        """Side in pixels of the square photos that `encode` takes."""
         return self.card.side
 
     @property
     def dimension(self) -> int:
-        """Length of a key."""
+        """Dimension of a key."""
         return self.card.dimension
 
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension).
 
-        Threads may share an encoder; they are served one after another.
+        Threads may share an encoder; their calls run one after another.
         """
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
         compiled = self.prepare().result()
-        # One request is made once and used again; it takes all cores, and one caller.
-        with self._one:
+        # A single inference request uses all cores and serves one caller.
+        with self._lock:
             keys: NDArray[np.float32] = compiled(np.ascontiguousarray(pixels))[0].copy()
         return keys
 
     def prepare(self) -> "Future[Any]":
-        """Begin to load the graph in another thread, which `encode` otherwise does first."""
-        with self._one:
+        """Start loading the graph in another thread; otherwise the first `encode` does it."""
+        with self._lock:
             if self._compiled is None:
                 self._compiled = Future()
-                Thread(target=self._load, args=(self._compiled,), daemon=True).start()
+                Thread(target=self._load_graph, args=(self._compiled,), daemon=True).start()
             return self._compiled
 
-    def _load(self, loaded: "Future[Any]") -> None:
+    def _load_graph(self, result: "Future[Any]") -> None:
         try:
-            loaded.set_result(self._compile())
+            result.set_result(self._compile())
         except BaseException as error:
-            loaded.set_exception(error)
+            result.set_exception(error)
 
     def _compile(self) -> Any:
         core = openvino().Core()
         model = self.model(core)
-        with _loading():
+        with _load_errors():
             return core.compile_model(model, "CPU")
 
     def model(self, core: Any) -> Any:
-        """The graph as OpenVINO's core reads it. Raises Damaged."""
+        """The graph as an OpenVINO model. Raises Damaged."""
         blob = np.frombuffer(self.weights, np.uint8)
-        with _loading():
+        with _load_errors():
             tensor = openvino().Tensor(blob, blob.shape)
             return core.read_model(model=self.graph, weights=tensor)
 
 
 @contextmanager
-def _loading() -> Iterator[None]:
+def _load_errors() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:

@@ -1,1 +1,5 @@
-"""The papers: views, networks, queue and momentum, and the loop that trains them."""
+"""The MoCo papers: views, networks, losses, optimizers and the descriptor."""
+
+from mocosearch.requirements import require_torch
+
+require_torch()

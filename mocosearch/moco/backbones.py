@@ -1,6 +1,4 @@
-"""The networks that look at pictures: torchvision's ResNets, one made for processors, ViTs and
-EfficientNet-Lite0.
-"""
+"""The networks: torchvision's ResNets, a small ResNet for CPUs, ViTs and EfficientNet-Lite0."""
 
 import torch
 from torch import Tensor, nn
@@ -26,14 +24,16 @@ ARCHITECTURES = (*_LAYOUTS, *WIDTHS, LITE)
 class Backbone(nn.Module):
     """A network without its classifier, on RGB in 0..1.
 
-    `resnet18`, `-34` and `-50` are torchvision's, name for name, so that published weights
-    load. `resnet10` has one block a stage and reads the picture in 4x4 patches instead of by
-    a 7x7 convolution and max-pooling: twice the pictures a second of a ResNet-18 on a
-    processor, at the same strides. `vit_small` and `vit_base` are MoCo v3's, and
-    `efficientnet_lite0` is EfficientNet-Lite0.
+    `resnet18`, `-34` and `-50` have torchvision's parameter names, so that published weights
+    load. `resnet10` has one block per stage and a stem of 4x4 patches instead of a 7x7
+    convolution and max-pooling: twice as many pictures per second as a ResNet-18 on a CPU, with
+    the same strides. `vit_small` and `vit_base` are MoCo v3's, `efficientnet_lite0` is
+    EfficientNet-Lite0.
 
-    zero_init_residual: residual blocks of a ResNet begin as the identity (arXiv:1706.02677,
-        section 5.1).
+    zero_init_residual: residual blocks of a ResNet are initialised to the identity
+        (arXiv:1706.02677, section 5.1).
+
+    Raises Unsuitable for an unknown architecture.
     """
 
     def __init__(self, architecture: str, *, zero_init_residual: bool = False) -> None:
@@ -44,7 +44,7 @@ class Backbone(nn.Module):
         std: tuple[float, ...] = STD
         self.width: int
         self.widths: tuple[int, ...]
-        """Channels of the three maps."""
+        """Channels of the three maps of `maps`."""
         if architecture in WIDTHS:
             self.width = WIDTHS[architecture]
             self.widths = (2 * self.width,) * 3
@@ -58,26 +58,27 @@ class Backbone(nn.Module):
             self.width = self.net.inplanes
             self.widths = (self.width // 4, self.width // 2, self.width)
         else:
-            known = ", ".join(ARCHITECTURES)
-            raise Unsuitable(f"no architecture is called {architecture}", f"there are: {known}")
+            names = ", ".join(ARCHITECTURES)
+            raise Unsuitable(f"unknown architecture {architecture}", f"choose one of: {names}")
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
     def freeze(self, stages: int) -> None:
-        """Let the first stages of a ResNet learn nothing any more, nor the stem before them; their
-        batch norm goes on with the statistics of each batch. Other networks are left as they are.
+        """Freeze the first stages of a ResNet and its stem; their batch norm still uses the
+        statistics of each batch. Has no effect on other networks.
         """
         net = self.net
         if stages and isinstance(net, ResNet):
-            every = (net.layer1, net.layer2, net.layer3, net.layer4)
-            for part in (net.conv1, net.bn1, *every[:stages]):
+            layers = (net.layer1, net.layer2, net.layer3, net.layer4)
+            for part in (net.conv1, net.bn1, *layers[:stages]):
                 part.requires_grad_(False)
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """Feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a ViT's
-        tokens after half of its blocks, three quarters, and all, EfficientNet's strides 8 to 32.
+        """Three feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a
+        ViT's tokens after half, three quarters and all of its blocks, or EfficientNet's maps at
+        strides 8, 16 and 32.
         """
         x = (pixels - self.mean) / self.std
         net = self.net
@@ -91,8 +92,8 @@ class Backbone(nn.Module):
         return maps
 
     def forward(self, pixels: Tensor) -> Tensor:
-        """A ResNet's last stage averaged over the picture, a ViT's class token: (n, width),
-        what the papers train.
+        """(n, width), what the papers train: the average of a ResNet's last stage or a ViT's
+        class token.
         """
         if isinstance(self.net, ViT):
             token: Tensor = self.net((pixels - self.mean) / self.std)

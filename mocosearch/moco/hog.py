@@ -1,4 +1,4 @@
-"""Where edges run which way: a histogram of oriented gradients a place, learned from nothing."""
+"""A histogram of oriented gradients per grid cell; nothing in it is learned."""
 
 import math
 
@@ -7,18 +7,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 BINS = 8
-"""Directions over half a turn."""
-PLACES = 5
-"""Cells along a side."""
+"""Directions over 180 degrees."""
+GRID = 5
+"""Cells per side."""
 
 
-def gradients(pixels: Tensor) -> Tensor:
-    """(n, BINS PLACES^2) from float (n, 3, h, w) in 0..1.
+def hog(pixels: Tensor) -> Tensor:
+    """(n, BINS GRID^2) from float (n, 3, h, w) in 0..1.
 
-    After Dalal and Triggs (CVPR 2005): square root of grey, central differences, energy by
-    direction, cells normalised by the cells around them, then the root of each. A few thousand
-    photos teach a network textures and colours long before shapes; this block knows shapes
-    from the start (benchmarks/recipes.md).
+    After Dalal and Triggs (CVPR 2005): square root of grey, central differences, energy per
+    direction, each cell normalised by its neighbourhood, then the square root. From a few
+    thousand photos a network learns textures and colours long before shapes; this block
+    represents shapes without training (benchmarks/recipes.md).
     """
     grey = (pixels * pixels.new_tensor((0.299, 0.587, 0.114))[:, None, None]).sum(1, keepdim=True)
     grey = F.avg_pool2d(grey, 2).sqrt()
@@ -27,7 +27,7 @@ def gradients(pixels: Tensor) -> Tensor:
     turns = torch.arange(BINS, device=pixels.device)[:, None, None] * (math.pi / BINS)
     energy = (dx * turns.cos() + dy * turns.sin()).square()
     energy = energy / (energy.sum(1, keepdim=True).sqrt() + 1e-4)
-    cells = F.adaptive_avg_pool2d(energy, PLACES)
+    cells = F.adaptive_avg_pool2d(energy, GRID)
     around = F.avg_pool2d(
         F.pad(cells.sum(1, keepdim=True).square(), (1, 1, 1, 1), mode="replicate"), 3, 1
     ).sqrt()

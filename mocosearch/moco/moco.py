@@ -1,6 +1,6 @@
 """Momentum Contrast (arXiv:1911.05722), with v2's head (arXiv:2003.04297).
 
-The names are the paper's: a queue of K keys, momentum m, temperature T.
+Names follow the paper: a queue of K keys, momentum m, temperature T.
 """
 
 import math
@@ -13,14 +13,14 @@ from torch.func import functional_call
 
 
 class MoCo(nn.Module):
-    """A query encoder, its slowly following key encoder, and a queue of past keys.
+    """A query encoder, a momentum key encoder, and a queue of past keys.
 
     backbone: builds one network from pictures to (n, width) features; called twice.
-    mlp: v2's head, a hidden layer of the features' width; otherwise v1's one linear layer.
-    splits: sub-batches whose batch statistics are kept apart. The keys' sub-batches are
-        shuffled, so that a query cannot know its key by the statistics they share
-        ("shuffling BN", section 3.3; on one device, as in the authors' CIFAR demo).
-    symmetric: each view is the query once and the key once; the loss is the mean of both.
+    mlp: v2's head, with a hidden layer of `width`; otherwise v1's single linear layer.
+    splits: sub-batches with separate batch statistics. The keys' sub-batches are shuffled, so
+        that shared statistics do not reveal the positive ("shuffling BN", section 3.3; on one
+        device, as in the authors' CIFAR demo).
+    symmetric: each view serves as query and as key; the loss is the mean of both.
     """
 
     def __init__(
@@ -51,27 +51,27 @@ class MoCo(nn.Module):
         self.register_buffer("queue_ptr", torch.zeros((), dtype=torch.long))
 
     @property
-    def loss_of_chance(self) -> float:
-        """log(K + 1): the loss of keys that tell nothing."""
+    def chance_loss(self) -> float:
+        """log(K + 1): the loss of uninformative keys."""
         return math.log(len(self.queue) + 1)
 
     def recent_keys(self) -> Tensor:
-        """The queue's keys that were made from photos, (n, dim)."""
+        """The queue's keys of photos, (n, dim), without the random ones that it starts with."""
         return self.queue[self.queue_ids >= 0]
 
     def momentum_update(self) -> None:
         """theta_k <- m theta_k + (1 - m) theta_q (equation 2)."""
-        follow(self.encoder_k, self.encoder_q, self.m)
+        momentum_update(self.encoder_k, self.encoder_q, self.m)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
-        """Keys (n, dim) take the places of the oldest n, across the queue's end if need be."""
+        """Replace the oldest n keys by `keys` (n, dim), wrapping around the end of the queue."""
         n, K = keys.shape[0], self.queue.shape[0]
-        places = (int(self.queue_ptr) + torch.arange(n, device=keys.device)) % K
+        rows = (int(self.queue_ptr) + torch.arange(n, device=keys.device)) % K
         if n > K:
-            keys, ids, places = keys[-K:], ids[-K:], places[-K:]
-        self.queue[places] = keys.to(self.queue.dtype)
-        self.queue_ids[places] = ids
+            keys, ids, rows = keys[-K:], ids[-K:], rows[-K:]
+        self.queue[rows] = keys.to(self.queue.dtype)
+        self.queue_ids[rows] = ids
         self.queue_ptr.copy_((self.queue_ptr + n) % K)
 
     def queries(self, views: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class MoCo(nn.Module):
 
     @torch.no_grad()
     def keys(self, views: Tensor) -> Tensor:
-        """(n, dim) of unit length, from shuffled sub-batches, without gradient."""
+        """(n, dim) of unit length, without gradient; sub-batches are shuffled."""
         order = torch.randperm(views.shape[0]).to(views.device)
         weights = self._key_weights(views.device.type)
         parts = [
@@ -92,30 +92,31 @@ class MoCo(nn.Module):
         return keys[order.argsort()]
 
     def _key_weights(self, device: str) -> dict[str, Tensor]:
-        """Autocast rounds weights without gradient at every call; here once for all parts."""
+        """The key encoder's weights, cast once; autocast does not cache casts without gradient."""
         weights: dict[str, Tensor] = dict(self.encoder_k.named_parameters())
         if torch.is_autocast_enabled(device):
-            rounded = torch.get_autocast_dtype(device)
-            weights = {name: w.to(rounded) if w.ndim > 1 else w for name, w in weights.items()}
+            dtype = torch.get_autocast_dtype(device)
+            weights = {name: w.to(dtype) if w.ndim > 1 else w for name, w in weights.items()}
         return weights
 
     def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
-        """InfoNCE (equation 1): -log of the softmax at the positive among itself and K keys.
+        """InfoNCE (equation 1): cross-entropy of the positive among itself and the K keys.
 
-        A key in the queue that was made from the query's own photo is no negative and is
-        left out.
+        q, k: (n, dim) of unit length. Keys in the queue with the query's own id are not negatives
+        and are masked.
         """
         positive = (q * k).sum(1, keepdim=True)
         negative = q @ self.queue.clone().T
-        own = ids[:, None] == self.queue_ids[None, :]
-        negative = negative.masked_fill(own, float("-inf"))
+        same = ids[:, None] == self.queue_ids[None, :]
+        negative = negative.masked_fill(same, float("-inf"))
         logits = torch.cat([positive, negative], 1) / self.T
         return F.cross_entropy(logits, torch.zeros(len(q), dtype=torch.long, device=q.device))
 
     def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
-        """The loss of a batch: two views of the same photos, and the photos' numbers (n,).
+        """The loss of a batch; updates the key encoder and the queue.
 
-        Updates the key encoder and the queue.
+        view_a, view_b: float (n, 3, h, w) in 0..1, two views of the same photos; ids: int64 (n,),
+        equal for photos that are not negatives of each other.
         """
         self.momentum_update()
         k = self.keys(view_b)
@@ -129,15 +130,15 @@ class MoCo(nn.Module):
 
 
 @torch.no_grad()
-def follow(encoder_k: nn.Module, encoder_q: nn.Module, m: float) -> None:
-    """Each weight of the key encoder becomes m of itself and 1 - m of the query encoder's."""
+def momentum_update(encoder_k: nn.Module, encoder_q: nn.Module, m: float) -> None:
+    """theta_k <- m theta_k + (1 - m) theta_q, in place."""
     keys: list[Tensor] = list(encoder_k.parameters())
     queries = [p.detach() for p in encoder_q.parameters()]
     torch._foreach_lerp_(keys, queries, 1 - m)
 
 
 def head(width: int, dim: int, mlp: bool) -> nn.Module:
-    """The projection to the contrasted space: v1's linear layer or v2's two-layer MLP."""
+    """The projection head: v1's linear layer or v2's two-layer MLP."""
     if not mlp:
         return nn.Linear(width, dim)
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(inplace=True), nn.Linear(width, dim))

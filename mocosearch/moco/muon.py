@@ -1,4 +1,4 @@
-"""Muon for a convolutional network: matrices turned orthogonal, everything else by SGD."""
+"""Muon for convolutional networks: orthogonalised updates of matrices, SGD for the rest."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -8,19 +8,19 @@ from torch import Tensor, nn
 
 
 class Muon:
-    """torch's Muon (Jordan et al., 2024), which takes matrices alone, over kernels and layers.
+    """torch's Muon (Jordan et al., 2024), which takes matrices only, for kernels and layers.
 
-    A kernel (out, in, h, w) is the matrix (out, h w in) of the same memory, so that the
-    optimiser moves the network's own weights. Biases and the gains of batch norm go by SGD at
-    ten times the rate. Every matrix moves by about .2 of the rate at each entry (root mean
-    square) whatever its shape and its gradient's size, which short runs gain most from
+    A kernel (out, in, h, w) is viewed as the matrix (out, h w in) of the same memory, so that
+    the optimizer updates the network's own weights. Biases and batch norm's weights use SGD at
+    ten times the learning rate. The root mean square of a matrix's update is about .2 of the
+    learning rate, whatever its shape and gradient; short runs gain most from this
     (benchmarks/recipes.md).
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], weight_decay: float) -> None:
-        """The weights must lie in channels_last memory, and stay where they are."""
-        every = list(parameters)
-        self.weights = [p for p in every if p.ndim > 1]
+        """The weights must be in channels_last memory and must not be reallocated."""
+        parameters = list(parameters)
+        self.weights = [p for p in parameters if p.ndim > 1]
         self.matrices = [_matrix(p.detach()) for p in self.weights]
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             assert weight.data_ptr() == matrix.data_ptr()
@@ -32,16 +32,16 @@ class Muon:
             ns_steps=3,
             adjust_lr_fn="match_rms_adamw",
         )
-        others = {"params": [p for p in every if p.ndim <= 1], "rates": 10.0}
+        others = {"params": [p for p in parameters if p.ndim <= 1], "rates": 10.0}
         self._sgd = torch.optim.SGD([others], lr=0.0, momentum=0.9, nesterov=True, fused=True)
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:
-        """As torch's optimisers have them; `rates` says how many times the rate a group gets."""
+        """As in torch's optimizers; `rates` is the group's factor on the learning rate."""
         return self._muon.param_groups + self._sgd.param_groups
 
     def step(self) -> None:
-        """Move the weights along the gradients that they hold."""
+        """One step with the current gradients."""
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             assert weight.grad is not None
             matrix.grad = _matrix(weight.grad)
@@ -49,13 +49,13 @@ class Muon:
         self._sgd.step()
 
     def zero_grad(self) -> None:
-        """Forget the gradients."""
+        """Clear the gradients."""
         for weight, matrix in zip(self.weights, self.matrices, strict=True):
             weight.grad = matrix.grad = None
         self._sgd.zero_grad()
 
     def state_dict(self) -> dict[str, Any]:
-        """Both optimisers' momentum."""
+        """The state of both optimizers."""
         return {"muon": self._muon.state_dict(), "sgd": self._sgd.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -65,5 +65,5 @@ class Muon:
 
 
 def _matrix(weight: Tensor) -> Tensor:
-    """(out, the rest), without a copy for layers and for kernels in channels_last memory."""
+    """The weight as a matrix (out, rest), without a copy if it is in channels_last memory."""
     return (weight.permute(0, 2, 3, 1) if weight.ndim == 4 else weight).flatten(1)

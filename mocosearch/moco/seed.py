@@ -47,7 +47,7 @@ class SEED(nn.Module):
         self.register_buffer("latest", torch.zeros(0, dim), persistent=False)
 
     @property
-    def loss_of_chance(self) -> float:
+    def chance_loss(self) -> float:
         """The loss of a student that finds all keys equally similar, at right angles to its own."""
         return math.log(len(self.queue) + 1) + 2 * self.cosine
 

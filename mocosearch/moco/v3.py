@@ -1,6 +1,6 @@
-"""MoCo v3 (arXiv:2104.02057): no queue; the batch's own keys are the negatives.
+"""MoCo v3 (arXiv:2104.02057): no queue; the negatives are the other keys of the batch.
 
-The names are the paper's: momentum m, temperature T, N photos a batch.
+Names follow the paper: momentum m, temperature T, N photos per batch.
 """
 
 import math
@@ -11,20 +11,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocosearch.moco.moco import follow
+from mocosearch.moco.moco import momentum_update
 
 
 class MoCoV3(nn.Module):
-    """A query encoder with a predictor behind it, and a slowly following key encoder.
+    """A query encoder with a predictor, and a momentum key encoder.
 
     backbone: builds one network from pictures to (n, width) features; called twice.
-    N: photos a batch, for the loss of chance.
+    N: photos per batch, for `chance_loss`.
     hidden: width of the MLPs' hidden layers.
-    vit: the projection has three layers and the prediction ends in batch norm; for ResNets
-        the projection has two and the prediction ends without (section 4.1 and the authors'
-        code).
+    vit: the projection has three layers and the predictor ends in batch norm; for ResNets the
+        projection has two and the predictor has no final batch norm (section 4.1 and the
+        authors' code).
 
-    Batch norm sees the whole batch, as across the authors' devices.
+    Batch norm uses the whole batch, as the authors' does across devices.
     """
 
     def __init__(
@@ -50,8 +50,8 @@ class MoCoV3(nn.Module):
         self._keys = torch.empty(0, dim)
 
     @property
-    def loss_of_chance(self) -> float:
-        """Twice 2T log N: the loss of keys that tell nothing."""
+    def chance_loss(self) -> float:
+        """Twice 2T log N: the loss of uninformative keys."""
         return 4 * self.T * math.log(self.N)
 
     def recent_keys(self) -> Tensor:
@@ -59,8 +59,8 @@ class MoCoV3(nn.Module):
         return self._keys
 
     def momentum_update(self) -> None:
-        """theta_k <- m theta_k + (1 - m) theta_q; the predictor has no part in it."""
-        follow(self.encoder_k, self.encoder_q, self.m)
+        """theta_k <- m theta_k + (1 - m) theta_q, without the predictor."""
+        momentum_update(self.encoder_k, self.encoder_q, self.m)
 
     def queries(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, with gradient; views are float (n, 3, h, w) in 0..1."""
@@ -72,17 +72,19 @@ class MoCoV3(nn.Module):
         return F.normalize(self.encoder_k(views).float(), dim=1)
 
     def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
-        """Algorithm 1's ctr: 2T times InfoNCE, each query's negatives being the others' keys,
-        but for those of its own number.
+        """Algorithm 1's ctr: 2T times InfoNCE; the negatives are the keys of the batch with
+        another id.
         """
-        own = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
+        same = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
         with torch.autocast(q.device.type, enabled=False):
-            logits = (q @ k.T / self.T).masked_fill(own, float("-inf"))
+            logits = (q @ k.T / self.T).masked_fill(same, float("-inf"))
             return 2 * self.T * F.cross_entropy(logits, torch.arange(len(q), device=q.device))
 
     def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
-        """The loss of a batch, both ways: two views of the same photos, and the photos' numbers
-        (n,), the same for those that are no negatives of each other. Updates the key encoder.
+        """The symmetric loss of a batch; updates the key encoder.
+
+        view_a, view_b: float (n, 3, h, w) in 0..1, two views of the same photos; ids: int64 (n,),
+        equal for photos that are not negatives of each other.
         """
         q_a, q_b = self.queries(view_a), self.queries(view_b)
         self.momentum_update()
@@ -92,9 +94,9 @@ class MoCoV3(nn.Module):
 
 
 def mlp(widths: list[int], *, last_norm: bool = True) -> nn.Sequential:
-    """Linear layers without bias, batch norm after each, ReLU between them.
+    """Linear layers without bias, each followed by batch norm, with ReLU between them.
 
-    The last batch norm has no weights of its own.
+    The last batch norm is not affine.
     """
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(widths[:-1]):

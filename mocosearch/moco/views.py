@@ -1,10 +1,10 @@
-"""Random views of photos, made a batch at a time out of matrix products.
+"""Random views of a batch of photos, computed with matrix products.
 
-Cropping, resizing, mirroring and Gaussian blur are linear and separable, so a view of a photo
-is two small matrices, rows @ photo @ columns; the colour changes are one affine map a photo.
-The choices and their ranges are MoCo v1's (appendix A of arXiv:1911.05722) and MoCo v2's
-(section 3 of arXiv:2003.04297): random resized crop, colour jitter, grey, blur, mirror; and
-MoCo v3's solarization (arXiv:2104.02057, as in BYOL, arXiv:2006.07733, appendix B).
+Cropping, resizing, mirroring and Gaussian blur are linear and separable, so a view of a photo is
+rows @ photo @ columns with two small matrices; the colour changes are one affine map per photo.
+The augmentations and their ranges are those of MoCo v1 (arXiv:1911.05722, appendix A) and MoCo v2
+(arXiv:2003.04297, section 3): random resized crop, colour jitter, grey, blur, mirror; and the
+solarization of MoCo v3 (arXiv:2104.02057, as in BYOL, arXiv:2006.07733, appendix B).
 """
 
 from dataclasses import dataclass, fields
@@ -17,40 +17,40 @@ LUMA = (0.299, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """What a view may change; a probability or a range each."""
+    """Probability or range of each augmentation."""
 
     scale: tuple[float, float] = (0.2, 1.0)
-    """Share of the photo's area that a crop keeps."""
+    """Share of the photo's area that a crop covers."""
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
-    """Width over height of a crop, drawn evenly on a log scale."""
+    """Aspect ratio (width / height) of a crop, log-uniform."""
     mirror: float = 0.5
-    """Probability of left for right."""
+    """Probability of a horizontal flip."""
     jitter: float = 0.8
-    """Probability of any change of colour."""
+    """Probability of colour jitter."""
     brightness: float = 0.4
     contrast: float = 0.4
     saturation: float = 0.4
     hue: float = 0.1
-    """Half-width of the factors around 1, and of the hue's turn in turns around 0."""
+    """The factors are drawn from 1 - x..1 + x, the hue's rotation from -x..x turns."""
     grey: float = 0.2
-    """Probability of losing all colour."""
+    """Probability of conversion to grey."""
     blur: float = 0.5
     """Probability of blur."""
     sigma: tuple[float, float] = (0.1, 2.0)
-    """Blur in pixels of a 224-pixel view; smaller views are blurred in proportion."""
+    """Blur radius in pixels of a 224-pixel view; scaled for other sizes."""
     solarize: float = 0.0
-    """Probability of turning every value from the middle up into its opposite."""
+    """Probability of inverting all values from 0.5 up."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """The drawn numbers for n views; every tensor has shape (n,) unless said."""
+    """Random parameters of n views; every tensor has shape (n,)."""
 
     top: Tensor
     left: Tensor
     height: Tensor
     width: Tensor
-    """The crop's box in pixels of the photo."""
+    """The crop in pixels of the photo."""
     mirrored: Tensor
     brightness: Tensor
     contrast: Tensor
@@ -58,16 +58,16 @@ class Views:
     hue: Tensor
     grey: Tensor
     sigma: Tensor
-    """Blur in pixels of the view; 0 is none."""
+    """Blur radius in pixels of the view; 0 for none."""
     solarized: Tensor
 
     def to(self, device: torch.device) -> "Views":
-        """The same numbers on another device."""
+        """The same parameters on another device."""
         return Views(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.Generator) -> Views:
-    """Draw the numbers for n views of `size` pixels, of photos of `side` pixels."""
+    """Draw the parameters of n views of `size` pixels, of photos of `side` pixels."""
     device = generator.device
 
     def uniform(low: float, high: float) -> Tensor:
@@ -87,7 +87,7 @@ def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.
     def factor(spread: float) -> Tensor:
         return torch.where(jittered, uniform(max(0.0, 1 - spread), 1 + spread), one)
 
-    scaled = size / 224
+    scale = size / 224
     none = torch.zeros(n, dtype=torch.bool, device=device)
     return Views(
         top=uniform(0, 1) * (side - height),
@@ -100,14 +100,14 @@ def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.
         saturation=factor(settings.saturation),
         hue=torch.where(jittered, uniform(-settings.hue, settings.hue), zero),
         grey=chance(settings.grey),
-        sigma=torch.where(chance(settings.blur), uniform(*settings.sigma) * scaled, zero),
+        sigma=torch.where(chance(settings.blur), uniform(*settings.sigma) * scale, zero),
         solarized=chance(settings.solarize) if settings.solarize else none,
     )
 
 
 def render(photos: Tensor, views: Views, size: int) -> Tensor:
-    """The views themselves: uint8 (n, side, side, 3) in, float32 (n, 3, size, size) in 0..1 out,
-    in channels_last memory.
+    """Compute the views: uint8 (n, side, side, 3) to float32 (n, 3, size, size) in 0..1, in
+    channels_last memory.
     """
     n, side = photos.shape[0], photos.shape[1]
     rows = _resample(views.top, views.height, side, size)
@@ -123,13 +123,13 @@ def render(photos: Tensor, views: Views, size: int) -> Tensor:
     matrix, shift = _colour(views, pixels.mean(2))
     pixels = torch.baddbmm(shift[:, :, None], matrix, pixels).clamp_(0, 1)
     if views.solarized.any():
-        opposite = (pixels >= 0.5) & views.solarized[:, None, None]
-        pixels = torch.where(opposite, 1 - pixels, pixels)
+        invert = (pixels >= 0.5) & views.solarized[:, None, None]
+        pixels = torch.where(invert, 1 - pixels, pixels)
     return pixels.reshape(n, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 
 def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
-    """(n, size, side): the triangle filter of an antialiased bilinear resize of the box."""
+    """(n, size, side): the triangle filter of an antialiased bilinear resize of the crop."""
     grid = torch.arange(side, device=start.device) + 0.5
     scale = (length / size)[:, None]
     centres = start[:, None] + (torch.arange(size, device=start.device) + 0.5) * scale
@@ -137,7 +137,7 @@ def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
     weights = (1 - distance).clamp_(min=0)
     within = (grid > start[:, None]) & (grid < (start + length)[:, None])
     weights = weights * within[:, None, :]
-    # A box narrower than a pixel may hold no pixel centre: take the nearest one then.
+    # A crop narrower than a pixel may contain no pixel centre; the nearest one is used.
     empty = weights.sum(2, keepdim=True) == 0
     nearest = torch.zeros_like(weights).scatter_(
         2, centres.long().clamp(0, side - 1)[:, :, None], 1.0
@@ -147,13 +147,13 @@ def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:
 
 
 def _gaussian(sigma: Tensor, size: int) -> Tensor:
-    """(n, size, size): blur as a matrix, mirrored at the borders; sigma 0 is the identity."""
+    """(n, size, size): blur as a matrix, reflected at the borders; the identity for sigma 0."""
     i = torch.arange(size, device=sigma.device)
     distance = torch.arange(2 * size, device=sigma.device)
     bell = torch.exp(-distance.square() / (2 * sigma.clamp(min=1e-3).square()[:, None]))
 
-    def at(places: Tensor) -> Tensor:
-        return bell.index_select(1, places.flatten()).reshape(-1, size, size)
+    def at(distances: Tensor) -> Tensor:
+        return bell.index_select(1, distances.flatten()).reshape(-1, size, size)
 
     matrix = at((i[:, None] - i).abs())
     matrix += at(i[:, None] + i) * (i > 0)
@@ -162,11 +162,11 @@ def _gaussian(sigma: Tensor, size: int) -> Tensor:
 
 
 def _colour(views: Views, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Brightness, contrast, saturation, hue and grey as one map: (n, 3, 3) and (n, 3).
+    """Brightness, contrast, saturation, hue and grey as one affine map: (n, 3, 3) and (n, 3).
 
-    `mean` (n, 3) is each view's mean colour, which contrast needs. The factors are
-    torchvision's ColorJitter's, in its documented order; the hue turns in the YIQ plane, which
-    is linear and keeps the luma, where torchvision turns the hexagon of HSV.
+    mean: (n, 3), each view's mean colour, needed for contrast. Factors and order are those of
+    torchvision's ColorJitter. The hue rotates in the YIQ plane, which is linear and preserves
+    luma; torchvision's rotates in HSV.
     """
     luma = torch.tensor(LUMA, device=mean.device)
     to_grey = luma.expand(3, 3)
@@ -177,18 +177,18 @@ def _colour(views: Views, mean: Tensor) -> tuple[Tensor, Tensor]:
     shift = ((1 - views.contrast)[:, None] * grey).expand(-1, 3)
     saturation = torch.where(views.grey, 0.0, views.saturation)[:, None, None]
     towards_grey = saturation * eye + (1 - saturation) * to_grey
-    change = _turn(views.hue) @ towards_grey
+    change = _hue_rotation(views.hue) @ towards_grey
     return change @ matrix, (change @ shift[:, :, None]).squeeze(2)
 
 
-def _turn(hue: Tensor) -> Tensor:
-    """(n, 3, 3): a turn of the chroma plane by `hue` turns."""
+def _hue_rotation(hue: Tensor) -> Tensor:
+    """(n, 3, 3): a rotation of the chroma plane by `hue` turns."""
     to_yiq = torch.tensor(
         [LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)], device=hue.device
     )
     angle = hue * (2 * torch.pi)
     c, s = angle.cos(), angle.sin()
     zero, one = torch.zeros_like(hue), torch.ones_like(hue)
-    turn = torch.stack([one, zero, zero, zero, c, s, zero, -s, c], 1).reshape(-1, 3, 3)
-    turned: Tensor = torch.linalg.inv(to_yiq) @ turn @ to_yiq
-    return turned
+    rotation = torch.stack([one, zero, zero, zero, c, s, zero, -s, c], 1).reshape(-1, 3, 3)
+    in_rgb: Tensor = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    return in_rgb

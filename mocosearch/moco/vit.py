@@ -11,17 +11,17 @@ from mocosearch.errors import Unsuitable
 PATCH = 16
 DEPTH = 12
 HEADS = 12
-"""In ViT-S too: head counts do not show in the shapes of weights, and others' ViT-S has 6."""
+"""Also in ViT-S. Other libraries' ViT-S has 6, which the shapes of the weights do not show."""
 WIDTHS = {"vit_small": 384, "vit_base": 768}
 
 
 class ViT(nn.Module):
-    """Patches of 16 pixels, a class token, twelve blocks, and a norm.
+    """Patches of 16 pixels, a class token, twelve blocks, and a layer norm.
 
-    The patch projection stays as it was drawn, which keeps the training from dips (section
-    4.2); positions are fixed sines and cosines, computed for whatever grid the picture has.
-    Parameters are named as in the authors' files, so that these load. They are drawn as by
-    the authors: Xavier's uniform, with query, key and value each a matrix of its own.
+    The patch projection is random and frozen, which makes training stable (section 4.2).
+    Positions are fixed sines and cosines, computed for the picture's grid. Parameter names match
+    the authors' files. Initialisation is theirs: Xavier uniform, with query, key and value as
+    separate matrices.
     """
 
     def __init__(self, width: int) -> None:
@@ -39,38 +39,38 @@ class ViT(nn.Module):
         patch.requires_grad_(False)
 
     def tokens(self, x: Tensor) -> list[Tensor]:
-        """Normed tokens after half of the blocks, three quarters, and all: (n, 1 + hw, width)
-        each, the class token first; x is float (n, 3, 16 h, 16 w), mean and spread taken out.
+        """Normalised tokens after half, three quarters and all of the blocks: (n, 1 + hw, width)
+        each, the class token first. x: float (n, 3, 16 h, 16 w), standardised.
         """
         patches = self.patch_embed["proj"](x)
         h, w = patches.shape[2:]
         x = patches.flatten(2).transpose(1, 2) + positions(h, w, self.width, x.device)
         x = torch.cat([self.cls_token.expand(x.shape[0], -1, -1), x], 1)
-        kept = []
+        outputs = []
         for number, block in enumerate(self.blocks, 1):
             x = block(x)
             if number in (DEPTH // 2, DEPTH * 3 // 4, DEPTH):
-                kept.append(self.norm(x))
-        return kept
+                outputs.append(self.norm(x))
+        return outputs
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """The patches' tokens as three maps (n, 2 width, h, w) of numbers from 0 up.
+        """The patch tokens as three maps (n, 2 width, h, w), all non-negative.
 
-        Tokens have either sign and the mean that pools maps is one of positive numbers, so
-        each channel becomes two: its positive part and its negative one.
+        GeM pooling needs non-negative values, so each channel becomes two: its positive and its
+        negative part.
         """
         n, h, w = x.shape[0], x.shape[2] // PATCH, x.shape[3] // PATCH
         maps = [t[:, 1:].transpose(1, 2).reshape(n, self.width, h, w) for t in self.tokens(x)]
         return [torch.cat([F.relu(m), F.relu(-m)], 1) for m in maps]
 
     def forward(self, x: Tensor) -> Tensor:
-        """The class token at the end, (n, width): what the paper trains."""
+        """The final class token, (n, width): what the paper trains."""
         token: Tensor = self.tokens(x)[-1][:, 0]
         return token
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each on normed tokens and added to them."""
+    """Attention and MLP, each with pre-normalisation and a residual connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -82,12 +82,12 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(n, tokens, width) in and out."""
         x = x + self.attn(self.norm1(x))
-        added: Tensor = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
-        return x + added
+        residual: Tensor = self.mlp["fc2"](F.gelu(self.mlp["fc1"](self.norm2(x))))
+        return x + residual
 
 
 class Attention(nn.Module):
-    """Every token looks at every token, in 12 heads."""
+    """Multi-head self-attention with 12 heads."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -99,13 +99,13 @@ class Attention(nn.Module):
         n, tokens, width = x.shape
         parts = self.qkv(x).reshape(n, tokens, 3, HEADS, width // HEADS)
         q, k, v = parts.permute(2, 0, 3, 1, 4).unbind(0)
-        seen = F.scaled_dot_product_attention(q, k, v)
-        out: Tensor = self.proj(seen.transpose(1, 2).reshape(n, tokens, width))
+        attended = F.scaled_dot_product_attention(q, k, v)
+        out: Tensor = self.proj(attended.transpose(1, 2).reshape(n, tokens, width))
         return out
 
 
 def linear(inputs: int, outputs: int, matrices: int = 1) -> nn.Linear:
-    """Xavier's uniform for each of the matrices that lie below each other; no bias yet."""
+    """A layer of `matrices` stacked matrices, each initialised by Xavier uniform; zero bias."""
     layer = nn.Linear(inputs, outputs)
     bound = math.sqrt(6 / (inputs + outputs // matrices))
     nn.init.uniform_(layer.weight, -bound, bound)
@@ -114,8 +114,8 @@ def linear(inputs: int, outputs: int, matrices: int = 1) -> nn.Linear:
 
 
 def positions(h: int, w: int, width: int, device: torch.device) -> Tensor:
-    """Fixed places, (h w, width): sines and cosines of the row, then of the column, in
-    frequencies from 1 down to 1/10000 (section 4.2, "fixed 2-D sine-cosine").
+    """Fixed position embeddings, (h w, width): sines and cosines of the row, then of the column,
+    with frequencies from 1 to 1/10000 (section 4.2, "fixed 2-D sine-cosine").
     """
     frequency = 10000 ** -(torch.arange(width // 4, device=device) / (width // 4))
     row, column = (torch.arange(n, device=device)[:, None] * frequency for n in (h, w))
@@ -124,10 +124,10 @@ def positions(h: int, w: int, width: int, device: torch.device) -> Tensor:
 
 
 def check_side(side: int) -> None:
-    """Raises Unsuitable for a picture that is no whole number of patches."""
+    """Raises Unsuitable for a side that is not a multiple of the patch size."""
     if side % PATCH:
         nearest = max(PATCH, round(side / PATCH) * PATCH)
         raise Unsuitable(
-            f"a ViT reads patches of {PATCH} pixels, and {side} is no multiple of it",
-            f"try --size {nearest}",
+            f"{side} pixels are not a multiple of the ViT's patch size of {PATCH}",
+            f"use --size {nearest}",
         )

@@ -1,1 +1,1 @@
-"""Published networks as encoders."""
+"""Published networks: read from files, downloaded by name, made into encoders."""

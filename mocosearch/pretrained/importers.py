@@ -1,7 +1,7 @@
-"""Published weights: whose file it is, which network it holds, and that network filled.
+"""Files of published weights: detect library and architecture, and load the network.
 
-Files are told apart by the names of their weights alone. They are pickles, which can run code:
-only tensors and plain values are read, and a file with anything else in it is skipped.
+Files are recognised by the names of their weights alone. They are pickles, which can run code:
+only tensors and plain values are read, and a file that contains anything else is rejected.
 """
 
 import pickle
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from mocosearch.encoder.export import TRAINED
+from mocosearch.encoder.recover import recover
 from mocosearch.encoder.refit import whitening_of
 from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
@@ -26,11 +27,11 @@ from mocosearch.pretrained import lite0
 from mocosearch.pretrained.published import PUBLISHED
 
 PUBLISHED_SIDE = 224
-"""All the published ResNets and ViTs were trained on views of this side."""
+"""Side of the views that all published networks were trained on, in pixels."""
 
 SOURCES = (
-    # A prefix that marks the file, the prefix of the network that learned by gradient, and
-    # whose it is. The first that fits counts: momentum copies stand beside most of them.
+    # A prefix that identifies the file, the prefix of the network that was trained by gradient,
+    # and the library. The first match counts; most files contain a momentum copy as well.
     ("base_encoder.", "base_encoder.", "facebookresearch/moco-v3"),
     ("encoder_q.0.", "encoder_q.0.", "OpenMMLab"),
     ("encoder_q.", "encoder_q.", "facebookresearch/moco"),
@@ -48,34 +49,35 @@ SOURCES = (
     ("_conv_stem.", "", "EfficientNet-Lite"),
 )
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(i + 3): f"layer{i}" for i in range(1, 5)}}
-"""lightly keeps a ResNet as a list of its children."""
+"""lightly stores a ResNet as a list of its children."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """A network to start from, and where it comes from."""
+    """A pretrained network and its origin."""
 
     backbone: Backbone
     side: int
-    """Pixels of the square that it has learned to look at."""
+    """Side in pixels of the square photos that it was trained on."""
     origin: str
-    """What the card of what is made from it calls its parent."""
+    """The `parent` on the card of an encoder that starts from it."""
     licence: str
     corpus: str
     """What it was trained on."""
     whitening: Whitening | None = None
-    """That of an encoder of ours."""
+    """For an encoder of this program."""
 
 
 def start_from(name: str) -> Start:
-    """An encoder's name or folder, or a file of published weights.
+    """The network of an encoder, by name or folder, or of a file of published weights.
 
-    Raises NotFound for what is not there, Damaged for a file that is cut or not weights,
-    Unsuitable for a probe, a network that is none of ours, or a pickle with code.
+    Raises NotFound if there is neither, Damaged for a file that is truncated or not weights,
+    Unsuitable for a linear probe, an unsupported network, or a pickle with code.
     """
     folder = place("encoders", name)
+    recover(folder)
     if (folder / CARD).is_file():
-        return _own(folder)
+        return _from_encoder(folder)
     file = Path(name).expanduser()
     if file.is_file():
         return read(file)
@@ -85,17 +87,17 @@ def start_from(name: str) -> Start:
 
 
 def read(file: Path) -> Start:
-    """A file of published weights, in any of the layouts of `SOURCES`. Errors as start_from."""
-    outer = _loaded(file)
+    """A file of published weights in one of the layouts of `SOURCES`. Raises as `start_from`."""
+    outer = _load(file)
     state, source = _network(outer, file)
     architecture = _architecture(state, file)
     backbone = Backbone(architecture)
     _fill(backbone, state, file, source)
     origin = f"{file.name} ({source}, {architecture})"
     licence, corpus = f"that of {file.name} ({source})", f"what the authors of {file.name} say"
-    for known in PUBLISHED.values():
-        if (known.file, known.architecture) == (file.name, architecture):
-            licence = known.licence
+    for published in PUBLISHED.values():
+        if (published.file, published.architecture) == (file.name, architecture):
+            licence = published.licence
             corpus = "ImageNet's 1.28 million training pictures, without their labels"
     if file.name == lite0.FILE:
         licence, corpus = lite0.LICENCE, lite0.CORPUS
@@ -104,100 +106,100 @@ def read(file: Path) -> Start:
     return Start(backbone, side, origin, licence, corpus)
 
 
-def _own(folder: Path) -> Start:
+def _from_encoder(folder: Path) -> Start:
     from safetensors.torch import load_file
 
     encoder = Encoder.open(folder)
     card = encoder.card
     file = folder / TRAINED
     if not file.is_file():
-        raise NotFound(f"the encoder at {folder} holds no weights", "train it again")
+        raise NotFound(f"the encoder at {folder} has no {TRAINED}", "train it again")
     backbone = Backbone(card.architecture)
     try:
         backbone.load_state_dict(load_file(file))
     except Exception as error:
         raise Damaged(f"the weights of {folder} cannot be read", "train it again") from error
-    told = (card.fingerprint, card.licence, card.corpus, whitening_of(encoder))
-    return Start(backbone, card.side, *told)
+    whitening = whitening_of(encoder)
+    return Start(backbone, card.side, card.fingerprint, card.licence, card.corpus, whitening)
 
 
-def _loaded(file: Path) -> Mapping[str, Any]:
-    """The file's outermost table, from torch's format or safetensors'."""
-    file.open("rb").close()  # What cannot be opened at all is no damage.
+def _load(file: Path) -> Mapping[str, Any]:
+    """The file's top-level mapping, from torch's format or safetensors."""
+    file.open("rb").close()  # A file that cannot be opened is not damaged.
     try:
         if file.suffix == ".safetensors":
             from safetensors.torch import load_file
 
             return load_file(file)
-        told = torch.load(file, map_location="cpu", weights_only=True)
+        content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Weights only load failed" in str(error) and "nsupported" in str(error):
             raise Unsuitable(
-                f"{file} holds more than weights, and reading that could run a program",
-                "save its state_dict alone, where you trust it",
+                f"{file} contains more than weights, and reading it could run a program",
+                "if you trust it, save its state_dict alone",
             ) from error
-        raise _cut(file) from error
-    # torch and safetensors raise errors of many kinds on a damaged file.
+        raise _damaged(file) from error
+    # torch and safetensors raise exceptions of many kinds on a damaged file.
     except Exception as error:
-        raise _cut(file) from error
-    if not isinstance(told, Mapping):
-        raise Unsuitable(f"{file} is no table of weights", "name a file with a state_dict")
-    return told
+        raise _damaged(file) from error
+    if not isinstance(content, Mapping):
+        raise Unsuitable(f"{file} has no state_dict", "name a file with a state_dict")
+    return content
 
 
-def _cut(file: Path) -> Damaged:
-    return Damaged(f"{file} is cut short or no file of weights", "download it again")
+def _damaged(file: Path) -> Damaged:
+    return Damaged(f"{file} is truncated or not a file of weights", "download it again")
 
 
 def _network(outer: Mapping[str, Any], file: Path) -> tuple[dict[str, Tensor], str]:
-    """The network's own weights under torchvision's or the ViT's names, and whose they are."""
+    """The network's weights under torchvision's or the ViT's names, and the library."""
     inner = outer.get("state_dict", outer.get("model", outer))
     if not isinstance(inner, Mapping):
-        raise Unsuitable(f"{file} is no table of weights", "name a file with a state_dict")
-    told = {
+        raise Unsuitable(f"{file} has no state_dict", "name a file with a state_dict")
+    weights = {
         str(name).removeprefix("module."): value
         for name, value in inner.items()
         if isinstance(value, Tensor)
     }
     for mark, prefix, source in SOURCES:
-        if any(name.startswith(mark) for name in told):
+        if any(name.startswith(mark) for name in weights):
             if prefix == "" and ("best_acc1" in outer or file.name.startswith("linear-")):
                 raise _probe(file)
-            state = {n.removeprefix(prefix): v for n, v in told.items() if n.startswith(prefix)}
-            return _renamed(state), source
+            state = {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+            return _rename(state), source
     raise Unsuitable(
-        f"{file} has no network that is known here",
-        "it takes moco, moco-v3, lightly, solo-learn, torchvision and OpenMMLab",
+        f"{file} contains no supported network",
+        "supported are files of moco, moco-v3, lightly, solo-learn, torchvision and OpenMMLab",
     )
 
 
 def _probe(file: Path) -> Unsuitable:
     return Unsuitable(
-        f"{file} is a probe, a classifier on top of a network, and not the network",
-        "take the file of the pre-training, whose name does not begin with linear-",
+        f"{file} is a linear probe, not the pretrained network",
+        "use the pre-training file, whose name does not begin with linear-",
     )
 
 
-def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The children's numbers as names; the heads left out, which only training needs."""
-    renamed = {}
+def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Child numbers replaced by names, and heads removed, which only training needs."""
+    network = {}
     for name, value in state.items():
         first, dot, rest = name.partition(".")
         if first not in ("fc", "_fc", "head"):
-            renamed[CHILDREN.get(first, first) + dot + rest] = value
-    return renamed
+            network[CHILDREN.get(first, first) + dot + rest] = value
+    return network
 
 
 def _architecture(state: dict[str, Tensor], file: Path) -> str:
-    """Which of ours has these weights, by their names and one width."""
+    """The architecture with these weights, by their names and shapes."""
     blocks = [_count(rf"layer{stage}\.(\d+)\.", state) for stage in range(1, 5)]
     first, patch = state.get("conv1.weight"), state.get("patch_embed.proj.weight")
-    found: str | None
+    architecture: str | None
     if "_conv_stem.weight" in state:
-        found, told = LITE, "an EfficientNet"
+        architecture, content = LITE, "an EfficientNet"
     elif patch is not None:
-        found = {width: name for name, width in WIDTHS.items()}.get(len(patch))
-        told = f"a ViT of width {len(patch)}"
+        architecture = {width: name for name, width in WIDTHS.items()}.get(len(patch))
+        content = f"a ViT of width {len(patch)}"
     else:
         kind = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
         patches = first is not None and first.shape[2:] == (4, 4)
@@ -207,12 +209,13 @@ def _architecture(state: dict[str, Tensor], file: Path) -> str:
             ("basic", (3, 4, 6, 3), False): "resnet34",
             ("bottleneck", (3, 4, 6, 3), False): "resnet50",
         }
-        found = layouts.get((kind, tuple(blocks), patches))
-        told = f"a network of {'-'.join(map(str, blocks))} {kind} blocks"
-        told = told if any(blocks) else "neither a ResNet nor a ViT as MoCo v3 names it"
-    if found is None:
-        raise Unsuitable(f"{file} holds {told}", f"there are: {', '.join(ARCHITECTURES)}")
-    return found
+        architecture = layouts.get((kind, tuple(blocks), patches))
+        content = f"a network of {'-'.join(map(str, blocks))} {kind} blocks"
+        content = content if any(blocks) else "neither a ResNet nor a ViT of MoCo v3"
+    if architecture is None:
+        names = ", ".join(ARCHITECTURES)
+        raise Unsuitable(f"{file} contains {content}", f"supported are: {names}")
+    return architecture
 
 
 def _count(pattern: str, state: dict[str, Tensor]) -> int:
@@ -220,29 +223,29 @@ def _count(pattern: str, state: dict[str, Tensor]) -> int:
 
 
 def _fill(backbone: Backbone, state: dict[str, Tensor], file: Path, source: str) -> None:
-    places = state.pop("pos_embed", None)
+    embedding = state.pop("pos_embed", None)
     if isinstance(backbone.net, ViT):
-        _check_places(places, backbone.width, file)
+        _check_positions(embedding, backbone.width, file)
     if not all(value.isfinite().all() for value in state.values()):
-        raise Damaged(f"{file} holds weights that are no numbers", "download it again")
+        raise Damaged(f"{file} contains weights that are not finite", "download it again")
     try:
         backbone.net.load_state_dict(state)
     except RuntimeError as error:
         raise Unsuitable(
-            f"the {backbone.architecture} in {file} ({source}) is built differently",
-            "networks for pictures of 32 pixels and changed stems do not fit",
+            f"the {backbone.architecture} in {file} ({source}) has other layers",
+            "variants with another stem, as for pictures of 32 pixels, are not supported",
         ) from error
 
 
-def _check_places(places: Tensor | None, width: int, file: Path) -> None:
-    """MoCo v3's ViTs have fixed positions; others' learned ones would be lost unseen."""
-    if places is None:
+def _check_positions(embedding: Tensor | None, width: int, file: Path) -> None:
+    """Raises Unsuitable for learned positions, which would be dropped: MoCo v3's are fixed."""
+    if embedding is None:
         return
-    side = int((places.shape[1] - 1) ** 0.5)
-    fixed = positions(side, side, width, places.device)
-    if places.shape[1] != side * side + 1 or not torch.allclose(
-        places[0, 1:].float(), fixed, atol=1e-3
+    side = int((embedding.shape[1] - 1) ** 0.5)
+    fixed = positions(side, side, width, embedding.device)
+    if embedding.shape[1] != side * side + 1 or not torch.allclose(
+        embedding[0, 1:].float(), fixed, atol=1e-3
     ):
         raise Unsuitable(
-            f"{file} holds a ViT with learned positions", "MoCo v3's have fixed ones; take those"
+            f"{file} contains a ViT with learned positions", "use one of MoCo v3, with fixed ones"
         )

@@ -1,4 +1,4 @@
-"""The authors' own files by known names, fetched because the user typed one. No torch here."""
+"""The authors' files by name, downloaded when the user asks for one. Needs no torch."""
 
 import hashlib
 import os
@@ -15,23 +15,23 @@ from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 
 HOST = "https://dl.fbaipublicfiles.com"
 TIMEOUT = 30.0
-"""Seconds without a byte after which a download has broken off."""
+"""Seconds without data after which a download fails."""
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Published:
-    """One file of the authors', by the path on their host."""
+    """One of the authors' files, by its path on their host."""
 
     path: str
     md5: str
-    """How the digest begins; empty where the authors publish none."""
+    """The first digits of the digest; empty if the authors publish none."""
     licence: str
     architecture: str = "resnet50"
 
     @property
     def file(self) -> str:
-        """Its name, without the folders above it."""
+        """The file's name without folders."""
         return self.path.rpartition("/")[2]
 
 
@@ -61,85 +61,85 @@ PUBLISHED = {
 
 @dataclass(frozen=True)
 class Offer:
-    """What a host says of a file before any of it is read."""
+    """What a host reports about a file before the download."""
 
     name: str
     url: str
     size: int
     """Bytes."""
     version: str
-    """Tells one version of the file from the next, so that a part is never continued by
-    another file's rest.
+    """Identifies this version of the file, so that a partial download is continued only with the
+    same one.
     """
 
 
-def offered(name: str, mirror: str | None = None) -> Offer:
+def request_offer(name: str, mirror: str | None = None) -> Offer:
     """Ask the authors' host, or a mirror with the same paths, for a file's size.
 
-    name: one of `PUBLISHED`. Raises NotFound where the host does not answer or lacks it,
-    Unsuitable for a mirror that is no http address.
+    name: one of `PUBLISHED`. Raises NotFound if the host does not answer or lacks the file,
+    Unsuitable for a mirror that is not an http or https address.
     """
     base = (mirror or HOST).rstrip("/")
     if urlsplit(base).scheme not in ("http", "https"):
-        raise Unsuitable(f"{base} is no address of a mirror", "it begins with http:// or https://")
+        raise Unsuitable(f"{base} is not a web address", "--mirror begins with http:// or https://")
     url = f"{base}/{PUBLISHED[name].path}"
     with _open(url, "HEAD") as answer:
-        told = answer.headers
-    if not (told.get("Content-Length") or "").isdigit():
-        raise NotFound(f"{url} does not tell its size", "try another --mirror")
-    size = int(told["Content-Length"])
-    marks = f"{told.get('ETag')} {told.get('Last-Modified')} {size}"
-    return Offer(name, url, size, hashlib.blake2b(marks.encode(), digest_size=6).hexdigest())
+        headers = answer.headers
+    if not (headers.get("Content-Length") or "").isdigit():
+        raise NotFound(f"{url} does not report its size", "try another --mirror")
+    size = int(headers["Content-Length"])
+    version = f"{headers.get('ETag')} {headers.get('Last-Modified')} {size}"
+    return Offer(name, url, size, hashlib.blake2b(version.encode(), digest_size=6).hexdigest())
 
 
 def fetch(offer: Offer, folder: Path, report: Callable[[int], None] = lambda done: None) -> Path:
-    """Bring a file into a folder, whole or as a part that the next call goes on from.
+    """Download a file into a folder; a partial download is continued by the next call.
 
-    report: told the bytes that are there. Raises NotFound where the connection breaks,
-    Damaged where the digest is not the published one, StorageFailed where there is no room.
+    report: called with the number of bytes downloaded. Raises NotFound if the connection fails,
+    Damaged if the digest differs from the published one, StorageFailed without disk space.
     """
     published = PUBLISHED[offer.name]
     folder.mkdir(parents=True, exist_ok=True)
-    whole = folder / published.file
-    if whole.exists() and _is(offer, whole):
-        return whole
-    part = folder / f"{whole.name}.{offer.version}.part"
-    have = part.stat().st_size if part.exists() else 0
-    if shutil.disk_usage(folder).free < offer.size - have:
+    file = folder / published.file
+    if file.exists() and _matches(offer, file):
+        return file
+    part = folder / f"{file.name}.{offer.version}.part"
+    size = part.stat().st_size if part.exists() else 0
+    if shutil.disk_usage(folder).free < offer.size - size:
         raise StorageFailed(
-            f"{offer.size >> 20} MB do not fit in {folder}", "free some room, then run it again"
+            f"{offer.size >> 20} MB do not fit in {folder}", "free disk space, then run it again"
         )
-    if have < offer.size:
-        _continue(offer, part, have, report)
-    if not _is(offer, part):
+    if size < offer.size:
+        _continue(offer, part, size, report)
+    if not _matches(offer, part):
         part.unlink()
-        raise Damaged(f"{offer.url} is not the file that was published", "try another --mirror")
-    os.replace(part, whole)
-    return whole
+        raise Damaged(f"{offer.url} differs from the published file", "try another --mirror")
+    os.replace(part, file)
+    return file
 
 
-def _continue(offer: Offer, part: Path, have: int, report: Callable[[int], None]) -> None:
-    with _open(offer.url, "GET", {"Range": f"bytes={have}-"} if have else {}) as answer:
-        # A host that cannot go on sends the file from its beginning, with 200.
-        have = have if answer.status == 206 else 0
-        with open(part, "ab" if have else "wb") as file:
+def _continue(offer: Offer, part: Path, size: int, report: Callable[[int], None]) -> None:
+    with _open(offer.url, "GET", {"Range": f"bytes={size}-"} if size else {}) as answer:
+        # A host without range requests sends the whole file, with status 200.
+        size = size if answer.status == 206 else 0
+        with open(part, "ab" if size else "wb") as file:
             while chunk := _chunk(offer, answer):
                 file.write(chunk)
-                have += len(chunk)
-                report(have)
-    if have < offer.size:
-        raise _broken(offer)
+                size += len(chunk)
+                report(size)
+    if size < offer.size:
+        raise _interrupted(offer)
 
 
 def _chunk(offer: Offer, answer: HTTPResponse) -> bytes:
     try:
         return answer.read(CHUNK)
     except (OSError, HTTPException) as error:
-        raise _broken(offer) from error
+        raise _interrupted(offer) from error
 
 
-def _broken(offer: Offer) -> NotFound:
-    return NotFound(f"the download of {offer.url} broke off", "run it again: it goes on from there")
+def _interrupted(offer: Offer) -> NotFound:
+    return NotFound(f"the download of {offer.url} was interrupted", "run it again to continue")
 
 
 def _open(url: str, method: str, headers: dict[str, str] | None = None) -> HTTPResponse:
@@ -156,18 +156,18 @@ def _open(url: str, method: str, headers: dict[str, str] | None = None) -> HTTPR
 
 
 class _SameHost(urllib.request.HTTPRedirectHandler):
-    """A host may send elsewhere within itself; to no other host without the user's word."""
+    """Follows redirects within a host; to another host only if the user names it."""
 
     def redirect_request(self, req, fp, code, msg, headers, newurl):  # type: ignore[no-untyped-def]
         if urlsplit(newurl).netloc != urlsplit(req.full_url).netloc:
             raise NotFound(
-                f"{req.full_url} sends to another host, {urlsplit(newurl).netloc}",
-                "name that one with --mirror, if you trust it",
+                f"{req.full_url} redirects to another host, {urlsplit(newurl).netloc}",
+                "if you trust it, name it with --mirror",
             )
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
-def _is(offer: Offer, file: Path) -> bool:
+def _matches(offer: Offer, file: Path) -> bool:
     md5 = PUBLISHED[offer.name].md5
     return file.stat().st_size == offer.size and _digest(file).startswith(md5)
 

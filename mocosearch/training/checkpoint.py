@@ -1,4 +1,4 @@
-"""A run's state on disk: whole or absent, the last one and the one before it."""
+"""Checkpoints of a run on disk: written atomically, the last two kept."""
 
 import os
 import shutil
@@ -9,19 +9,21 @@ import torch
 
 from mocosearch.errors import StorageFailed
 
-KEPT = 2
-SECONDS = 240.0
-"""Time between two checkpoints."""
+KEEP = 2
+"""Number of checkpoints kept."""
+INTERVAL = 240.0
+"""Seconds between two checkpoints."""
 
 
 def folder_of(encoder: Path) -> Path:
-    """Where the checkpoints of an encoder in the making lie: hidden, beside its place."""
+    """The hidden folder beside an encoder's folder that holds its checkpoints."""
     return encoder.parent / f".{encoder.name}.training"
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
-    """Write beside and rename; older ones but the last are removed afterwards. Raises
-    StorageFailed.
+    """Write a checkpoint to a temporary file, rename it, and delete all but the last KEEP.
+
+    state: tensors and plain values; `steps` (int) names the file. Raises StorageFailed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / f".{os.getpid()}.part"
@@ -31,23 +33,23 @@ def save(folder: Path, state: dict[str, Any]) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, folder / f"{state['steps']:010}.pt")
-    # torch's writer names its own source and not the disk's reason.
+    # torch's writer reports its own source line instead of the system's error.
     except RuntimeError as error:
         raise StorageFailed(
-            f"cannot write a checkpoint into {folder}", "free some room, then go on with --resume"
+            f"cannot write a checkpoint to {folder}", "free disk space, then continue with --resume"
         ) from error
     finally:
         part.unlink(missing_ok=True)
-    for old in sorted(folder.glob("*.pt"))[:-KEPT]:
+    for old in sorted(folder.glob("*.pt"))[:-KEEP]:
         old.unlink(missing_ok=True)
 
 
 def latest(folder: Path) -> dict[str, Any] | None:
-    """The newest state that can be read; a damaged one is passed over for the one before."""
+    """The newest readable checkpoint, or None; damaged ones are skipped."""
     for file in sorted(folder.glob("*.pt"), reverse=True):
         try:
             state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        # torch raises errors of many kinds on a damaged file; each means: not this one.
+        # torch raises exceptions of many kinds on a damaged file.
         except Exception:
             continue
         return state
@@ -55,6 +57,6 @@ def latest(folder: Path) -> dict[str, Any] | None:
 
 
 def clear(folder: Path, *, keep: bool) -> None:
-    """Remove the checkpoints of a run that is over, unless it may go on."""
+    """Delete the checkpoints of a run, unless `keep` is true."""
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)

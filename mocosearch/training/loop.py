@@ -1,4 +1,4 @@
-"""Step until the time or the passes are spent, keep what is good, and notice what is not."""
+"""The training loop: step, checkpoint, and detect runs that fail to learn."""
 
 import math
 import time
@@ -11,65 +11,67 @@ from typing import Any
 import torch
 
 from mocosearch.errors import Diverged, Unsuitable
-from mocosearch.evaluation import effective_rank
+from mocosearch.evaluation.metrics import effective_rank
 from mocosearch.training import checkpoint
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 
-COLLAPSED_RANK = 4.0
-"""Directions that keys use when they hardly differ any more; healthy runs use dozens."""
-FEWEST_KEYS = 16
-"""Fewer keys span few directions even in a healthy run."""
-LEARNED = 0.05
-"""A loss that fell less than this below the loss of chance has taught nothing."""
+COLLAPSE_RANK = 4.0
+"""Keys with a lower effective rank have collapsed; healthy runs have dozens."""
+MIN_KEYS = 16
+"""Fewer keys have a low rank even in a healthy run."""
+MIN_GAIN = 0.05
+"""A loss less than this below the chance loss shows no learning."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a run is. `stage` is one of recipe, photos, sample (for the whitening), teacher (its
-    keys), train, encoder; `done` and `total` count photos in photos, sample and teacher, and are
-    shares of the run elsewhere.
+    """Progress of a run.
+
+    stage: recipe, photos, sample (the photos for the whitening), teacher (its keys), train or
+        encoder, in this order.
+    done, total: photos in the stages photos, sample and teacher, otherwise fractions of the stage.
     """
 
     stage: str
     done: float
     total: float
     loss: float | None = None
-    loss_of_chance: float = 0.0
-    """log(K + 1), the loss of keys that tell nothing."""
+    chance_loss: float = 0.0
+    """The loss of uninformative keys; log(K + 1) with a queue."""
     images_per_second: float = 0.0
-    found_again: float | None = None
-    """Share of photos that a hard view finds among others, measured now and then."""
-    words: str = ""
-    """Which recipe was chosen and why, said once at the start."""
+    view_recall: float | None = None
+    """Share of photos retrieved by a hard view of them, measured at each checkpoint."""
+    message: str = ""
+    """The recipe and the reason for it, and what encoding costs; in the stage recipe alone."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a checkpoint holds besides the training's own state, and where it lies."""
+    """What a checkpoint stores besides the training's state, and the folder of the checkpoints."""
 
-    states: Path
+    folder: Path
     settings: dict[str, Any]
-    begun: float
-    """time.monotonic() at which the run would have begun had it never paused."""
-    learned: float = 0.0
-    """Seconds that it had learned before it paused."""
+    start: float
+    """time.monotonic() of the start, moved forward by the pauses of a resumed run."""
+    train_seconds: float = 0.0
+    """Seconds of training before the run was resumed."""
 
-    def save(self, training: Training, learned: float = 0.0) -> None:
-        """Unless the weights are spoilt, which no later step would mend."""
+    def save(self, training: Training, train_seconds: float = 0.0) -> None:
+        """Write a checkpoint, unless a weight is not finite."""
         if training.finite():
             state = {
                 **self.settings,
                 "training": training.state(),
                 "steps": training.steps,
-                "elapsed": time.monotonic() - self.begun,
-                "learned": learned,
+                "elapsed": time.monotonic() - self.start,
+                "learned": train_seconds,
             }
-            checkpoint.save(self.states, state)
+            checkpoint.save(self.folder, state)
 
-    def back(self, training: Training) -> None:
-        """To the last good checkpoint."""
-        state = checkpoint.latest(self.states)
+    def restore(self, training: Training) -> None:
+        """Return to the last checkpoint."""
+        state = checkpoint.latest(self.folder)
         if state is not None:
             training.restore(state["training"])
 
@@ -78,89 +80,91 @@ def learn(
     training: Training,
     budget: Budget,
     run: Run,
-    judge: Callable[[], float],
+    view_recall: Callable[[], float],
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
 ) -> None:
-    """Step until the budget is spent or someone stops it; the losses stand in `training`.
+    """Train until the budget is used up or `stopped` returns true.
 
-    judge: how good the network is, without labels; asked at each checkpoint.
+    view_recall: measures the network without labels, 0..1; called at each checkpoint.
 
-    A loss or weight that is not finite takes the run back to its last checkpoint, once, and on
-    in fp32. Raises Diverged where that does not help either, and Unsuitable where a step does
-    not fit into memory.
+    If the loss or a weight becomes NaN or infinite, training resumes from the last checkpoint in
+    fp32. Raises Diverged if that happens in fp32 too, and Unsuitable if a step does not fit into
+    memory.
     """
-    chance = training.model.loss_of_chance
-    found: float | None = None
-    run.save(training, budget.spent())
-    saved_at = ticked_at = time.monotonic()
-    ticked = training.steps
+    chance_loss = training.model.chance_loss
+    recall: float | None = None
+    run.save(training, budget.elapsed())
+    saved_at = reported_at = time.monotonic()
+    reported_steps = training.steps
     while True:
         progress = budget.progress(training.steps)
         over = progress >= 1 or stopped()
         if not over:
-            with _in_memory():
+            with _memory_errors():
                 training.losses.append(training.step(progress).item())
         now = time.monotonic()
-        due = now - saved_at > checkpoint.SECONDS
-        if not _sound(training, thoroughly=over or due):
-            _go_back(training, run)
-            ticked, ticked_at = training.steps, time.monotonic()
+        due = now - saved_at > checkpoint.INTERVAL
+        if not _finite(training, check_weights=over or due):
+            _resume_in_fp32(training, run)
+            reported_steps, reported_at = training.steps, time.monotonic()
             continue
         if over:
             break
-        if now - ticked_at > 0.5:
-            rate = (training.steps - ticked) * training.recipe.batch / (now - ticked_at)
-            report(Progress("train", progress, 1, training.losses[-1], chance, rate, found))
-            ticked, ticked_at = training.steps, now
+        if now - reported_at > 0.5:
+            photos = (training.steps - reported_steps) * training.recipe.batch
+            rate = photos / (now - reported_at)
+            report(Progress("train", progress, 1, training.losses[-1], chance_loss, rate, recall))
+            reported_steps, reported_at = training.steps, now
         if due:
-            run.save(training, budget.spent())
-            found, saved_at = judge(), now
+            run.save(training, budget.elapsed())
+            recall, saved_at = view_recall(), now
     if stopped():
-        run.save(training, budget.spent())
+        run.save(training, budget.elapsed())
 
 
-def _sound(training: Training, thoroughly: bool) -> bool:
-    """Whether the numbers are finite: the loss, and the weights, which take time to look at."""
+def _finite(training: Training, check_weights: bool) -> bool:
+    """Whether the last loss and, if asked for, all weights are finite; weights take longer."""
     last = training.losses[-1] if training.losses else 0.0
-    return math.isfinite(last) and (not thoroughly or training.finite())
+    return math.isfinite(last) and (not check_weights or training.finite())
 
 
-def _go_back(training: Training, run: Run) -> None:
+def _resume_in_fp32(training: Training, run: Run) -> None:
     if training.fp32:
         last = training.losses[-1] if training.losses else math.nan
-        what = "a weight is no number" if math.isfinite(last) else f"the loss is {last}"
+        what = "a weight is not finite" if math.isfinite(last) else f"the loss is {last}"
         raise Diverged(
             f"{what} at step {training.steps}, in fp32 too",
             "train with another --seed or a smaller --batch",
         )
-    run.back(training)
+    run.restore(training)
     training.fp32 = True
 
 
 @contextmanager
-def _in_memory() -> Iterator[None]:
+def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # The processor's allocator has no error of its own.
-        short = ("not enough memory", "can't allocate memory")
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if known or any(words in str(error) for words in short):
+        # torch's CPU allocator raises a plain RuntimeError.
+        phrases = ("not enough memory", "can't allocate memory")
+        out_of_memory = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if out_of_memory or any(phrase in str(error) for phrase in phrases):
             raise Unsuitable(
-                "a step does not fit into memory", "train with a smaller --batch or --size"
+                "a training step does not fit into memory",
+                "train with a smaller --batch or --size",
             ) from error
         raise
 
 
 def warnings(training: Training) -> list[str]:
-    """Signs, each with its number, that a run has taught the network little or nothing."""
-    said = []
+    """Warnings, each with its figure, that the run taught the network little or nothing."""
+    lines = []
     keys = training.model.recent_keys()
-    if len(keys) >= FEWEST_KEYS and (rank := effective_rank(keys.cpu().numpy())) < COLLAPSED_RANK:
-        said.append(f"the keys have collapsed: they use {rank:.1f} directions")
-    chance, losses = training.model.loss_of_chance, training.losses
+    if len(keys) >= MIN_KEYS and (rank := effective_rank(keys.cpu().numpy())) < COLLAPSE_RANK:
+        lines.append(f"the keys have collapsed: effective rank {rank:.1f}")
+    chance, losses = training.model.chance_loss, training.losses
     last = losses[-max(1, len(losses) // 10) :]
-    if last and (mean := sum(last) / len(last)) > chance - LEARNED:
-        said.append(f"no sign of learning: loss {mean:.2f}, chance {chance:.2f}; train for longer")
-    return said
+    if last and (mean := sum(last) / len(last)) > chance - MIN_GAIN:
+        lines.append(f"no sign of learning: loss {mean:.2f}, chance {chance:.2f}; train for longer")
+    return lines

@@ -1,4 +1,4 @@
-"""What a run will do, decided before a photo is read or taken from where it stopped."""
+"""What a run will do: decided before a photo is read, or restored from a checkpoint."""
 
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,45 +13,49 @@ from mocosearch.home import STARTER, place
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import Start, start_from
 from mocosearch.training.recipes import SMALL, Recipe, choose
-from mocosearch.training.teacher import name_of, recipe_with_teacher
+from mocosearch.training.teacher import recipe_with_teacher, teacher_name
 
-STARTERS_FROZEN = 1
-"""What the starter's stem and first stage see is the same in all photos: held as they are, the rest
-learns as much a photo and sees 7 to 17% more of them (benchmarks/recipes.md)."""
-_PLAIN = ("parent", "licence", "corpus", "epochs", "seconds", "seed", "teacher")
+STARTER_FROZEN_STAGES = 1
+"""The starter's stem and first stage are general features: with these frozen, the rest learns as
+much per photo and sees 7 to 17% more photos (benchmarks/recipes.md)."""
+_PLAIN_FIELDS = ("parent", "licence", "corpus", "epochs", "seconds", "seed", "teacher")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The settings of a run, its end, and the network that it starts from."""
+    """Settings, length and starting network of a run."""
 
     recipe: Recipe
     reason: str
+    """Why the recipe was chosen."""
     start: Backbone
     parent: str | None
     licence: str
     corpus: str | None
-    """What the start was trained on; None is from nothing."""
+    """What the starting network was trained on; None for random weights."""
     whitening: Whitening | None
-    """The start's."""
+    """The starting encoder's whitening."""
     epochs: int | None
     seconds: float | None
     seed: int
     teacher: str | None = None
-    """As the card names it."""
+    """The teacher's architecture, origin and licence; None for MoCo."""
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values alone; `as_begun` reads them back."""
+        """Tensors and plain values for a checkpoint; `restore_plan` is the inverse."""
         return {
-            **{key: getattr(self, key) for key in _PLAIN},
+            **{key: getattr(self, key) for key in _PLAIN_FIELDS},
             "recipe": asdict(self.recipe),
             "whitening": self.whitening
             and {name: torch.from_numpy(values) for name, values in vars(self.whitening).items()},
             "start": {name: value.clone() for name, value in self.start.state_dict().items()},
         }
 
-    def trained_on(self, learned: bool) -> str:
-        """The corpus of what comes out: the start's, then the own photos."""
+    def corpus_after(self, learned: bool) -> str:
+        """The exported encoder's corpus: that of the starting network, then the own photos.
+
+        learned: whether the weights were trained on the photos, or only the whitening fitted.
+        """
         last = OWN_CORPUS if learned else f"{OWN_CORPUS}, for the whitening alone"
         if self.corpus is None:
             return last
@@ -60,82 +64,103 @@ class Plan:
         return f"{self.corpus}; then {last}"
 
 
-def planned(
-    recipe: str | Recipe,
-    files: int,
-    *,
-    init: str | None,
-    architecture: str | None,
-    epochs: int | None,
-    seconds: float | None,
-    seed: int,
-    room: int | None = None,
-    teacher: Encoder | None = None,
+@dataclass(frozen=True)
+class Options:
+    """What `train` lets its caller choose; None for the recipe's or the start's own value."""
+
+    init: str | None = None
+    architecture: str | None = None
+    size: int | None = None
+    batch: int | None = None
+    bursts: str | None = None
+    epochs: int | None = None
+    seconds: float | None = None
+    seed: int = 0
+    teacher: Encoder | None = None
+
+
+def make_plan(
+    recipe: str | Recipe, files: int, options: Options, cache_limit: int | None = None
 ) -> Plan:
-    """A new run's plan; the arguments are those of `train`, files and room those of `choose`.
+    """The plan of a new run; files and cache_limit as in `choose`.
 
-    Without `init` it starts from the starter where the recipe is `small` and the network is the
-    starter's, for the papers' settings are made for a start from nothing. `small` holds the
-    starter's first stage as it is.
+    Without `init`, `small` starts from the starter if the architectures agree; the papers'
+    recipes, whose settings are for random weights, start from those. With `small`, the starter's
+    first stage is frozen. A teacher's recipe starts as `small` does, with nothing frozen.
 
-    teacher: an encoder to learn from; then the recipe is `seed`, from the starter too.
+    Raises what `start_from`, `choose` and `Recipe.with_changes` raise, Mismatch for an
+    architecture that `init` does not have, and Unsuitable for a recipe without a teacher.
     """
-    if teacher is not None:
-        plan = planned(
-            recipe_with_teacher(recipe, epochs),
-            files,
-            init="starter" if init is None and _starter(architecture) else init,
-            architecture=architecture,
-            epochs=epochs,
-            seconds=seconds,
-            seed=seed,
-            room=room,
-        )
-        name = name_of(teacher)
-        named = f"{name}, licence: {teacher.card.licence}"
-        return replace(plan, reason=f"taught by {name}", teacher=named)
+    if options.teacher is not None:
+        recipe, options = recipe_with_teacher(recipe, options.epochs), _start_as_small(options)
+    plan = _start_plan(recipe, files, options, cache_limit)
+    changed = plan.recipe.with_changes(
+        options.architecture, options.size, options.batch, options.bursts
+    )
+    # A whitening belongs to the side that it was fitted at.
+    white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
+    plan = replace(plan, recipe=changed, whitening=white)
+    if options.teacher is None:
+        return plan
+    name = teacher_name(options.teacher)
+    licence = options.teacher.card.licence
+    return replace(plan, reason=f"the teacher is {name}", teacher=f"{name}, licence: {licence}")
+
+
+def _start_as_small(options: Options) -> Options:
+    """With the starter as the start, if there is one of the architecture and no other is named."""
+    starter = options.init is None and _starter(options.architecture) is not None
+    return replace(options, init="starter") if starter else options
+
+
+def _start_plan(
+    recipe: str | Recipe, files: int, options: Options, cache_limit: int | None
+) -> Plan:
+    """The plan with the recipe as the starting network needs it."""
+    init, seconds = options.init, options.seconds
     start = None if init in (None, "none") else start_from(str(init))
-    network = _network(start, architecture)
+    architecture = _agreed_architecture(start, options.architecture)
     chosen, reason = (
-        choose(recipe, files, seconds, network, room)
+        choose(recipe, files, seconds, architecture, cache_limit)
         if isinstance(recipe, str)
         else (recipe, "given")
     )
     small = chosen == SMALL and isinstance(recipe, str)
     if init is None and small:
         start = _starter(architecture)
-    torch.manual_seed(seed)
+    torch.manual_seed(options.seed)
+    length = (options.epochs, seconds, options.seed)
     if start is None:
         fresh = Backbone(
             architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
         )
-        return Plan(chosen, reason, fresh, None, Card.licence, None, None, epochs, seconds, seed)
-    chosen = chosen.seen_at(start.side, start.backbone.architecture)
+        return Plan(chosen, reason, fresh, None, Card.licence, None, None, *length)
+    chosen = chosen.at_side(start.side, start.backbone.architecture)
     if small and (init is None or place("encoders", init) == STARTER):
-        chosen = replace(chosen, frozen=STARTERS_FROZEN)
-    told = (start.origin, start.licence, start.corpus, start.whitening)
-    return Plan(chosen, reason, start.backbone, *told, epochs, seconds, seed)
+        chosen = replace(chosen, frozen=STARTER_FROZEN_STAGES)
+    origin = (start.origin, start.licence, start.corpus, start.whitening)
+    return Plan(chosen, reason, start.backbone, *origin, *length)
 
 
-def as_begun(past: dict[str, Any]) -> Plan:
-    """The plan of a run that stopped, from its checkpoint. Raises Mismatch for one of an older
-    version, which did not keep its start.
+def restore_plan(state: dict[str, Any]) -> Plan:
+    """The plan of a stopped run from its checkpoint. Raises Mismatch for a checkpoint of an older
+    version, which lacks the starting network.
     """
-    if not can_go_on(past):
-        raise Mismatch("the run was begun by an older mocosearch", "train anew")
-    recipe = Recipe.from_plain(past["recipe"])
-    torch.manual_seed(past["seed"])
+    if not resumable(state):
+        raise Mismatch("the run was started by an older mocosearch", "start a new run")
+    recipe = Recipe.from_dict(state["recipe"])
+    torch.manual_seed(state["seed"])
     start = Backbone(recipe.architecture)
-    start.load_state_dict(past["start"])
-    told: dict[str, Any] = {key: past.get(key) for key in _PLAIN}
-    kept = past.get("whitening")
-    white = kept and Whitening(**{name: values.numpy() for name, values in kept.items()})
-    return Plan(recipe, "as begun", start, whitening=white, **told)
+    start.load_state_dict(state["start"])
+    plain: dict[str, Any] = {key: state.get(key) for key in _PLAIN_FIELDS}
+    tensors = state.get("whitening")
+    white = tensors and Whitening(**{name: values.numpy() for name, values in tensors.items()})
+    return Plan(recipe, "from the checkpoint", start, whitening=white, **plain)
 
 
-def can_go_on(past: dict[str, Any]) -> bool:
-    """Whether a checkpoint holds all that `as_begun` needs."""
-    return "start" in past
+def resumable(state: dict[str, Any]) -> bool:
+    """Whether a checkpoint holds all that `restore_plan` needs."""
+    return "start" in state
 
 
 def _starter(architecture: str | None) -> Start | None:
@@ -145,11 +170,13 @@ def _starter(architecture: str | None) -> Start | None:
     return start if architecture in (None, start.backbone.architecture) else None
 
 
-def _network(start: Start | None, asked: str | None) -> str | None:
-    """The network to train: the start's, which the one asked for may not contradict."""
+def _agreed_architecture(start: Start | None, requested: str | None) -> str | None:
+    """The starting network's architecture, else the requested one. Raises Mismatch if they
+    differ.
+    """
     if start is None:
-        return asked
-    found = start.backbone.architecture
-    if asked not in (None, found):
-        raise Mismatch(f"{start.origin} is a {found}, --arch says {asked}", "leave --arch away")
-    return found
+        return requested
+    actual = start.backbone.architecture
+    if requested not in (None, actual):
+        raise Mismatch(f"{start.origin} is a {actual}, not a {requested}", "omit --arch")
+    return actual

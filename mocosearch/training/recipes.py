@@ -7,56 +7,56 @@ from mocosearch.errors import Unsuitable
 from mocosearch.moco.views import ViewSettings
 from mocosearch.moco.vit import PATCH, WIDTHS, check_side
 
-WHITENED_ON = 4000
-"""Photos that the whitening is fitted on; more than that moves no figure."""
+WHITENING_PHOTOS = 4000
+"""Most photos that the whitening is fitted on; more change no measured figure."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a run besides the photos, the time and the seed."""
+    """All settings of a run except the photos, the time and the seed."""
 
     name: str
     architecture: str
     size: int
     """Side of a training view in pixels."""
     cache_side: int
-    """Side of the stored photos that views are cut from."""
+    """Side of the cached photos that views are cropped from, in pixels."""
     encode_side: int
-    """Side at which the finished encoder looks at photos."""
+    """Side of the photos that the exported encoder takes, in pixels."""
     K: int
-    """Keys in the queue; 0 is MoCo v3, which has none."""
+    """Keys in the queue; 0 selects MoCo v3, which has no queue."""
     m: float
     m_end: float
-    """Momentum at the start and at the end, on a cosine."""
+    """Momentum at the start and at the end of the run, on a cosine between."""
     T: float
     dim: int
     levels: bool
-    """Whether the head sees stages 2 to 4, or the last one alone as in the papers."""
+    """Whether the head sees stages 2 to 4; the papers' recipes train the last stage alone."""
     mlp: bool
     symmetric: bool
     splits: int
     batch: int
     optimizer: Literal["sgd", "muon", "lars", "adamw"]
     lr: float
-    """Learning rate at the given batch; smaller batches get less, in proportion."""
+    """Learning rate at this batch size; other batch sizes scale it linearly."""
     weight_decay: float
     warmup: float
-    """Share of the run in which the rate rises from 0."""
+    """Fraction of the run in which the rate rises from 0."""
     cosine: bool
-    """Down on half a cosine; otherwise by 10 at 60% and 80% of the run."""
+    """Half a cosine down to 0; otherwise divided by 10 at 60% and at 80% of the run."""
     epochs: int
     views: ViewSettings = field(default_factory=ViewSettings)
     dimension: int = 256
-    """Length of the finished keys."""
+    """Dimension of the encoder's keys."""
     bursts: str = "masked"
-    """Photos of one burst are `masked` from each other's negatives, or `positive` as well."""
+    """Photos of one burst: `masked` from each other's negatives, or `positive` as well."""
     other_views: ViewSettings | None = None
-    """The second view's settings where they differ from the first's."""
+    """Settings of the second view where they differ from the first's."""
     zero_init_residual: bool = False
     T_teacher: float = 0.0
-    """Temperature of a teacher's similarities; 0 is MoCo, which has no teacher."""
+    """Temperature of the teacher's similarities; 0 selects MoCo, which has no teacher."""
     frozen: int = 0
-    """Stages of a ResNet, the first with the stem, that stay as the start has them."""
+    """Number of ResNet stages, counted from the input with the stem, that are not trained."""
 
     def with_changes(
         self,
@@ -65,58 +65,62 @@ class Recipe:
         batch: int | None,
         bursts: str | None = None,
     ) -> "Recipe":
-        """Another network, view size (stored and encoded photos in proportion), batch (rate in
-        proportion) or use of bursts. Raises Unsuitable for an unknown use of bursts, and for a
-        size that the network cannot read.
+        """A copy with another architecture, view size, batch size or use of bursts.
+
+        The cached and the encoded sides scale with the view size, the learning rate with the
+        batch size. Raises Unsuitable for an unknown use of bursts and for a size that the
+        architecture cannot take.
         """
-        changed = self
+        recipe = self
         if bursts:
             if bursts not in ("masked", "positive"):
-                raise Unsuitable(f"bursts cannot be {bursts}", "there are: masked, positive")
-            changed = replace(changed, bursts=bursts)
+                raise Unsuitable(f"bursts cannot be {bursts}", "choose masked or positive")
+            recipe = replace(recipe, bursts=bursts)
         if architecture:
-            changed = replace(changed, architecture=architecture)
+            recipe = replace(recipe, architecture=architecture)
         if size:
-            grown = size / self.size
-            changed = replace(
-                changed,
+            scale = size / self.size
+            recipe = replace(
+                recipe,
                 size=size,
-                cache_side=round(self.cache_side * grown),
-                encode_side=round(self.encode_side * grown),
+                cache_side=round(self.cache_side * scale),
+                encode_side=round(self.encode_side * scale),
             )
-        if changed.architecture in WIDTHS:
-            check_side(changed.size)
-            whole = round(changed.encode_side / PATCH) * PATCH
-            changed = replace(changed, encode_side=whole)
+        if recipe.architecture in WIDTHS:
+            check_side(recipe.size)
+            multiple = round(recipe.encode_side / PATCH) * PATCH
+            recipe = replace(recipe, encode_side=multiple)
         if batch:
-            changed = replace(changed, batch=batch, lr=self.lr * batch / self.batch)
-        return changed
+            recipe = replace(recipe, batch=batch, lr=self.lr * batch / self.batch)
+        return recipe
 
-    def seen_at(self, side: int, architecture: str) -> "Recipe":
-        """For a network that has learned to look at photos of `side` pixels: views, stored and
-        encoded photos in proportion.
+    def at_side(self, side: int, architecture: str) -> "Recipe":
+        """A copy for a network pretrained on photos of `side` pixels: views, cached and encoded
+        photos scale with it.
         """
-        grown = side / self.encode_side
-        size = round(self.size * grown)
+        scale = side / self.encode_side
+        size = round(self.size * scale)
         if architecture in WIDTHS:
             size = max(PATCH, round(size / PATCH) * PATCH)
-        stored = round(self.cache_side * grown)
+        cache_side = round(self.cache_side * scale)
         return replace(
-            self, architecture=architecture, size=size, cache_side=stored, encode_side=side
+            self, architecture=architecture, size=size, cache_side=cache_side, encode_side=side
         )
 
-    def stored(self, photos: int) -> int:
-        """Bytes that so many photos take on the disk: all for the views, some for the whitening."""
-        whitened = min(photos, WHITENED_ON)
-        return 3 * (photos * self.cache_side**2 + whitened * self.encode_side**2)
+    def cache_bytes(self, photos: int) -> int:
+        """Bytes on disk of that many decoded photos: all for the views, at most WHITENING_PHOTOS
+        for the whitening.
+        """
+        sample = min(photos, WHITENING_PHOTOS)
+        return 3 * (photos * self.cache_side**2 + sample * self.encode_side**2)
 
     @classmethod
-    def from_plain(cls, told: dict[str, Any]) -> "Recipe":
-        """The inverse of dataclasses.asdict; what only an older version knew is passed over."""
-        other = told["other_views"] and ViewSettings(**told["other_views"])
-        told = {**told, "views": ViewSettings(**told["views"]), "other_views": other}
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in told.items() if name in known})
+    def from_dict(cls, values: dict[str, Any]) -> "Recipe":
+        """The inverse of dataclasses.asdict; unknown names, from other versions, are ignored."""
+        other = values["other_views"] and ViewSettings(**values["other_views"])
+        values = {**values, "views": ViewSettings(**values["views"]), "other_views": other}
+        names = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in names})
 
 
 V1 = Recipe(
@@ -156,9 +160,9 @@ V2 = replace(
 )
 
 V3 = Recipe(
-    # arXiv:2104.02057 for ResNet-50 at 100 epochs: section 4.1 and the authors' reference
-    # set-up where the paper leaves it open (smallest crop, weight decay, momentum). Views are
-    # BYOL's (arXiv:2006.07733, appendix B): the second one is seldom blurred, and solarized.
+    # arXiv:2104.02057 for ResNet-50 at 100 epochs: section 4.1, and the authors' reference
+    # configuration where the paper gives no value (smallest crop, weight decay, momentum). Views
+    # are BYOL's (arXiv:2006.07733, appendix B): the second one is rarely blurred, and solarized.
     name="v3",
     architecture="resnet50",
     size=224,
@@ -186,8 +190,8 @@ V3 = Recipe(
 )
 
 V3_VIT = replace(
-    # The same for ViT-S/16 and ViT-B/16: sections 4.1 to 4.3; AdamW, T .2, 40 of 300 epochs
-    # of warm-up, smaller crops (the authors' default).
+    # MoCo v3 for ViT-S/16 and ViT-B/16, sections 4.1 to 4.3: AdamW, T .2, 40 of 300 epochs of
+    # warm-up, smaller crops (the authors' default).
     V3,
     architecture="vit_small",
     T=0.2,
@@ -202,10 +206,10 @@ V3_VIT = replace(
 )
 
 SMALL = Recipe(
-    # Ours, for a few thousand photos and minutes of a processor; measured in
-    # benchmarks/recipes.md. A symmetric loss, a short queue, a fast key encoder, a head that
-    # sees every stage and above all Muon learn more from few steps; T and splits are those of
-    # the authors' CIFAR demo.
+    # Our recipe, for a few thousand photos and minutes of CPU time; measured in
+    # benchmarks/recipes.md. A symmetric loss, a short queue, a low momentum, a head on all
+    # stages and above all Muon learn more from few steps. T and splits are from the authors'
+    # CIFAR demo.
     name="small",
     architecture="resnet10",
     size=64,
@@ -230,8 +234,8 @@ SMALL = Recipe(
 )
 
 SEED = replace(
-    # Ours, with a teacher: the loss of arXiv:2101.04731 over the network and views of `small`.
-    # One view a photo and no key encoder: four times the photos a second.
+    # Our recipe with a teacher: the loss of arXiv:2101.04731, the network and views of `small`.
+    # One view per photo and no key encoder: four times as many photos per second.
     SMALL,
     name="seed",
     size=48,
@@ -249,11 +253,12 @@ SEED = replace(
 
 RECIPES = {r.name: r for r in (V1, V2, V3, SMALL)}
 
-ENOUGH_FILES = 200_000
-"""Three times v2's queue: with fewer, most negatives are stale keys of few photos."""
-PASSES, RATE = 10, 15
-"""Fewer passes than this are no run of v2's; photos a second of a ResNet-50 at 224 pixels on
-two processor cores, in bf16."""
+V2_MIN_FILES = 200_000
+"""Three times v2's queue; with fewer, most negatives are stale keys of few photos."""
+V2_MIN_EPOCHS = 10
+"""A run of fewer epochs is too short for v2's settings."""
+V2_PHOTOS_PER_SECOND = 15
+"""Training speed of a ResNet-50 at 224 pixels on two CPU cores, in bf16."""
 
 
 def choose(
@@ -261,49 +266,51 @@ def choose(
     files: int,
     seconds: float | None = None,
     architecture: str | None = None,
-    room: int | None = None,
+    cache_limit: int | None = None,
 ) -> tuple[Recipe, str]:
-    """The recipe for a name, and the reason where the name is `auto`.
+    """The recipe for a name and the reason for the choice; `auto` chooses by the arguments.
 
-    files: how many there are to learn from, by their names.
-    seconds: the time there is for it, None without a limit.
-    room: bytes that the decoded photos may take, None without a limit.
-    architecture: the network asked for, where one was; a ViT has settings of its own in v3.
+    files: number of files with a picture's name.
+    seconds: the time limit, None for none.
+    architecture: as requested, None for the recipe's; a ViT has its own settings for v3.
+    cache_limit: bytes that the decoded photos may take, None for no limit.
 
     Raises Unsuitable for an unknown name.
     """
     vit = architecture in WIDTHS
     if name == "auto" and vit:
-        return V3_VIT, f"{architecture} learns by MoCo v3's settings"
+        return V3_VIT, f"{architecture} trains with MoCo v3's settings"
     if name == "auto":
-        return _by_size_and_time(files, seconds, room)
+        return _by_size_and_time(files, seconds, cache_limit)
     if name == "v3" and vit:
-        return V3_VIT, "as asked for"
+        return V3_VIT, "as requested"
     if name not in RECIPES:
         raise Unsuitable(
-            f"no recipe is called {name}", f"there are: auto, {', '.join(sorted(RECIPES))}"
+            f"unknown recipe {name}", f"choose one of: auto, {', '.join(sorted(RECIPES))}"
         )
-    return RECIPES[name], "as asked for"
+    return RECIPES[name], "as requested"
 
 
-def _by_size_and_time(files: int, seconds: float | None, room: int | None) -> tuple[Recipe, str]:
-    needed = files * PASSES / RATE
-    if files < ENOUGH_FILES:
-        return SMALL, f"{files} files named as pictures are too few for the papers' settings"
-    if room is not None and V2.stored(files) > room:
-        needs = f"{V2.stored(files) / 1e9:.0f} GB, --cache-size allows {room / 1e9:.1f}"
-        return SMALL, f"{files} photos stored for the papers' settings take {needs}"
-    if seconds is not None and seconds < needed:
+def _by_size_and_time(
+    files: int, seconds: float | None, cache_limit: int | None
+) -> tuple[Recipe, str]:
+    v2_seconds = files * V2_MIN_EPOCHS / V2_PHOTOS_PER_SECOND
+    if files < V2_MIN_FILES:
+        return SMALL, f"{files} picture files are too few for the papers' settings"
+    if cache_limit is not None and V2.cache_bytes(files) > cache_limit:
+        need = f"{V2.cache_bytes(files) / 1e9:.0f} GB, --cache-size allows {cache_limit / 1e9:.1f}"
+        return SMALL, f"{files} photos cached for the papers' settings take {need}"
+    if seconds is not None and seconds < v2_seconds:
         hours = f"{seconds / 3600:.1f} hours are too short for the papers' settings"
-        return SMALL, f"{hours}, which need {needed / 3600:.0f} for {files} files"
+        return SMALL, f"{hours}, which need {v2_seconds / 3600:.0f} for {files} files"
     return V2, f"{files} files and the time are enough for the paper's settings"
 
 
-def fitted(recipe: Recipe, photos: int) -> Recipe:
-    """The recipe with batch, queue and sub-batches cut down to a small collection.
+def fit_to(recipe: Recipe, photos: int) -> Recipe:
+    """The recipe with batch size, queue and sub-batches reduced for a small collection.
 
-    A queue should stay smaller than the collection, or most negatives are stale keys of the
-    same photos; a batch no larger than it.
+    The queue stays below half of the collection, since otherwise most negatives are stale keys
+    of the same photos; a batch is no larger than the collection.
     """
     batch = max(2, min(recipe.batch, photos))
     splits = max(1, min(recipe.splits, batch // 2))

@@ -1,4 +1,4 @@
-"""One page about a run: how the loss fell, and what is near to what before and after."""
+"""An HTML page about a run: the loss curve, and nearest photos before and after training."""
 
 import base64
 import io
@@ -9,9 +9,9 @@ from PIL import Image
 
 from mocosearch.encoder.card import Card
 from mocosearch.photos.decode import Pixels
-from mocosearch.training.selection import Judged
+from mocosearch.training.selection import ViewRetrieval
 
-ASKED, NEAREST = 10, 5
+QUERIES, NEIGHBOURS = 10, 5
 _WIDTH, _HEIGHT, _POINTS = 640, 200, 160
 
 _STYLE = """
@@ -33,75 +33,80 @@ td.query img { outline: 2px solid var(--mark); }
 """
 
 
-def report(
+def render_report(
     card: Card,
     losses: Sequence[float],
-    chance: float,
+    chance_loss: float,
     photos: Pixels,
-    before: Judged,
-    after: Judged,
+    before: ViewRetrieval,
+    after: ViewRetrieval,
 ) -> str:
-    """The page, self-contained. photos: uint8 (n, side, side, 3), those that were judged."""
-    asked = np.linspace(0, len(photos) - 1, min(ASKED, len(photos))).astype(int)
-    rows = "".join(_row(number, photos, before, after) for number in asked)
-    words = (
+    """A self-contained page.
+
+    losses: one per step. chance_loss: the loss of uninformative keys.
+    photos: uint8 (n, side, side, 3), those of `before` and `after`, the retrieval by the network
+        before and after training.
+    """
+    queries = np.linspace(0, len(photos) - 1, min(QUERIES, len(photos))).astype(int)
+    rows = "".join(_row(number, photos, before, after) for number in queries)
+    summary = (
         f"{card.photos} photos, {card.epochs:.1f} epochs, {card.seconds:.0f} s, recipe "
-        f"{card.recipe['name']}, {card.architecture}. A hard view finds its photo among "
-        f"{len(photos)}: {before.found:.0%} before, {after.found:.0%} after."
+        f"{card.recipe['name']}, {card.architecture}. Share of hard views whose nearest of "
+        f"{len(photos)} photos is their own: {before.recall:.0%} before, {after.recall:.0%} after."
     )
-    if after.found < before.found:
-        words += " The start is kept, what was learned is not."
+    if after.recall < before.recall:
+        summary += " The encoder keeps the starting network; the trained one is discarded."
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
-        f"<title>Training</title><style>{_STYLE}</style><h1>Training</h1><p>{words}</p>"
-        f"<h2>Loss</h2>{_curve(losses, chance)}"
+        f"<title>Training</title><style>{_STYLE}</style><h1>Training</h1><p>{summary}</p>"
+        f"<h2>Loss</h2>{_curve(losses, chance_loss)}"
         "<h2>Nearest photos</h2><table><tr><th>photo<th>before<th>after</tr>"
-        f"{rows}</table><p>This page holds small pictures of your photos: leave it out when you "
+        f"{rows}</table><p>This page contains small copies of your photos: delete it before you "
         "share the encoder.</p></html>\n"
     )
 
 
-def _curve(losses: Sequence[float], chance: float) -> str:
-    """The loss as a line, means of many steps a point, under the dashed loss of chance."""
+def _curve(losses: Sequence[float], chance_loss: float) -> str:
+    """An SVG line, each point the mean of several steps, and the chance loss as a dashed line."""
     if not losses:
-        return "<p>No steps were made.</p>"
+        return "<p>No training steps.</p>"
     means = [float(part.mean()) for part in np.array_split(losses, min(_POINTS, len(losses)))]
-    # The first steps meet a queue of noise, which tells nothing and would squeeze the rest.
+    # The first losses are against a queue of noise and would compress the rest of the curve.
     means = means[1:] or means
-    top, low = max([*means, chance]), min(means)
+    top, low = max([*means, chance_loss]), min(means)
 
-    def down(value: float) -> float:
+    def y_of(value: float) -> float:
         return 20 + (_HEIGHT - 30) * (top - value) / max(top - low, 1e-9)
 
-    across = np.linspace(0, _WIDTH, len(means)) if len(means) > 1 else [0.0]
-    points = " ".join(f"{x:.1f},{down(y):.1f}" for x, y in zip(across, means, strict=True))
-    at = down(chance)
+    xs = np.linspace(0, _WIDTH, len(means)) if len(means) > 1 else [0.0]
+    points = " ".join(f"{x:.1f},{y_of(y):.1f}" for x, y in zip(xs, means, strict=True))
+    chance_y = y_of(chance_loss)
     return (
         f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT + 20}'>"
-        f"<line class=chance x1=0 x2={_WIDTH} y1={at:.1f} y2={at:.1f} />"
+        f"<line class=chance x1=0 x2={_WIDTH} y1={chance_y:.1f} y2={chance_y:.1f} />"
         f"<polyline points='{points}' />"
-        f"<text x={_WIDTH - 4} y={at - 5:.1f} text-anchor=end>chance {chance:.2f}</text>"
-        f"<text x={_WIDTH - 4} y={down(means[-1]) - 6:.1f} text-anchor=end>{means[-1]:.2f}</text>"
+        f"<text x={_WIDTH - 4} y={chance_y - 5:.1f} text-anchor=end>chance {chance_loss:.2f}</text>"
+        f"<text x={_WIDTH - 4} y={y_of(means[-1]) - 6:.1f} text-anchor=end>{means[-1]:.2f}</text>"
         f"<text x=4 y={_HEIGHT + 14}>{len(losses)} steps</text></svg>"
     )
 
 
-def _row(number: int, photos: Pixels, before: Judged, after: Judged) -> str:
+def _row(number: int, photos: Pixels, before: ViewRetrieval, after: ViewRetrieval) -> str:
     cells = [_pictures(photos, [number])]
-    for judged in (before, after):
-        scores = judged.keys @ judged.keys[number]
+    for retrieval in (before, after):
+        scores = retrieval.keys @ retrieval.keys[number]
         scores[number] = -np.inf
-        nearest = np.argsort(-scores)[: min(NEAREST, len(photos) - 1)]
+        nearest = np.argsort(-scores)[: min(NEIGHBOURS, len(photos) - 1)]
         cells.append(_pictures(photos, nearest.tolist()))
     return f"<tr><td class=query>{cells[0]}<td>{cells[1]}<td>{cells[2]}</tr>"
 
 
 def _pictures(photos: Pixels, numbers: Sequence[int]) -> str:
-    return "".join(f"<img alt='' src='{_data(photos[number])}'>" for number in numbers)
+    return "".join(f"<img alt='' src='{_data_url(photos[number])}'>" for number in numbers)
 
 
-def _data(pixels: Pixels) -> str:
+def _data_url(pixels: Pixels) -> str:
     out = io.BytesIO()
     Image.fromarray(np.array(pixels)).resize((96, 96)).save(out, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode()

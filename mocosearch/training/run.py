@@ -1,69 +1,70 @@
-"""The training loop: photos in, an encoder's folder out."""
+"""A training run: photos in, an encoder's folder out."""
 
-import math
 import os
-import shutil
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
-from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
-from mocosearch.encoder.export import check_place, export
+from mocosearch.encoder.export import check_destination
 from mocosearch.encoder.runtime import Encoder
-from mocosearch.encoder.whitening import Whitening
-from mocosearch.errors import Damaged, Mismatch, NoPhotos, NotFound, StorageFailed, Unsuitable
-from mocosearch.home import STARTER, home
+from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
+from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import Descriptor, features
-from mocosearch.photos.cache import LIMIT, PixelCache, pixel_cache
+from mocosearch.moco.inference import encoding_cost
+from mocosearch.moco.precision import resolve_device
+from mocosearch.photos.cache import LIMIT
 from mocosearch.photos.decode import Pixels
-from mocosearch.photos.formats import looks_like_picture
-from mocosearch.photos.scan import FileStat, ScanReport, roots_of, scan
+from mocosearch.photos.scan import roots_of
 from mocosearch.training import checkpoint
+from mocosearch.training.collection import (
+    Collection,
+    check_cache_limit,
+    decode_collection,
+    find_files,
+)
+from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
 from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.plan import Plan, as_begun, can_go_on, planned
-from mocosearch.training.precision import device_of
-from mocosearch.training.recipes import WHITENED_ON, Recipe, fitted
-from mocosearch.training.report import report as page_of
+from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, resumable
+from mocosearch.training.recipes import Recipe, fit_to
+from mocosearch.training.report import render_report
 from mocosearch.training.schedule import Budget
-from mocosearch.training.selection import asked_of, judge
+from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
-from mocosearch.training.teacher import keys_to_resume, teacher_keys
+from mocosearch.training.teacher import Keys, agreement
 
-EXPORT = 5.0
-"""Seconds to fit the whitening and to write the encoder."""
 FEW = 500
-"""Photos below which a start from somewhere else is advised, and its whitening counts as well."""
+"""With fewer photos a pretrained start is advised, and its whitening is used as a prior."""
+
+Report = Callable[[Progress], None]
+Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What came out: the card, where it lies, and what happened on the way."""
+class TrainingResult:
+    """The outcome of `train`."""
 
     card: Card
-    """Of the encoder that lies there now."""
+    """Of the encoder in `folder`."""
     folder: Path
     skipped: dict[str, str]
+    """Photos that could not be read, with the reason."""
     interrupted: bool
     reason: str
+    """Why the recipe was chosen."""
     warnings: list[str]
-    """Signs, each with its number, that the run has taught the network little."""
-    kept: bool = False
-    """Whether the encoder is an earlier one, for an interrupted run takes the place of none."""
+    """Signs, each with its figure, that the run taught the network little."""
+    previous: bool = False
+    """Whether the encoder is the previous one, which an interrupted run does not replace."""
     unreadable: list[str] = field(default_factory=list)
-    """Folders that could not be looked into."""
+    """Folders that could not be listed."""
 
 
 def train(
-    photos: Sequence[str | os.PathLike[str]],
-    folder: Path,
+    photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    folder: str | os.PathLike[str],
     *,
     recipe: str | Recipe = "auto",
     architecture: str | None = None,
@@ -78,264 +79,222 @@ def train(
     device: str = "auto",
     cache_bytes: int = LIMIT,
     resume: bool = False,
-    report: Callable[[Progress], None] = lambda progress: None,
-    stopped: Callable[[], bool] = lambda: False,
-) -> Trained:
-    """Learn an encoder from the photos below some folders and write it to `folder`.
+    report: Report = lambda progress: None,
+    stopped: Stopped = lambda: False,
+) -> TrainingResult:
+    """Train an encoder on the photos below one or several folders and write it to `folder`.
 
-    epochs: passes over the photos, the recipe's if neither they nor the time is given; 0
-        exports the network as it starts.
-    seconds: for the whole call, decoding and export included; wins over epochs.
-    init: what to start from: an encoder's name or folder, a file of published weights, or
-        `none`. It brings its architecture, and its size where no other is given. Left away,
-        `small` starts from the starter and the papers' settings from nothing.
-    teacher: an encoder whose keys of the photos the network learns to make (`moco.seed`), in
-        place of MoCo's loss; the recipe is `seed`, which starts as `small` does.
-    device: where to learn: `auto` (an accelerator where torch finds one), `cpu`, `cuda`, `mps`.
-    cache_bytes: most that the decoded photos may take on the disk.
-    resume: go on with the run that was stopped or killed, with its recipe, seed and end.
-    stopped: asked between photos and steps; once true, what is learned becomes the encoder, or
-        where there is an earlier one, of another run, waits to be resumed.
+    epochs: passes over the photos, by default the recipe's; 0 exports the starting network.
+    seconds: time for the whole call, decoding and export included; takes precedence over epochs.
+    init: the starting network: an encoder's name or folder, a file of published weights, or
+        `none`. It sets the architecture, and the size unless one is given. By default `small`
+        starts from the starter, and the papers' settings from random weights.
+    teacher: a frozen encoder; the network learns to reproduce its similarities (`moco.seed`)
+        instead of MoCo's task. The recipe is `seed`, which starts as `small` does.
+    device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
+    cache_bytes: disk space that the decoded photos may take.
+    resume: continue the run that was stopped or killed, with its recipe, seed and length.
+    stopped: polled between photos and between steps. Once true, the network so far is exported,
+        unless the folder holds an encoder of another run; then the run can be resumed.
 
-    Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2
-    readable photos, Mismatch for other photos than the resumed run's or an architecture that
-    `init` does not have, Unsuitable for an unknown recipe, architecture or device and where an
-    unfinished run would be lost, Diverged for a loss that is no number, StorageFailed, and what
+    Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2 readable
+    photos, Mismatch for other photos than the resumed run's or an architecture that `init` does
+    not have, Unsuitable for an unknown recipe, architecture or device and if an unfinished run
+    would be lost, Diverged for a loss that is not finite, StorageFailed, and what
     `importers.start_from` raises.
     """
-    begun = time.monotonic()
-    roots = roots_of(photos)
-    _writable(folder)
-    device_of(device)
-    states = checkpoint.folder_of(folder)
-    past = _past(states, folder, resume)
-    scan_report = ScanReport()
-    found = list(scan(roots, scan_report=scan_report))
-    files = sum(looks_like_picture(b"", photo.path) for photo in found)
-    if past is not None:
-        plan = as_begun(past)
+    start, folder = time.monotonic(), Path(folder)
+    roots = roots_of([photos] if isinstance(photos, str | os.PathLike) else list(photos))
+    _check_writable(folder)
+    resolve_device(device)
+    state = _state_to_resume(folder, resume)
+    files = find_files(roots)
+    if state is not None:
+        plan = restore_plan(state)
     else:
-        plan = planned(
-            recipe,
-            files,
-            init=init,
-            architecture=architecture,
-            epochs=epochs,
-            seconds=seconds,
-            seed=seed,
-            room=cache_bytes,
-            teacher=teacher,
-        )
-        changed = plan.recipe.with_changes(architecture, size, batch, bursts)
-        # A whitening is of features seen at one side.
-        white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
-        plan = replace(plan, recipe=changed, whitening=white)
-    _check_room(plan.recipe, files, cache_bytes)
-    report(Progress("recipe", 0, 1, words=f"recipe {plan.recipe.name}: {plan.reason}"))
-
-    def decoded(
-        stage: str, files: list[FileStat], side: int, beside: PixelCache | None
-    ) -> PixelCache:
-        advanced = _advanced(stage, len(files), report, stopped)
-        return pixel_cache(
-            files, side, home() / "cache", advanced, cache_bytes, beside, again=past is None
-        )
-
-    cache = decoded("photos", found, plan.recipe.cache_side, None)
-    n = len(cache.pixels)
-    if n < 2:
-        raise NoPhotos(
-            f"{n} readable photos found, training needs at least 2", "name a folder with more"
-        )
-    if past is not None and (past["photos"], past.get("readable", n)) != (cache.name, n):
-        raise Mismatch(
-            "the photos are not those that the run began with",
-            f"train under another --name, or remove {states} and train anew",
-        )
-    plan = replace(plan, recipe=fitted(plan.recipe, n))
-    some = _some(found, cache, plan.seed)
-    sample = decoded("sample", some, plan.recipe.encode_side, cache).pixels
-    keys, taught = None, None
-    if past is not None and (taught := past.get("taught")):
-        keys = keys_to_resume(cache, home() / "cache", taught)
-    elif teacher is not None:
-        taught, counted = teacher.fingerprint, _advanced("teacher", n, report, stopped)
-        keys = teacher_keys(teacher, found, cache, home() / "cache", counted)
+        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed, teacher)
+        plan = make_plan(recipe, files.pictures, options, cache_bytes)
+    check_cache_limit(plan.recipe, files.pictures, cache_bytes)
+    report(Progress("recipe", 0, 1, message=_describe(plan)))
+    collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teacher)
+    cache, n = collection.cache, len(collection.cache.pixels)
+    plan = replace(plan, recipe=fit_to(plan.recipe, n))
+    keys = collection.keys
+    if keys is not None:
         plan = replace(plan, recipe=replace(plan.recipe, dim=keys.shape[1]))
     training = Training(
         plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device, keys
     )
-    if past is not None:
-        training.restore(past["training"])
-        begun -= past["elapsed"]
-    earlier = _earlier(folder, past)
-    learned = _Learned(training.backbone)
+    if state is not None:
+        training.restore(state["training"])
+        start -= state["elapsed"]
+    previous = _previous_encoder(folder, state)
+    outcome = _Outcome(training.backbone)
     if plan.epochs != 0:
-        checkpoint.clear(states, keep=past is not None)
-        about: dict[str, Any] = {"photos": cache.name, "readable": n, "taught": taught}
-        about["earlier"] = earlier is not None
-        settings = {**plan.state(), **about}
-        run = Run(states, settings, begun, 0.0 if past is None else _learned_for(past))
-        learned = _learned(training, plan, sample, run, report, stopped)
-    told = (cache.skipped, learned.interrupted, plan.reason, learned.signs)
-    if learned.interrupted and earlier is not None:
-        return Trained(earlier, folder, *told, kept=True, unreadable=scan_report.unreadable)
-
-    report(Progress("encoder", 0, 1))
-    card = _card(plan, n, learned, time.monotonic() - begun)
-    earlier_white = plan.whitening if n < FEW else None
-    card = write_encoder(
-        learned.backbone.cpu(), sample, card, folder, learned.page(card), earlier_white
+        run = _start_run(folder, plan, collection, start, state, previous)
+        outcome = _learn(training, plan, collection, run, report, stopped)
+    keep = previous if outcome.interrupted else None
+    if keep is None:
+        report(Progress("encoder", 0, 1))
+        card = make_card(plan, n, outcome.learning, time.monotonic() - start)
+        prior = plan.whitening if n < FEW else None
+        card = write_encoder(
+            outcome.backbone.cpu(), collection.sample, card, folder, outcome.page(card), prior
+        )
+        checkpoint.clear(checkpoint.folder_of(folder), keep=outcome.interrupted)
+        report(Progress("encoder", 1, 1))
+    return TrainingResult(
+        *(keep or card, folder, cache.skipped, outcome.interrupted, plan.reason, outcome.warnings),
+        previous=keep is not None,
+        unreadable=files.unreadable,
     )
-    checkpoint.clear(states, keep=learned.interrupted)
-    report(Progress("encoder", 1, 1))
-    return Trained(card, folder, *told, unreadable=scan_report.unreadable)
 
 
 @dataclass(frozen=True)
-class _Learned:
-    """What a run ends with: the network to keep, how good it is, and what there is to say."""
+class _Outcome:
+    """The network to export and what to report about its training."""
 
     backbone: Backbone
-    steps: int = 0
-    """That it took to make the network."""
+    learning: Learning = field(default_factory=Learning)
     interrupted: bool = False
-    quality: dict[str, float] = field(default_factory=dict)
-    signs: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
     page: Callable[[Card], str | None] = lambda card: None
 
 
-def _learned(
-    training: Training,
-    plan: Plan,
-    sample: Pixels,
-    run: Run,
-    report: Callable[[Progress], None],
-    stopped: Callable[[], bool],
-) -> _Learned:
-    """Learn until the plan's end, and keep the better of what was learned and the start."""
-    asked, begun = asked_of(sample), time.monotonic()
-    before = judge(plan.start, asked)
-    budget = _budget(training, plan, sample, run, judging=time.monotonic() - begun)
-    learn(training, budget, run, lambda: judge(training.backbone, asked).found, report, stopped)
-    # Asked here alone: whoever stops it while the encoder is written stops nothing.
-    interrupted = stopped() and budget.progress(training.steps) < 1
-    if interrupted and run.settings["earlier"]:
-        return _Learned(training.backbone, training.steps, interrupted)
-    kept, steps, found = training.backbone, training.steps, judge(training.backbone, asked)
-    after, signs = found, warnings(training)
-    if len(training.pixels) < FEW and plan.parent is None:
-        few = f"{len(training.pixels)} photos teach little"
-        signs.append(f"{few}: a network that saw more serves better, --init")
-    if steps == 0 and not interrupted:
-        signs.append("no step was taken: give it more time")
-    if found.found < before.found:
-        kept, steps, after = plan.start, 0, before
-        signs.append(
-            f"what was learned finds {found.found:.0%} of hard views' photos, the start "
-            f"{before.found:.0%}: the start is kept; train for longer"
-        )
-    quality = {"found_again": after.found, "found_again_before": before.found}
-    chance = training.model.loss_of_chance
-
-    def page(card: Card) -> str:
-        return page_of(card, training.losses, chance, asked, before, found)
-
-    return _Learned(kept, steps, interrupted, quality, signs, page)
-
-
-def _budget(training: Training, plan: Plan, sample: Pixels, run: Run, judging: float) -> Budget:
-    """From now on; the time is for the whole call, another judging, the whitening on a sample and
-    the export included.
-    """
-    if plan.seconds is None:
-        passes = plan.recipe.epochs if plan.epochs is None else plan.epochs
-        steps = passes * max(1, len(training.pixels) // plan.recipe.batch)
-        return Budget(steps, None, time.monotonic() - run.learned)
-    rest = judging + _seconds_to_export(plan.start, sample)
-    begun = time.monotonic() - run.learned
-    return Budget(None, run.begun + plan.seconds - rest - begun, begun)
-
-
-def _card(plan: Plan, photos: int, learned: _Learned, seconds: float) -> Card:
+def _describe(plan: Plan) -> str:
+    """The recipe, the reason for it, and what encoding a photo costs."""
     recipe = plan.recipe
-    return Card(
-        architecture=recipe.architecture,
-        side=recipe.encode_side,
-        dimension=recipe.dimension,
-        recipe=asdict(recipe),
-        photos=photos,
-        epochs=learned.steps / max(1, photos // recipe.batch),
-        seconds=round(seconds, 1),
-        parent=plan.parent,
-        licence=plan.licence,
-        teacher=plan.teacher if learned.steps else None,
-        corpus=plan.trained_on(learned.steps > 0),
-        fingerprint="",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        quality=learned.quality,
+    cost = encoding_cost(recipe.architecture, recipe.encode_side)
+    return (
+        f"recipe {recipe.name}: {plan.reason}; photos are encoded at {recipe.encode_side} pixels, "
+        f"{cost.flops / 1e9:.1f} GFLOPs each"
     )
 
 
-def write_encoder(
-    backbone: Backbone,
-    sample: Pixels,
-    card: Card,
+def _start_run(
     folder: Path,
-    page: str | None = None,
-    prior: Whitening | None = None,
-) -> Card:
-    """Fit the whitening on a sample, uint8 (n, side, side, 3), and on an earlier one where there
-    is one, and write the encoder, with a page about its training where there is one.
+    plan: Plan,
+    collection: Collection,
+    start: float,
+    state: dict[str, Any] | None,
+    previous: Card | None,
+) -> Run:
+    """The run's checkpoints; those of another run are deleted."""
+    runs, cache = checkpoint.folder_of(folder), collection.cache
+    checkpoint.clear(runs, keep=state is not None)
+    photos: dict[str, Any] = {"photos": cache.name, "readable": len(cache.pixels)}
+    photos |= {"earlier": previous is not None, "teacher_keys": collection.teacher}
+    train_seconds = 0.0 if state is None else _train_seconds(state)
+    return Run(runs, {**plan.state(), **photos}, start, train_seconds)
+
+
+def _learn(
+    training: Training,
+    plan: Plan,
+    collection: Collection,
+    run: Run,
+    report: Report,
+    stopped: Stopped,
+) -> _Outcome:
+    """Train to the plan's end; the result is the better network, the trained or the starting one:
+    that with the higher view recall, or with a teacher the higher agreement with it.
     """
-    descriptor = Descriptor(backbone).float().eval()
-    white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
-    descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
-    card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder, page, sample)
+    sample = collection.sample
+    photos, start = subsample(sample), time.monotonic()
+    before = view_retrieval(plan.start, photos)
+    budget = _budget(training, plan, sample, run, retrieval_seconds=time.monotonic() - start)
+    recall = lambda: view_retrieval(training.backbone, photos).recall  # noqa: E731
+    learn(training, budget, run, recall, report, stopped)
+    # Polled here and not later: stopping while the encoder is written has no effect.
+    interrupted = stopped() and budget.progress(training.steps) < 1
+    if interrupted and run.settings["earlier"]:
+        return _Outcome(training.backbone, Learning(training.steps), interrupted)
+    after = view_retrieval(training.backbone, photos)
+    lines = _warnings(training, plan, interrupted)
+    backbone, steps, best = training.backbone, training.steps, after
+    score, share = _score(collection.sample_keys)
+    if score(after) < score(before):
+        backbone, steps, best = plan.start, 0, before
+        lines.append(
+            f"after training {score(after):.0%} {share}, before {score(before):.0%}: "
+            "the starting network is exported; train for longer"
+        )
+    quality = {"view_recall": best.recall, "view_recall_before": before.recall}
+    if collection.sample_keys is not None:
+        quality |= {"teacher_agreement": score(best), "teacher_agreement_before": score(before)}
+    chance_loss = training.model.chance_loss
+
+    def page(card: Card) -> str:
+        return render_report(card, training.losses, chance_loss, photos, before, after)
+
+    return _Outcome(backbone, Learning(steps, quality), interrupted, lines, page)
 
 
-def _past(states: Path, folder: Path, resume: bool) -> dict[str, Any] | None:
-    """The run to resume; one that is not may be lost only where little was learned."""
-    past = checkpoint.latest(states)
-    if resume and past is None:
-        raise NotFound(f"no run of {folder.name} to resume", "begin one without --resume")
-    if resume or past is None:
-        return past
-    learned = _learned_for(past)
-    if learned > checkpoint.SECONDS and can_go_on(past):
-        hours, minutes = divmod(int(learned / 60), 60)
-        spoken = f"{hours} h {minutes} min" if hours else f"{minutes} min"
+def _score(teacher: Keys | None) -> tuple[Callable[[ViewRetrieval], float], str]:
+    """How good a network is, 0..1, and the share in words; teacher: its keys of the sample."""
+    if teacher is None:
+        return (lambda retrieval: retrieval.recall), "of hard views retrieve their photo"
+    keys = subsample(teacher)
+    share = "of the teacher's nearest photos are the network's too"
+    return (lambda retrieval: agreement(retrieval.keys, keys)), share
+
+
+def _warnings(training: Training, plan: Plan, interrupted: bool) -> list[str]:
+    lines = warnings(training)
+    n = len(training.pixels)
+    if n < FEW and plan.parent is None:
+        lines.append(f"{n} photos are few for random weights; start from a network with --init")
+    if training.steps == 0 and not interrupted:
+        lines.append("the time was too short for one training step; give it more")
+    return lines
+
+
+def _budget(
+    training: Training, plan: Plan, sample: Pixels, run: Run, retrieval_seconds: float
+) -> Budget:
+    """The training's share of the plan. A time limit is for the whole call: another view
+    retrieval, the whitening of the sample and the export are subtracted.
+    """
+    start = time.monotonic() - run.train_seconds
+    if plan.seconds is None:
+        epochs = plan.recipe.epochs if plan.epochs is None else plan.epochs
+        steps = epochs * max(1, len(training.pixels) // plan.recipe.batch)
+        return Budget(steps, None, start)
+    rest = retrieval_seconds + export_seconds(plan.start, sample)
+    start = time.monotonic() - run.train_seconds
+    return Budget(None, run.start + plan.seconds - rest - start, start)
+
+
+def _state_to_resume(folder: Path, resume: bool) -> dict[str, Any] | None:
+    """The last checkpoint if the run is to be resumed. Raises NotFound if there is none, and
+    Unsuitable if a new run would discard a long one.
+    """
+    runs = checkpoint.folder_of(folder)
+    state = checkpoint.latest(runs)
+    if resume and state is None:
+        raise NotFound(f"no run of {folder.name} to resume", "start one without --resume")
+    if resume or state is None:
+        return state
+    seconds = _train_seconds(state)
+    if seconds > checkpoint.INTERVAL and resumable(state):
+        hours, minutes = divmod(int(seconds / 60), 60)
+        duration = f"{hours} h {minutes} min" if hours else f"{minutes} min"
         raise Unsuitable(
-            f"an unfinished run of {folder.name} has learned for {spoken}",
-            f"go on with --resume, choose another --name, or remove {states}",
+            f"an unfinished run of {folder.name} has trained for {duration}",
+            f"continue it with --resume, choose another --name, or delete {runs}",
         )
     return None
 
 
-def _check_room(recipe: Recipe, files: int, limit: int) -> None:
-    """Before hours of decoding, rather than after them."""
-    need = recipe.stored(files)
-    if need > limit:
-        there = next(folder for folder in (home(), *home().parents) if folder.exists())
-        free = shutil.disk_usage(there).free / 1e9
-        raise Unsuitable(
-            f"{files} photos take {need / 1e9:.1f} GB decoded, --cache-size allows "
-            f"{limit / 1e9:.1f}",
-            f"give --cache-size {math.ceil(need / 1e9)}G ({free:.1f} GB of the disk are free), or "
-            "train at a smaller --size",
-        )
-
-
-def _learned_for(past: dict[str, Any]) -> float:
-    """Seconds; an older version kept those of the whole run alone."""
-    seconds: float = past.get("learned", past["elapsed"])
+def _train_seconds(state: dict[str, Any]) -> float:
+    """Seconds of training; older versions stored only those of the whole run."""
+    seconds: float = state.get("learned", state["elapsed"])
     return seconds
 
 
-def _earlier(folder: Path, past: dict[str, Any] | None) -> Card | None:
-    """The encoder that is there already, unless the resumed run itself has written it."""
-    if past is not None and not past.get("earlier", True):
+def _previous_encoder(folder: Path, state: dict[str, Any] | None) -> Card | None:
+    """The card of the encoder in the folder, unless the resumed run itself wrote it."""
+    if state is not None and not state.get("earlier", True):
         return None
     try:
         return Encoder.open(folder).card
@@ -343,41 +302,11 @@ def _earlier(folder: Path, past: dict[str, Any] | None) -> Card | None:
         return None
 
 
-def _advanced(
-    stage: str, total: int, report: Callable[[Progress], None], stopped: Callable[[], bool]
-) -> Callable[[int], None]:
-    done = 0
-
-    def advanced(photos: int) -> None:
-        nonlocal done
-        done += photos
-        if stopped():
-            raise KeyboardInterrupt  # Nothing is learned yet that could be kept.
-        report(Progress(stage, done, total))
-
-    return advanced
-
-
-def _some(found: Sequence[FileStat], cache: PixelCache, seed: int) -> list[FileStat]:
-    """Photos for the whitening."""
-    order = np.random.default_rng(seed).permutation(len(cache.paths))[:WHITENED_ON]
-    chosen = {cache.paths[i] for i in order}
-    return [photo for photo in found if photo.path in chosen]
-
-
-def _seconds_to_export(backbone: Backbone, sample: Pixels) -> float:
-    """What whitening and writing the encoder will take, from one batch and a constant."""
-    descriptor, some = Descriptor(backbone).eval(), np.array(sample[:64])
-    begun = time.monotonic()
-    features(descriptor, some)
-    return (time.monotonic() - begun) * len(sample) / len(some) + EXPORT
-
-
-def _writable(folder: Path) -> None:
-    """Find out now, and not after the training, that nothing can be written."""
+def _check_writable(folder: Path) -> None:
+    """Fail before the training rather than after it."""
     if folder == STARTER:
-        raise Unsuitable("the starter comes with the program", "choose another --name")
-    check_place(folder)
+        raise Unsuitable("the starter is part of the program", "choose another --name")
+    check_destination(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):
         raise StorageFailed(f"cannot write to {folder.parent}", "choose another --name or home")

@@ -1,64 +1,70 @@
-"""How much a network finds, told by the photos themselves and without labels."""
+"""How well a network retrieves the collection's own photos, measured without labels."""
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.whitening import Array
-from mocosearch.evaluation import found_first
+from mocosearch.evaluation.metrics import recall_at_1
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import Descriptor, features
+from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.inference import features
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.photos.decode import Pixels
 
-PHOTOS = 500
-HARD = ViewSettings(scale=(0.15, 0.7), grey=0.3)
-"""Views that shapes find and colours alone do not."""
+T = TypeVar("T", bound=np.generic)
+MAX_PHOTOS = 500
+HARD_VIEWS = ViewSettings(scale=(0.15, 0.7), grey=0.3)
+"""Views that cannot be matched by colour alone."""
+DIMENSION = 256
 
 
 @dataclass(frozen=True)
-class Judged:
-    """`found`: share of photos, 0..1, that a hard view of each finds first among all; `keys`:
-    float32 (n, d), the photos' keys, of unit length.
+class ViewRetrieval:
+    """Retrieval of photos by hard views of them.
+
+    recall: share of photos, 0..1, whose hard view has them as nearest key. keys: float32 (n, d)
+    of unit length, the photos' keys.
     """
 
-    found: float
+    recall: float
     keys: Array
 
 
-def asked_of(photos: Pixels) -> Pixels:
-    """PHOTOS of a collection at most, evenly spread: its folders in turn, not the first alone."""
-    chosen = np.linspace(0, len(photos) - 1, min(PHOTOS, len(photos))).astype(int)
-    return np.array(photos[chosen])
+def subsample(photos: NDArray[T]) -> NDArray[T]:
+    """At most MAX_PHOTOS of (n, ...), evenly spaced so that every folder counts."""
+    rows = np.linspace(0, len(photos) - 1, min(MAX_PHOTOS, len(photos))).astype(int)
+    return np.array(photos[rows])
 
 
-def judge(backbone: Backbone, photos: Pixels, seed: int = 0) -> Judged:
-    """Ask a network for photos by hard views of them, without labels.
+def view_retrieval(backbone: Backbone, photos: Pixels, seed: int = 0) -> ViewRetrieval:
+    """Query photos by hard views of them, without labels. The network is not changed.
 
-    photos: uint8 (n, side, side, 3), as of `asked_of`. Views and
-    whitening are the same at every call with the same seed, so that two networks can be
-    compared. Over networks of this house its order is nearly that of P@10 with labels
-    (benchmarks/recipes.md).
+    photos: uint8 (n, side, side, 3), as from `subsample`. Views and whitening depend on the seed
+    alone, so that networks can be compared. Over the networks of this project the order by
+    recall is nearly that by P@10 with labels (benchmarks/recipes.md).
     """
     n, side = photos.shape[0], photos.shape[1]
     generator = torch.Generator().manual_seed(seed)
     views = [
-        _view(torch.from_numpy(photos[start : start + 50]), side, generator)
+        _views(torch.from_numpy(photos[start : start + 50]), side, generator)
         for start in range(0, n, 50)
     ]
     descriptor = Descriptor(deepcopy(backbone).cpu()).float().eval()
-    plain = features(descriptor, photos)
-    white = whitening.fit(plain, 256)
-    keys = white.keys(plain)
-    asked = white.keys(features(descriptor, np.concatenate(views)))
-    return Judged(found_first(keys, asked, range(n)), keys)
+    photo_features = features(descriptor, photos)
+    white = whitening.fit(photo_features, DIMENSION)
+    keys = white.keys(photo_features)
+    queries = white.keys(features(descriptor, np.concatenate(views)))
+    return ViewRetrieval(recall_at_1(keys, queries, range(n)), keys)
 
 
-def _view(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:
-    drawn = draw(len(photos), side, side, HARD, generator)
-    scaled = render(photos, drawn, side).mul_(255).round_().byte()
-    pixels: Pixels = scaled.permute(0, 2, 3, 1).contiguous().numpy()
+def _views(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:
+    views = draw(len(photos), side, side, HARD_VIEWS, generator)
+    levels = render(photos, views, side).mul_(255).round_().byte()
+    pixels: Pixels = levels.permute(0, 2, 3, 1).contiguous().numpy()
     return pixels

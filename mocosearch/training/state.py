@@ -1,4 +1,4 @@
-"""A run's state, and one step of it: photos, two views, a loss, both encoders moved."""
+"""Everything that changes during a run, and one training step."""
 
 from copy import deepcopy
 from typing import Any
@@ -13,25 +13,26 @@ from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
+from mocosearch.moco.precision import autocast, resolve_device
 from mocosearch.moco.seed import SEED
 from mocosearch.moco.v3 import MoCoV3
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.moco.vit import WIDTHS
 from mocosearch.photos.decode import Pixels
-from mocosearch.training.precision import autocast, device_of
 from mocosearch.training.recipes import Recipe
 from mocosearch.training.schedule import learning_rate, momentum
 
 
 class Training:
-    """Everything that changes while a network learns; `state` and `restore` hold all of it.
+    """Model, optimizer, sampling order and random state of a run; see `state` and `restore`.
 
-    pixels: uint8 (n, side, side, 3), larger than memory if it is memory-mapped.
-    bursts: int64 (n,), one number for photos of one burst. Their keys are no negatives of each
-        other; with the recipe's `bursts` positive, the key's view is of any photo of the burst.
-    keys: float16 (n, dim), a teacher's keys of the photos, where the recipe has a teacher.
-    device: as of `device_of`. What is random is drawn by the processor, so that a run goes on
-        anywhere from where it stopped.
+    pixels: uint8 (n, side, side, 3), possibly memory-mapped.
+    bursts: int64 (n,), the same number for photos of one burst, whose keys are not negatives of
+        each other. If the recipe's `bursts` is `positive`, the second view is of any photo of
+        the burst.
+    keys: float16 (n, dim), the teacher's keys of the photos, for a recipe with a teacher.
+    device: a name for `resolve_device`. Random numbers are drawn on the CPU, so that a run can
+        be resumed on another device.
     """
 
     def __init__(
@@ -45,17 +46,17 @@ class Training:
         keys: NDArray[np.float16] | None = None,
     ) -> None:
         self.pixels, self.recipe, self.keys = pixels, recipe, keys
-        self.device = device_of(device)
+        self.device = resolve_device(device)
         numbers = np.arange(len(pixels)) if bursts is None else bursts
         self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
         self.by_burst = self.bursts.argsort()
         self.burst_sizes = self.bursts.bincount()
         self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
-        self.model = model_of(backbone, recipe).to(self.device)
+        self.model = build_model(backbone, recipe).to(self.device)
         self.model.to(memory_format=torch.channels_last)
         self.backbone.freeze(recipe.frozen)
         self.model.train()
-        self.optimizer = optimizer_of(self.model, recipe)
+        self.optimizer = build_optimizer(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         if isinstance(self.model, SEED):
@@ -63,20 +64,23 @@ class Training:
             self.model.enqueue(self._teacher_keys(ids), self.bursts[ids].to(self.device))
         self.steps = 0
         self.losses: list[float] = []
-        """Of all steps, for the curve."""
+        """The loss of every step."""
         self.fp32 = False
-        """Whether bf16 is given up for this run."""
+        """Whether the run has switched from bf16 to fp32."""
 
     @property
     def backbone(self) -> Backbone:
-        """The query encoder's network, which is what becomes the encoder."""
+        """The query encoder's network, which is exported."""
         trunk = self.model.encoder_q[0]
-        trained = trunk.backbone if isinstance(trunk, Levels) else trunk
-        assert isinstance(trained, Backbone)
-        return trained
+        backbone = trunk.backbone if isinstance(trunk, Levels) else trunk
+        assert isinstance(backbone, Backbone)
+        return backbone
 
     def step(self, progress: float) -> Tensor:
-        """One batch, at the rate and momentum of a share of the run; returns the loss."""
+        """Train on one batch; returns the loss, a scalar without gradient.
+
+        progress: the completed fraction of the run, 0..1, which sets learning rate and momentum.
+        """
         recipe = self.recipe
         if len(self.order) < recipe.batch:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
@@ -95,7 +99,7 @@ class Training:
         return loss.detach()
 
     def state(self) -> dict[str, Any]:
-        """Tensors and plain values alone, so that it is read back without running code."""
+        """The state as tensors and plain values, so that loading it cannot run code."""
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -108,9 +112,9 @@ class Training:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on where `state` was taken; the next steps are the same, bit for bit."""
+        """Continue from a `state`; the following steps are identical, bit for bit."""
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(_one_group(state["optimizer"]))
+        self.optimizer.load_state_dict(_merge_groups(state["optimizer"]))
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["shuffling"])
         self.order = state["order"]
@@ -119,37 +123,39 @@ class Training:
         self.fp32 = state.get("fp32", False)
 
     def finite(self) -> bool:
-        """Whether every weight is a number."""
+        """Whether every weight of the query encoder is finite."""
         return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
     def _inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Two views of each photo; with a teacher one view, and the teacher's key."""
+        """Two views of each photo; with a teacher one view and the teacher's key."""
         recipe = self.recipe
         if recipe.T_teacher:
             return self._view(ids, recipe.views), self._teacher_keys(ids)
-        mates = self._mates(ids) if recipe.bursts == "positive" else ids
+        partners = self._burst_partners(ids) if recipe.bursts == "positive" else ids
         view = self._view(ids, recipe.views)
-        return view, self._view(mates, recipe.other_views or recipe.views)
+        return view, self._view(partners, recipe.other_views or recipe.views)
 
     def _teacher_keys(self, ids: Tensor) -> Tensor:
-        assert self.keys is not None, "the recipe has a teacher and the run has none of its keys"
+        assert self.keys is not None, "a recipe with a teacher needs the teacher's keys"
         return torch.from_numpy(self.keys[ids.numpy()]).float().to(self.device)
 
-    def _mates(self, ids: Tensor) -> Tensor:
-        """For each photo one of its burst, itself included."""
+    def _burst_partners(self, ids: Tensor) -> Tensor:
+        """For each photo a random photo of its burst, possibly itself."""
         burst = self.bursts[ids]
-        chances = torch.rand(len(ids), generator=self.generator)
-        return self.by_burst[self.burst_starts[burst] + (chances * self.burst_sizes[burst]).long()]
+        random = torch.rand(len(ids), generator=self.generator)
+        return self.by_burst[self.burst_starts[burst] + (random * self.burst_sizes[burst]).long()]
 
     def _view(self, ids: Tensor, settings: ViewSettings) -> Tensor:
         photos = torch.from_numpy(self.pixels[ids.numpy()])
         size, n, side = self.recipe.size, photos.shape[0], photos.shape[1]
-        drawn = draw(n, side, size, settings, self.generator)
-        return render(photos.to(self.device), drawn.to(self.device), size)
+        views = draw(n, side, size, settings, self.generator)
+        return render(photos.to(self.device), views.to(self.device), size)
 
 
-def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
-    """The method that a recipe names, around copies of a network."""
+def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
+    """The recipe's method with two copies of the network as query and key encoder, or with a
+    teacher one copy as the student.
+    """
     trunk = Levels(backbone) if recipe.levels else backbone
     if recipe.T_teacher:
         return SEED(
@@ -183,22 +189,24 @@ def model_of(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
     )
 
 
-def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
-    """The recipe's optimizer for all that learns by gradient."""
-    learning, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
+    """The recipe's optimizer over all parameters that require a gradient."""
+    parameters, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
     if recipe.optimizer == "muon":
-        return Muon(learning, decay)
+        return Muon(parameters, decay)
     if recipe.optimizer == "lars":
-        return LARS(learning, lr=0.0, momentum=0.9, weight_decay=decay)
+        return LARS(parameters, lr=0.0, momentum=0.9, weight_decay=decay)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(learning, lr=0.0, weight_decay=decay, fused=True)
-    return torch.optim.SGD(learning, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)
+        return torch.optim.AdamW(parameters, lr=0.0, weight_decay=decay, fused=True)
+    return torch.optim.SGD(parameters, lr=0.0, momentum=0.9, weight_decay=decay, fused=True)
 
 
-def _one_group(state: dict[str, Any]) -> dict[str, Any]:
-    """An optimizer's state; runs of an older version kept the network and its head apart."""
+def _merge_groups(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state with one parameter group; older versions stored the network and its
+    head as two.
+    """
     if "param_groups" not in state:
-        return {name: _one_group(part) for name, part in state.items()}
+        return {name: _merge_groups(part) for name, part in state.items()}
     groups = state["param_groups"]
-    weights = [number for group in groups for number in group["params"]]
-    return {**state, "param_groups": [{**groups[0], "params": weights}]}
+    numbers = [number for group in groups for number in group["params"]]
+    return {**state, "param_groups": [{**groups[0], "params": numbers}]}

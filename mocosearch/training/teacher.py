@@ -3,8 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -27,7 +29,7 @@ FITTED_ON = 2048
 Keys = NDArray[np.float16]
 
 
-def name_of(teacher: Encoder) -> str:
+def teacher_name(teacher: Encoder) -> str:
     """The teacher as the card of its student names it."""
     card = teacher.card
     return f"{card.architecture} ({card.parent or card.fingerprint})"
@@ -57,7 +59,8 @@ def teacher_keys(
     """The teacher's keys of the cached photos, computed now or read from an earlier run's file.
 
     The teacher looks at the photos at its own side. A whitening that was not fitted on the
-    user's photos is fitted on FITTED_ON of these first, as an index does.
+    user's photos is fitted on FITTED_ON of these first, as an index does. If it is stopped, the
+    next call continues with the keys that are missing.
 
     files: where the photos lie. count(n): called after every n photos.
     folder: of the keys' files. They are deleted once no pixels of the same photos are there.
@@ -73,17 +76,16 @@ def teacher_keys(
     by_path = {file.path: file for file in files}
     photos = [by_path[path] for path in cache.paths]
     teacher = _whitened(teacher, photos, cache)
-    keys = np.empty((n, teacher.dimension), np.float16)
-    for rows, pixels in _pixels(photos, range(n), cache, teacher.side):
+    part = whole.with_name(f".{whole.name}")
+    keys = _partial(part, (n, teacher.dimension))
+    missing = np.flatnonzero(~keys.any(axis=1)).tolist()
+    count(n - len(missing))
+    for rows, pixels in _pixels(photos, missing, cache, teacher.side):
         keys[rows] = teacher.encode(pixels)
         count(len(rows))
-    part = folder / f".{whole.stem}.{os.getpid()}.npy"
-    try:
-        np.save(part, keys)
-        os.replace(part, whole)
-    finally:
-        part.unlink(missing_ok=True)
-    return keys
+    keys.flush()
+    os.replace(part, whole)
+    return _read(whole)
 
 
 def keys_to_resume(cache: PixelCache, folder: Path, fingerprint: str) -> Keys:
@@ -92,6 +94,17 @@ def keys_to_resume(cache: PixelCache, folder: Path, fingerprint: str) -> Keys:
     if not file.is_file():
         raise NotFound(f"the teacher's keys are gone: {file}", "start a new run, with --teacher")
     return _read(file)
+
+
+def _partial(file: Path, shape: tuple[int, int]) -> "np.memmap[Any, np.dtype[np.float16]]":
+    """Keys of an unfinished call, with rows of zeros where they are missing, or such rows alone."""
+    try:
+        keys = open_memmap(file, mode="r+")
+        if keys.shape == shape and keys.dtype == np.float16:
+            return keys
+    except (OSError, ValueError):
+        pass
+    return open_memmap(file, mode="w+", dtype=np.float16, shape=shape)
 
 
 def _read(file: Path) -> Keys:
@@ -137,7 +150,7 @@ def _pixels(
 
 def _forget(folder: Path) -> None:
     """Delete keys whose photos have no pixels in the folder any more."""
-    for file in folder.glob("keys-*.npy"):
+    for file in (*folder.glob("keys-*.npy"), *folder.glob(".keys-*.npy")):
         name = file.name.split("-")[1]
         if not any(folder.glob(f"pixels-{name}-*.u8")):
             file.unlink(missing_ok=True)

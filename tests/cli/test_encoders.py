@@ -14,7 +14,7 @@ from torchvision.models import resnet18, resnet50
 
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.pretrained import published
-from mocosearch.pretrained.published import PUBLISHED, Published, fetch, offered
+from mocosearch.pretrained.published import PUBLISHED, Published, fetch, request_offer
 
 CONTENT = bytes(range(256)) * 9000
 
@@ -86,7 +86,7 @@ def known(monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> Mirror:
 
 def test_a_file_comes_whole_and_is_asked_for_its_size_first(known: Mirror, tmp_path: Path) -> None:
     seen: list[int] = []
-    offer = offered("known", known.url)
+    offer = request_offer("known", known.url)
     assert offer.size == len(CONTENT)
     assert known.asked == [("HEAD", None)]
     file = fetch(offer, tmp_path, seen.append)
@@ -96,7 +96,7 @@ def test_a_file_comes_whole_and_is_asked_for_its_size_first(known: Mirror, tmp_p
 
 
 def test_what_has_come_whole_is_not_fetched_again(known: Mirror, tmp_path: Path) -> None:
-    offer = offered("known", known.url)
+    offer = request_offer("known", known.url)
     file = fetch(offer, tmp_path)
     asked = list(known.asked)
     assert fetch(offer, tmp_path) == file
@@ -108,41 +108,41 @@ def test_what_has_come_whole_is_not_fetched_again(known: Mirror, tmp_path: Path)
 @pytest.mark.parametrize("resumes", [True, False])
 def test_a_broken_download_goes_on(known: Mirror, tmp_path: Path, resumes: bool) -> None:
     known.cut, known.resumes = 700_000, resumes
-    with pytest.raises(NotFound, match="broke off"):
-        fetch(offered("known", known.url), tmp_path)
+    with pytest.raises(NotFound, match="was interrupted"):
+        fetch(request_offer("known", known.url), tmp_path)
     known.cut = None
-    assert fetch(offered("known", known.url), tmp_path).read_bytes() == CONTENT
+    assert fetch(request_offer("known", known.url), tmp_path).read_bytes() == CONTENT
     assert known.asked[-1] == ("GET", "bytes=700000-")
 
 
 def test_a_part_of_another_version_is_not_gone_on_with(known: Mirror, tmp_path: Path) -> None:
     known.files["/a/b.pth.tar"], known.cut = CONTENT[::-1], 700_000
-    with pytest.raises(NotFound, match="broke off"):
-        fetch(offered("known", known.url), tmp_path)
+    with pytest.raises(NotFound, match="was interrupted"):
+        fetch(request_offer("known", known.url), tmp_path)
     known.files["/a/b.pth.tar"], known.cut = CONTENT, None
-    assert fetch(offered("known", known.url), tmp_path).read_bytes() == CONTENT
+    assert fetch(request_offer("known", known.url), tmp_path).read_bytes() == CONTENT
 
 
 def test_another_content_is_refused_and_removed(known: Mirror, tmp_path: Path) -> None:
     known.files["/a/b.pth.tar"] = CONTENT[::-1]
-    with pytest.raises(Damaged, match="not the file that was published"):
-        fetch(offered("known", known.url), tmp_path)
+    with pytest.raises(Damaged, match="differs from the published file"):
+        fetch(request_offer("known", known.url), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_no_other_host_is_asked(known: Mirror) -> None:
     known.elsewhere = "http://localhost:1/a/b.pth.tar"
     with pytest.raises(NotFound, match="another host, localhost:1"):
-        offered("known", known.url)
+        request_offer("known", known.url)
 
 
 def test_what_a_mirror_can_lack(known: Mirror) -> None:
     with pytest.raises(NotFound, match="404"):
-        offered("moco-v2-800ep", known.url)
+        request_offer("moco-v2-800ep", known.url)
     with pytest.raises(NotFound, match="no answer"):
-        offered("known", "http://127.0.0.1:9")
-    with pytest.raises(Unsuitable, match="no address"):
-        offered("known", "file:///tmp")
+        request_offer("known", "http://127.0.0.1:9")
+    with pytest.raises(Unsuitable, match="not a web address"):
+        request_offer("known", "file:///tmp")
 
 
 def test_known_names_are_on_the_authors_host() -> None:
@@ -200,7 +200,7 @@ def test_another_network_than_was_published_is_refused(
     mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
     ended = run("encoders", "add", name, "--mirror", mirror.url, home=tmp_path / "home")
     assert ended.returncode == 1
-    assert "holds a resnet18, and not a resnet50" in ended.stderr
+    assert "contains a resnet18, not a resnet50" in ended.stderr
     assert not (tmp_path / "home" / "encoders").exists()
     assert not list((tmp_path / "home" / "cache" / "published").iterdir())
 

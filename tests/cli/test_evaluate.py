@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 from program import Run
 
-WAYS = {"the encoder", "an untrained network", "8x8 thumbnails"}
+METHODS = {"encoder", "untrained network", "8x8 thumbnails"}
 
 
 def test_without_labels_altered_photos_find_themselves(run: Run, tmp_path: Path) -> None:
@@ -13,14 +13,14 @@ def test_without_labels_altered_photos_find_themselves(run: Run, tmp_path: Path)
     figures = json.loads(run("evaluate", "--json", "--plot", plot).stdout)
     with Image.open(plot) as picture:
         assert picture.format == "PNG"
-    beside = figures["beside"]
-    assert beside.pop("photos") == 30
-    assert beside.keys() == WAYS
-    for way in WAYS:
-        assert beside[way].keys() == {"a part", "other colours", "blurred", "mean"}
-        assert beside[way]["blurred"] > 0.9
-    assert (figures["photos"], figures["asked"]) == (30, 30)
-    assert figures["blurred"] > 0.9
+    baselines = figures["baselines"]
+    assert baselines.pop("photos") == 30
+    assert baselines.keys() == METHODS
+    for method in METHODS:
+        assert baselines[method].keys() == {"crop", "colours", "blur", "mean"}
+        assert baselines[method]["blur"] > 0.9
+    assert (figures["photos"], figures["queries"]) == (30, 30)
+    assert figures["blur"] > 0.9
     assert 1 < figures["effective rank"] <= 30
 
 
@@ -34,12 +34,12 @@ def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_pat
     for name in ("photos", "labels", "p@1", "p@10", "map", "recall@10"):
         assert by_file[name] == by_folder[name]
     assert (by_file["photos"], by_file["labels"]) == (30, 2)
-    beside = by_file["beside"]
-    assert beside.pop("photos") == 30
-    assert beside.keys() == WAYS
-    assert beside == {way: by_folder["beside"][way] for way in WAYS}
+    baselines = by_file["baselines"]
+    assert baselines.pop("photos") == 30
+    assert baselines.keys() == METHODS
+    assert baselines == {method: by_folder["baselines"][method] for method in METHODS}
     # The index keeps its keys in 16 bits, and decodes at its own side.
-    assert beside["the encoder"]["p@1"] == pytest.approx(by_file["p@1"], abs=0.2)
+    assert baselines["encoder"]["p@1"] == pytest.approx(by_file["p@1"], abs=0.2)
     assert run("evaluate", "--manifest", tmp_path / "none.tsv").returncode == 1
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageColor, ImageFont
 
-from cli.plot import COLOURS, check, draw, wrapped
+from cli.plot import COLOURS, check, draw, wrap
 
 SHARES = {"one": {"p@1": 0.5, "p@10": 0.25}, "two": {"p@1": 1.0, "p@10": 0.0}}
 
@@ -32,9 +32,9 @@ def test_bars_are_as_long_as_their_shares(tmp_path: Path) -> None:
 
 
 @given(st.text("ab ", max_size=300), st.integers(1, 300))
-def test_wrapped_words_are_all_there_and_fit(words: str, width: int) -> None:
+def test_wrap_words_are_all_there_and_fit(words: str, width: int) -> None:
     font = ImageFont.load_default(24)
-    lines = wrapped(words, font, width)
+    lines = wrap(words, font, width)
     assert " ".join(lines).split() == words.split()
     assert all(font.getlength(line) <= width or " " not in line for line in lines)
 

@@ -37,8 +37,8 @@ def test_what_would_be_passed_over_or_cannot_be_is_wrong_usage(
 def test_an_export_of_the_start_says_so(photos: Path, run: Run, tmp_path: Path) -> None:
     ended = run("train", photos, "--epochs", 0, "--size", 32, home=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    assert "the network is the start as it was" in ended.stderr
-    assert "learned from" not in ended.stderr
+    assert "exported the starting network without training" in ended.stderr
+    assert "trained on" not in ended.stderr
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
 
     def ends(**how: Any) -> object:
         usual = {"skipped": {}, "interrupted": False, "reason": "given", "warnings": []}
-        made = training.Trained(encoder.card, Path("enc"), **{**usual, **how})
+        made = training.TrainingResult(encoder.card, Path("enc"), **{**usual, **how})
         monkeypatch.setattr(training, "train", lambda *words, **options: made)
         try:
             train(["."])
@@ -61,14 +61,14 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
 def test_an_earlier_encoder_that_is_kept_is_said(
     ends_with: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ends_with(interrupted=True, kept=True) == 130
+    assert ends_with(interrupted=True, previous=True) == 130
     said = capsys.readouterr().err
-    assert "the earlier encoder is kept; --resume goes on" in said
-    assert "photos in" not in said
+    assert "the previous encoder is unchanged; --resume continues the run" in said
+    assert "trained on" not in said
 
 
 def test_a_folder_that_cannot_be_looked_into_is_said(
     ends_with: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ends_with(unreadable=["/photos/locked"]) == 3
-    assert "cannot look into /photos/locked" in capsys.readouterr().err
+    assert "cannot read the folder /photos/locked" in capsys.readouterr().err

@@ -44,7 +44,7 @@ def descriptor_of(seed: int) -> Descriptor:
     with torch.no_grad():
         features = descriptor.features(torch.from_numpy(pixels_of(24, 1))).numpy()
     white = whitening.fit(features, CARD.dimension)
-    descriptor.whiten_by(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
+    descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     return descriptor
 
 
@@ -204,7 +204,7 @@ def little_room() -> Iterator[None]:
 def test_weights_that_find_no_room_are_said(tmp_path):
     with pytest.raises(StorageFailed, match="weights") as caught:
         export.export(tiny(), torch.nn.Linear(1000, 100), CARD, tmp_path / "place" / "enc")
-    assert "room" in caught.value.hint
+    assert "disk space" in caught.value.hint
     assert list((tmp_path / "place").iterdir()) == []
 
 
@@ -228,14 +228,14 @@ def test_changed_weights_are_damage(copy):
     weights = bytearray((copy / "encoder.bin").read_bytes())
     weights[len(weights) // 2] ^= 1
     (copy / "encoder.bin").write_bytes(weights)
-    with pytest.raises(Damaged, match="not the one on its card"):
+    with pytest.raises(Damaged, match="does not match its card"):
         Encoder.open(copy)
 
 
 @pytest.mark.parametrize("name", ["encoder.bin", "encoder.xml"])
 def test_a_missing_file_is_damage(copy, name):
     (copy / name).unlink()
-    with pytest.raises(Damaged, match="lacks a file"):
+    with pytest.raises(Damaged, match="missing a file"):
         Encoder.open(copy)
 
 

@@ -71,7 +71,7 @@ def test_without_an_earlier_one_few_photos_change_nothing(encoder, pixels_of):
     refit = Refit(fitted_on(encoder, NOTHING))
     some = refit.features(pixels_of(FEW))
     same, keys = refit.fit(some[: FEW - 1])
-    assert same is refit.before
+    assert same is refit.encoder
     assert (encoder.encode(pixels_of(FEW)[:-1]) * keys).sum(1).min() > 0.99
     alone = whitening.fit(some.astype(np.float32), encoder.dimension)
     _, keys = refit.fit(some)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mocosearch.moco.hog import BINS, PLACES, gradients
+from mocosearch.moco.hog import BINS, GRID, hog
 
 
 def waves(turn: float, side: int = 80) -> torch.Tensor:
@@ -16,7 +16,7 @@ def waves(turn: float, side: int = 80) -> torch.Tensor:
 
 
 def bins_of(picture: torch.Tensor) -> torch.Tensor:
-    return gradients(picture).reshape(BINS, PLACES, PLACES).mean((1, 2))
+    return hog(picture).reshape(BINS, GRID, GRID).mean((1, 2))
 
 
 @pytest.mark.parametrize("number", range(BINS))
@@ -25,11 +25,11 @@ def test_stripes_fill_the_bin_of_their_direction(number: int) -> None:
 
 
 def test_shape_and_what_flat_pictures_give() -> None:
-    out = gradients(torch.full((2, 3, 80, 80), 0.5))
-    assert out.shape == (2, BINS * PLACES**2)
+    out = hog(torch.full((2, 3, 80, 80), 0.5))
+    assert out.shape == (2, BINS * GRID**2)
     assert out.abs().max() < 0.05
     assert out.isfinite().all()
-    assert gradients(torch.zeros(1, 3, 80, 80)).isfinite().all()
+    assert hog(torch.zeros(1, 3, 80, 80)).isfinite().all()
 
 
 def test_brightness_and_contrast_hardly_matter() -> None:
@@ -37,4 +37,4 @@ def test_brightness_and_contrast_hardly_matter() -> None:
     picture = torch.nn.functional.interpolate(torch.rand(1, 3, 10, 10), 80, mode="bicubic")
     picture = picture.clamp(0, 1)
     dim = 0.2 + 0.5 * picture
-    assert torch.cosine_similarity(gradients(picture), gradients(dim)) > 0.95
+    assert torch.cosine_similarity(hog(picture), hog(dim)) > 0.95

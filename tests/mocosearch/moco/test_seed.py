@@ -75,14 +75,12 @@ def test_loss_is_lowest_for_the_teachers_own_keys():
     assert all(model.loss(units(4, seed), k, ids) > at_best for seed in range(3, 13))
 
 
-def test_loss_of_chance_is_that_of_a_student_that_tells_no_key_from_another():
+def test_chance_loss_is_that_of_a_student_that_tells_no_key_from_another():
     model = model_of(K=3, cosine=1.0).double()
     eye = torch.eye(DIM, dtype=torch.float64)
     model.enqueue(eye[:3], torch.arange(10, 13))
     student, teacher = eye[4:5], F.normalize(eye[:1] + eye[3:4], dim=1)
-    assert model.loss(student, teacher, torch.arange(1)).item() == pytest.approx(
-        model.loss_of_chance
-    )
+    assert model.loss(student, teacher, torch.arange(1)).item() == pytest.approx(model.chance_loss)
 
 
 def test_gradient_reaches_the_student_through_both_parts_of_the_loss():

@@ -139,7 +139,7 @@ def test_keys_that_tell_nothing_lose_as_much_as_chance():
     model = model_of(N=512, T=1.0)
     q, k = units(512, 128, 1), units(512, 128, 2)
     assert model.loss(q, k, torch.arange(512)).item() * 2 == pytest.approx(
-        model.loss_of_chance, rel=0.01
+        model.chance_loss, rel=0.01
     )
 
 

@@ -162,9 +162,9 @@ def skipped(file: Path, kind: type[MocosearchError], words: str) -> None:
 def test_a_probe_is_refused(resnet, tmp_path):
     told = {"state_dict": under("module.", resnet.state_dict()), "best_acc1": 70.0}
     torch.save(told, tmp_path / "lincls.pth.tar")
-    skipped(tmp_path / "lincls.pth.tar", Unsuitable, "is a probe")
+    skipped(tmp_path / "lincls.pth.tar", Unsuitable, "is a linear probe")
     torch.save(resnet.state_dict(), tmp_path / "linear-100ep.pth.tar")
-    skipped(tmp_path / "linear-100ep.pth.tar", Unsuitable, "is a probe")
+    skipped(tmp_path / "linear-100ep.pth.tar", Unsuitable, "is a linear probe")
 
 
 def test_code_is_refused_and_not_run(resnet, tmp_path):
@@ -185,24 +185,24 @@ def test_a_cut_file_is_damaged(resnet, tmp_path, old, share):
     torch.save(resnet.state_dict(), file, _use_new_zipfile_serialization=not old)
     whole = file.read_bytes()
     file.write_bytes(whole[: int(len(whole) * share)])
-    skipped(file, Damaged, "cut short")
+    skipped(file, Damaged, "truncated")
 
 
 def test_other_networks_are_refused(resnet, vit, tmp_path):
     file = tmp_path / "some.pth"
     state = resnet.state_dict()
     torch.save(torchvision.models.mobilenet_v3_small().state_dict(), file)
-    skipped(file, Unsuitable, "no network that is known")
+    skipped(file, Unsuitable, "no supported network")
     torch.save({n: v for n, v in state.items() if not n.startswith("layer4.1")}, file)
     skipped(file, Unsuitable, "2-2-2-1 basic blocks")
     torch.save({**state, "conv1.weight": torch.ones(64, 3, 3, 3)}, file)
-    skipped(file, Unsuitable, "built differently")
+    skipped(file, Unsuitable, "other layers")
     torch.save({**state, "conv1.weight": state["conv1.weight"] / 0}, file)
-    skipped(file, Damaged, "no numbers")
+    skipped(file, Damaged, "not finite")
     torch.save({**fixed(vit), "pos_embed": torch.randn(1, 197, 384)}, file)
     skipped(file, Unsuitable, "learned positions")
     torch.save([1, 2], file)
-    skipped(file, Unsuitable, "no table")
+    skipped(file, Unsuitable, "no state_dict")
 
 
 def test_an_encoder_of_ours_by_folder(encoder_folder, tmp_path):

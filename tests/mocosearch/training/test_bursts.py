@@ -8,7 +8,7 @@ import torch
 
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.backbones import Backbone
-from mocosearch.training.recipes import SMALL, fitted
+from mocosearch.training.recipes import SMALL, fit_to
 from mocosearch.training.state import Training
 
 PLAIN = replace(SMALL.views, scale=(1.0, 1.0), ratio=(1.0, 1.0), mirror=0, jitter=0, grey=0, blur=0)
@@ -23,7 +23,7 @@ def step(use: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     training = Training(
         Backbone("resnet10"),
         pixels,
-        fitted(TINY.with_changes(None, None, None, use), 20),
+        fit_to(TINY.with_changes(None, None, None, use), 20),
         0,
         BURSTS,
     )

@@ -14,7 +14,7 @@ from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
 from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.recipes import SMALL, fitted
+from mocosearch.training.recipes import SMALL, fit_to
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 
@@ -25,7 +25,7 @@ TINY = replace(SMALL, size=32, cache_side=40, encode_side=48, batch=8, K=24, dim
 def training() -> Training:
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     torch.manual_seed(0)
-    return Training(Backbone("resnet10"), pixels, fitted(TINY, 50), 0)
+    return Training(Backbone("resnet10"), pixels, fit_to(TINY, 50), 0)
 
 
 def run_of(
@@ -33,11 +33,11 @@ def run_of(
     training: Training,
     steps: int,
     report: Callable[[Progress], None] = lambda progress: None,
-    judge: Callable[[], float] = lambda: 0.5,
+    view_recall: Callable[[], float] = lambda: 0.5,
 ) -> list[float]:
-    budget = Budget(steps=steps, seconds=None, begun=time.monotonic())
+    budget = Budget(steps=steps, seconds=None, start=time.monotonic())
     run = Run(folder, {}, time.monotonic())
-    learn(training, budget, run, judge, report, lambda: False)
+    learn(training, budget, run, view_recall, report, lambda: False)
     return training.losses
 
 
@@ -47,7 +47,7 @@ def test_frozen_stages_stay_as_they_are(tmp_path: Path, frozen: int, optimizer: 
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     start = Backbone("resnet10")
     before = {name: value.clone() for name, value in start.named_parameters()}
-    recipe = replace(fitted(TINY, 50), frozen=frozen, optimizer=optimizer)
+    recipe = replace(fit_to(TINY, 50), frozen=frozen, optimizer=optimizer)
     training = Training(start, pixels, recipe, 0)
     run_of(tmp_path, training, 3)
     held = ("net.conv1", "net.bn1", "net.layer1", "net.layer2")[: frozen and frozen + 2]
@@ -116,8 +116,8 @@ def test_weights_that_are_spoilt_after_a_good_loss_are_never_judged(
         return 0.5
 
     monkeypatch.setattr(Training, "step", spoils)
-    monkeypatch.setattr(checkpoint, "SECONDS", seconds)
-    losses = run_of(tmp_path, training, 4, judge=judge)
+    monkeypatch.setattr(checkpoint, "INTERVAL", seconds)
+    losses = run_of(tmp_path, training, 4, view_recall=judge)
     assert training.finite()
     assert training.fp32
     assert len(losses) == training.steps == 4
@@ -150,7 +150,7 @@ def test_spoilt_weights_are_not_saved(training, tmp_path) -> None:
 
 
 def test_collapse_and_standstill_are_said_with_their_numbers(training) -> None:
-    chance = training.model.loss_of_chance
+    chance = training.model.chance_loss
     assert chance == pytest.approx(math.log(25))
     training.model.enqueue(torch.randn(24, 128), torch.arange(24))
     training.losses = [chance - 1.0] * 20
@@ -161,4 +161,4 @@ def test_collapse_and_standstill_are_said_with_their_numbers(training) -> None:
     training.model.enqueue(torch.ones(24, 128), torch.arange(24))
     training.losses = [chance - 1.0]
     (said,) = warnings(training)
-    assert "collapsed: they use 1.0 directions" in said
+    assert "collapsed: effective rank 1.0" in said

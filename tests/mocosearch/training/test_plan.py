@@ -14,15 +14,14 @@ from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import start_from
 from mocosearch.training import run as training
-from mocosearch.training.plan import Plan, as_begun, planned
+from mocosearch.training.plan import Options, Plan, make_plan, restore_plan
 from mocosearch.training.recipes import SMALL, V2, Recipe
 from mocosearch.training.run import train
-from mocosearch.training.selection import Judged
+from mocosearch.training.selection import ViewRetrieval
 
 
 def plan(recipe: str | Recipe = "auto", **changed: object) -> Plan:
-    usual = {"init": None, "architecture": None, "epochs": 1, "seconds": None, "seed": 3}
-    return planned(recipe, 100, **{**usual, **changed})  # type: ignore[arg-type]
+    return make_plan(recipe, 100, Options(**{"epochs": 1, "seed": 3, **changed}))  # type: ignore[arg-type]
 
 
 def same(one: Backbone, other: Backbone) -> bool:
@@ -68,7 +67,7 @@ def test_another_network_than_the_starts_is_refused() -> None:
 
 def test_a_plan_survives_its_checkpoint() -> None:
     made = plan(seconds=9.5)
-    again = as_begun(made.state())
+    again = restore_plan(made.state())
     assert same(again.start, made.start)
     for name in ("recipe", "parent", "licence", "corpus", "epochs", "seconds", "seed"):
         assert getattr(again, name) == getattr(made, name)
@@ -76,11 +75,11 @@ def test_a_plan_survives_its_checkpoint() -> None:
     old = made.state()
     del old["start"]
     with pytest.raises(Mismatch, match="older"):
-        as_begun(old)
+        restore_plan(old)
 
 
 def test_the_starter_is_no_place_to_train_into(tmp_path: Path) -> None:
-    with pytest.raises(Unsuitable, match="comes with the program"):
+    with pytest.raises(Unsuitable, match="part of the program"):
         train([tmp_path], STARTER)
 
 
@@ -89,13 +88,13 @@ def test_a_resumed_run_that_teaches_nothing_keeps_its_first_start(fill, tmp_path
     scores = iter([0.9, 0.8, 0.9, 0.8])
 
     def judge(backbone, photos):
-        return Judged(next(scores), np.eye(len(photos), 8, dtype=np.float32))
+        return ViewRetrieval(next(scores), np.eye(len(photos), 8, dtype=np.float32))
 
     def write(backbone, sample, card, folder, page=None, prior=None):
         handed.append(backbone)
         return card
 
-    monkeypatch.setattr(training, "judge", judge)
+    monkeypatch.setattr(training, "view_retrieval", judge)
     monkeypatch.setattr(training, "write_encoder", write)
     folder = fill(tmp_path / "photos", range(12))[0].parent
     # Asked once a photo while each side is decoded, then once a step.
@@ -103,16 +102,16 @@ def test_a_resumed_run_that_teaches_nothing_keeps_its_first_start(fill, tmp_path
     usual = {"size": 32, "batch": 4, "epochs": 3}
     train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 25)
     resumed = train([folder], tmp_path / "e", resume=True)
-    assert any("the start is kept" in sign for sign in resumed.warnings)
+    assert any("the starting network is exported" in sign for sign in resumed.warnings)
     assert same(handed[-1], start_from("starter").backbone)
 
 
 def test_the_corpus_is_the_starts_and_then_the_own_photos(tmp_path: Path) -> None:
     starter = Card.from_json((STARTER / "card.json").read_bytes()).corpus
-    assert plan().trained_on(learned=True) == f"{starter}; then your own photos"
-    assert plan().trained_on(learned=False).startswith(f"{starter}; then")
-    assert "whitening alone" in plan().trained_on(learned=False)
+    assert plan().corpus_after(learned=True) == f"{starter}; then your own photos"
+    assert plan().corpus_after(learned=False).startswith(f"{starter}; then")
+    assert "whitening alone" in plan().corpus_after(learned=False)
     nothing = plan(init="none")
-    assert nothing.trained_on(learned=True) == "your own photos"
+    assert nothing.corpus_after(learned=True) == "your own photos"
     own = replace(plan(), corpus=f"{starter}; then your own photos")
-    assert own.trained_on(learned=True) == own.corpus
+    assert own.corpus_after(learned=True) == own.corpus

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from mocosearch.errors import Unsuitable
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.descriptor import Levels
-from mocosearch.training.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Recipe, choose, fitted
+from mocosearch.training.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Recipe, choose, fit_to
 
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("photos", [2, 10, 500, 5000])
 def test_fitted_to_a_collection(recipe, photos):
-    found = fitted(recipe, photos)
+    found = fit_to(recipe, photos)
     assert 2 <= found.batch <= min(recipe.batch, photos)
     assert 1 <= found.splits <= max(1, found.batch // 2)
     if recipe.K:
@@ -28,7 +28,7 @@ def test_fitted_to_a_collection(recipe, photos):
 
 
 def test_fitted_figures_of_small():
-    figures = {n: fitted(SMALL, n) for n in (2, 10, 500, 5000)}
+    figures = {n: fit_to(SMALL, n) for n in (2, 10, 500, 5000)}
     assert {n: (r.batch, r.splits, r.K) for n, r in figures.items()} == {
         2: (2, 1, 2),
         10: (10, 2, 10),
@@ -38,19 +38,19 @@ def test_fitted_figures_of_small():
 
 
 def test_a_large_collection_changes_nothing():
-    assert fitted(V2, 1_000_000) == V2
+    assert fit_to(V2, 1_000_000) == V2
 
 
 def test_fitting_twice_is_fitting_once():
-    once = fitted(V1, 100)
-    assert fitted(once, 100) == once
+    once = fit_to(V1, 100)
+    assert fit_to(once, 100) == once
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(RECIPES)), st.integers(2, 600))
 def test_no_sub_batch_is_a_single_photo(name, photos):
     """Batch statistics need two."""
-    found = fitted(RECIPES[name], photos)
+    found = fit_to(RECIPES[name], photos)
     parts = torch.arange(found.batch).tensor_split(found.splits)
     assert min(len(part) for part in parts) >= 2
 
@@ -70,14 +70,14 @@ def test_auto_asks_for_the_time_as_well():
 
 
 def test_auto_asks_for_the_room_as_well():
-    assert choose("auto", 1_000_000, room=8 * 10**9)[0] is SMALL
-    assert "197 GB, --cache-size allows 8.0" in choose("auto", 1_000_000, room=8 * 10**9)[1]
-    assert choose("auto", 1_000_000, room=200 * 10**9)[0] is V2
+    assert choose("auto", 1_000_000, cache_limit=8 * 10**9)[0] is SMALL
+    assert "197 GB, --cache-size allows 8.0" in choose("auto", 1_000_000, cache_limit=8 * 10**9)[1]
+    assert choose("auto", 1_000_000, cache_limit=200 * 10**9)[0] is V2
 
 
 def test_photos_are_stored_for_the_views_and_some_for_the_whitening():
-    assert SMALL.stored(10) == 3 * 10 * (96 * 96 + 160 * 160)
-    assert SMALL.stored(10_000) == 3 * (10_000 * 96 * 96 + 4_000 * 160 * 160)
+    assert SMALL.cache_bytes(10) == 3 * 10 * (96 * 96 + 160 * 160)
+    assert SMALL.cache_bytes(10_000) == 3 * (10_000 * 96 * 96 + 4_000 * 160 * 160)
 
 
 @pytest.mark.parametrize("architecture", ["vit_small", "vit_base"])
@@ -107,11 +107,11 @@ def test_settings_of_the_papers():
 
 @pytest.mark.parametrize("recipe", [SMALL, V1, V3, V3_VIT], ids=lambda r: r.architecture)
 def test_a_recipe_comes_back_from_json(recipe):
-    assert Recipe.from_plain(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
+    assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
 
 
 def test_a_setting_that_is_gone_is_passed_over():
-    assert Recipe.from_plain({**asdict(SMALL), "trunk": 1.0}) == SMALL
+    assert Recipe.from_dict({**asdict(SMALL), "trunk": 1.0}) == SMALL
 
 
 def tuples(told: dict) -> dict:

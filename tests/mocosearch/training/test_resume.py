@@ -19,9 +19,9 @@ from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, StorageFailed, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
-from mocosearch.training.recipes import SMALL, V3, Recipe, fitted
+from mocosearch.training.recipes import SMALL, V3, Recipe, fit_to
 from mocosearch.training.run import train
-from mocosearch.training.selection import Judged
+from mocosearch.training.selection import ViewRetrieval
 from mocosearch.training.state import Training
 
 TINY = replace(SMALL, size=32, cache_side=40, encode_side=48, batch=8, K=24, dimension=16)
@@ -31,7 +31,7 @@ TINY_V3 = replace(V3, size=32, cache_side=40, encode_side=48, batch=8, dimension
 def begun(seed: int = 0, recipe: Recipe = TINY) -> Training:
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     torch.manual_seed(seed)
-    return Training(Backbone("resnet10"), pixels, fitted(recipe, 50), seed)
+    return Training(Backbone("resnet10"), pixels, fit_to(recipe, 50), seed)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -144,10 +144,10 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
 def judged_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is learned is kept."""
 
-    def judge(backbone: Backbone, photos: Any) -> Judged:
-        return Judged(0.5, np.eye(len(photos), 8, dtype=np.float32))
+    def judge(backbone: Backbone, photos: Any) -> ViewRetrieval:
+        return ViewRetrieval(0.5, np.eye(len(photos), 8, dtype=np.float32))
 
-    monkeypatch.setattr("mocosearch.training.run.judge", judge)
+    monkeypatch.setattr("mocosearch.training.run.view_retrieval", judge)
 
 
 @pytest.mark.usefixtures("judged_alike")
@@ -155,8 +155,8 @@ def test_what_an_interrupted_run_wrote_it_replaces(folder: Path, tmp_path: Path)
     # Asked once a photo while each side is decoded, then once a step.
     begun = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
     again = train([folder], tmp_path / "e", resume=True, stopped=stop_after(1))
-    assert (begun.interrupted, begun.kept, begun.card.epochs) == (True, False, 0.5)
-    assert (again.interrupted, again.kept, again.card.epochs) == (True, False, 1.0)
+    assert (begun.interrupted, begun.previous, begun.card.epochs) == (True, False, 0.5)
+    assert (again.interrupted, again.previous, again.card.epochs) == (True, False, 1.0)
     assert Encoder.open(tmp_path / "e").card == again.card
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
 
@@ -170,10 +170,10 @@ def test_an_interrupted_run_takes_the_place_of_no_earlier_encoder(
     runs = (({"recipe": TINY, "epochs": 3}, 33), ({"resume": True}, 1))
     for how, asked in runs:
         stopped = train([folder], tmp_path / "e", **how, stopped=stop_after(asked))
-        assert (stopped.interrupted, stopped.kept) == (True, True)
+        assert (stopped.interrupted, stopped.previous) == (True, True)
         assert stopped.card == Encoder.open(tmp_path / "e").card == earlier.card
     resumed = train([folder], tmp_path / "e", resume=True)
-    assert (resumed.interrupted, resumed.kept, resumed.card.epochs) == (False, False, 3)
+    assert (resumed.interrupted, resumed.previous, resumed.card.epochs) == (False, False, 3)
     assert Encoder.open(tmp_path / "e").card == resumed.card
     assert not list(tmp_path.glob(".*"))
 
@@ -183,7 +183,7 @@ def test_what_was_learned_for_long_is_not_lost_unseen(folder: Path, tmp_path: Pa
     state = {"start": {}, "elapsed": 99999.0, "learned": 24620.0, "steps": 7}
     checkpoint.save(states, state)
     for epochs in (0, 3):
-        with pytest.raises(Unsuitable, match="unfinished run of e has learned for 6 h 50 min") as e:
+        with pytest.raises(Unsuitable, match="unfinished run of e has trained for 6 h 50 min") as e:
             train([folder], place, recipe=TINY, epochs=epochs)
         assert "--resume" in e.value.hint
     assert checkpoint.latest(states) == state
@@ -213,7 +213,7 @@ import sys
 from pathlib import Path
 from mocosearch.training import checkpoint
 from mocosearch.training.run import train
-checkpoint.SECONDS = 0.2
+checkpoint.INTERVAL = 0.2
 train([sys.argv[1]], Path(sys.argv[2]), **{HOW})
 """
 

@@ -10,15 +10,16 @@ from mocosearch.encoder import Card
 from mocosearch.encoder.refit import whitening_of
 from mocosearch.errors import NoPhotos, NotFound, Unsuitable
 from mocosearch.home import STARTER
+from mocosearch.training import collection
 from mocosearch.training import run as training
-from mocosearch.training.recipes import SMALL, fitted
-from mocosearch.training.selection import Judged
+from mocosearch.training.recipes import SMALL, fit_to
+from mocosearch.training.selection import ViewRetrieval
 
 TINY = {"architecture": "resnet10", "size": 32}
 
 
-def judged(found: float, photos: np.ndarray) -> Judged:
-    return Judged(found, np.eye(len(photos), 8, dtype=np.float32))
+def retrieval(recall: float, photos: np.ndarray) -> ViewRetrieval:
+    return ViewRetrieval(recall, np.eye(len(photos), 8, dtype=np.float32))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
         return card
 
     monkeypatch.setattr(training, "write_encoder", write)
-    monkeypatch.setattr(training, "judge", lambda backbone, photos: judged(0.5, photos))
+    monkeypatch.setattr(training, "view_retrieval", lambda backbone, photos: retrieval(0.5, photos))
     return written
 
 
@@ -73,7 +74,9 @@ def test_the_report_is_one_page_with_pictures_before_and_after(trained):
 def test_the_card_counts_rightly(trained):
     card = trained[1].card
     assert card.photos == 40
-    assert card.epochs == (0 if any("the start is kept" in s for s in trained[1].warnings) else 1)
+    assert card.epochs == (
+        0 if any("the starting network is exported" in s for s in trained[1].warnings) else 1
+    )
     assert card.architecture == "resnet10"
     assert (card.side, card.dimension) == (80, 256)
     assert card.recipe["name"] == "small"
@@ -86,7 +89,7 @@ def test_a_broken_photo_is_refused_and_a_text_is_none(trained):
     base, result, _, _ = trained
     assert list(result.skipped) == [str(base / "photos" / "broken.jpg")]
     assert not result.interrupted
-    assert "41 files named as pictures" in result.reason
+    assert "41 picture files" in result.reason
 
 
 def test_photos_are_read_only(trained):
@@ -99,7 +102,7 @@ def test_progress_goes_through_the_stages(trained):
     said = trained[2]
     stages = [p.stage for p in said]
     assert stages == sorted(stages, key=["recipe", "photos", "sample", "train", "encoder"].index)
-    assert said[0].words == f"recipe small: {trained[1].reason}"
+    assert said[0].message.startswith(f"recipe small: {trained[1].reason}; ")
     assert max(p.done for p in said if p.stage == "photos") == 42
     assert [p.done for p in said if p.stage == "sample"] == list(range(1, 41))
     assert all(0 <= p.done <= p.total for p in said)
@@ -119,14 +122,16 @@ def test_an_encoder_worse_than_its_start_is_not_handed_over(no_export, fill, tmp
     train([folder], tmp_path / "e", **TINY, epochs=0)
     for after, kept in ((0.4, "start"), (0.6, "learned")):
         scores = iter([0.5, after])
-        monkeypatch.setattr(training, "judge", lambda _, photos, s=scores: judged(next(s), photos))
+        monkeypatch.setattr(
+            training, "view_retrieval", lambda _, photos, s=scores: retrieval(next(s), photos)
+        )
         result = train([folder], tmp_path / "e", **TINY, batch=12, epochs=2)
         start, handed = no_export[0][0].state_dict(), no_export[-1][0].state_dict()
         same = all(torch.equal(start[name], handed[name]) for name in start)
         assert same == (kept == "start")
-        assert any("the start is kept" in sign for sign in result.warnings) == same
+        assert any("the starting network is exported" in sign for sign in result.warnings) == same
         card = no_export[-1][2]
-        assert card.quality == {"found_again": max(after, 0.5), "found_again_before": 0.5}
+        assert card.quality == {"view_recall": max(after, 0.5), "view_recall_before": 0.5}
         assert card.epochs == (0 if same else 2)
         assert card.corpus.endswith("for the whitening alone") == same
 
@@ -231,13 +236,13 @@ def test_too_little_time_still_makes_an_encoder(no_export, fill, tmp_path):
     fill(tmp_path / "photos", range(4))
     result = train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=0.001)
     assert no_export[0][2].epochs == 0
-    assert "no step was taken: give it more time" in result.warnings
+    assert "the time was too short for one training step; give it more" in result.warnings
 
 
 def test_the_schedule_begins_with_the_first_step(no_export, fill, tmp_path, monkeypatch):
     fill(tmp_path / "photos", range(4))
-    monkeypatch.setattr(training, "_seconds_to_export", lambda *about: 1.0)
-    cached, step, seen = training.pixel_cache, training.Training.step, []
+    monkeypatch.setattr(training, "export_seconds", lambda *about: 1.0)
+    cached, step, seen = collection.pixel_cache, training.Training.step, []
 
     def slow(*words, **options):
         time.sleep(1.5)
@@ -247,7 +252,7 @@ def test_the_schedule_begins_with_the_first_step(no_export, fill, tmp_path, monk
         seen.append(progress)
         return step(self, progress)
 
-    monkeypatch.setattr(training, "pixel_cache", slow)
+    monkeypatch.setattr(collection, "pixel_cache", slow)
     monkeypatch.setattr(training.Training, "step", counted)
     begun = time.monotonic()
     train([tmp_path / "photos"], tmp_path / "enc", **TINY, seconds=7)
@@ -270,7 +275,9 @@ def test_both_kinds_of_stored_photos_keep_to_the_limit(no_export, fill, tmp_path
     stored = sum(file.stat().st_size for file in (home / "cache").glob("*.u8"))
     train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0, cache_bytes=stored)
     shutil.rmtree(home / "cache")
-    with pytest.raises(Unsuitable, match=r"decoded, --cache-size allows 0\.0") as caught:
+    with pytest.raises(
+        Unsuitable, match=r"decoded photos take 0\.0 GB, --cache-size allows 0\.0"
+    ) as caught:
         train([tmp_path / "photos"], tmp_path / "enc", **TINY, epochs=0, cache_bytes=stored - 1)
     assert "--cache-size 1G" in caught.value.hint
     assert not (home / "cache").exists()
@@ -305,7 +312,7 @@ def test_a_recipe_of_ones_own(no_export, fill, tmp_path):
     fill(tmp_path / "photos", range(4))
     result = train([tmp_path / "photos"], tmp_path / "enc", recipe=SMALL, **TINY, epochs=1)
     assert result.reason == "given"
-    assert no_export[0][2].recipe["K"] == fitted(SMALL, 4).K
+    assert no_export[0][2].recipe["K"] == fit_to(SMALL, 4).K
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -321,7 +328,7 @@ def test_too_few_photos(fill, tmp_path, n):
 def test_files_that_are_no_photos_do_not_crowd_out_the_whitening(
     no_export, fill, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(training, "WHITENED_ON", 6)
+    monkeypatch.setattr(collection, "WHITENING_PHOTOS", 6)
     fill(tmp_path / "photos", range(6))
     for i in range(60):
         (tmp_path / "photos" / f"{i}.txt").write_text(str(i))

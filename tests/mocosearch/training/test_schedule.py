@@ -59,12 +59,12 @@ def test_momentum_of_the_papers_is_constant(progress):
 
 
 def test_budget_of_steps():
-    budget = Budget(steps=4, seconds=None, begun=0)
+    budget = Budget(steps=4, seconds=None, start=0)
     assert [budget.progress(s) for s in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
 
 
 def test_budget_of_no_steps_is_spent():
-    assert Budget(steps=0, seconds=None, begun=0).progress(1) == 1
+    assert Budget(steps=0, seconds=None, start=0).progress(1) == 1
 
 
 def test_budget_of_seconds():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mocosearch.moco.backbones import Backbone
-from mocosearch.training.selection import judge
+from mocosearch.training.selection import view_retrieval
 
 
 @pytest.fixture(scope="module")
@@ -24,21 +24,21 @@ def pictures(n: int) -> np.ndarray:
 
 def test_it_is_a_share_and_repeats(backbone: Backbone) -> None:
     photos = pictures(30)
-    first = judge(backbone, photos)
-    assert 1 / 30 < first.found <= 1
+    first = view_retrieval(backbone, photos)
+    assert 1 / 30 < first.recall <= 1
     assert first.keys.shape[0] == 30
     assert np.allclose(np.linalg.norm(first.keys, axis=1), 1, atol=1e-5)
-    assert judge(backbone, photos).found == first.found
+    assert view_retrieval(backbone, photos).recall == first.recall
 
 
 def test_pictures_that_are_all_the_same_are_not_told_apart(backbone: Backbone) -> None:
     photos = np.repeat(pictures(1), 30, 0)
-    assert judge(backbone, photos).found <= 0.2
+    assert view_retrieval(backbone, photos).recall <= 0.2
 
 
 def test_the_network_is_left_as_it_was(backbone: Backbone) -> None:
     backbone.train()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
-    judge(backbone, pictures(4))
+    view_retrieval(backbone, pictures(4))
     assert backbone.training
     assert all(torch.equal(before[n], v) for n, v in backbone.state_dict().items())

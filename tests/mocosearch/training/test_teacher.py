@@ -52,8 +52,25 @@ def test_keys_are_computed_once(photos, encoder, monkeypatch):
     monkeypatch.setattr(Encoder, "encode", lambda self, pixels: pytest.fail("encoded again"))
     second = teacher_keys(encoder, found, cache, folder, counts.append)
     assert np.array_equal(first, second)
-    assert counts == [16, 3, 19]
+    assert counts == [0, 16, 3, 19]
     assert np.array_equal(keys_to_resume(cache, folder, encoder.fingerprint), first)
+
+
+def test_a_stopped_call_continues_where_it_was(photos, encoder, monkeypatch):
+    found, cache, folder = photos
+
+    def stop(n: int) -> None:
+        if n:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        teacher_keys(encoder, found, cache, folder, stop)
+    counts: list[int] = []
+    continued = np.array(teacher_keys(encoder, found, cache, folder, counts.append))
+    assert counts == [16, 3]
+    for file in folder.glob("keys-*"):
+        file.unlink()
+    assert np.array_equal(continued, teacher_keys(encoder, found, cache, folder))
 
 
 def test_keys_are_deleted_with_the_last_pixels_of_their_photos(photos, encoder):

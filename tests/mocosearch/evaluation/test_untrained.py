@@ -1,16 +1,16 @@
 import numpy as np
 
 from mocosearch.encoder import Encoder
-from mocosearch.training.untrained import untrained
+from mocosearch.evaluation.untrained import untrained_encoder
 
 
 def test_an_encoder_of_random_weights_gives_such_keys(encoder: Encoder, picture) -> None:
     side = encoder.side
     pixels = np.stack([np.asarray(picture(seed).resize((side, side))) for seed in range(12)])
-    encode = untrained(encoder.card, pixels)
+    encode = untrained_encoder(encoder.card, pixels)
     keys = encode(pixels[:5])
     assert keys.shape == (5, encoder.dimension)
     assert keys.dtype == np.float32
     assert np.allclose(np.linalg.norm(keys, axis=1), 1, atol=1e-5)
     assert np.allclose(keys, encode(pixels)[:5], atol=1e-2)
-    assert np.abs(keys - untrained(encoder.card, pixels, seed=1)(pixels[:5])).max() > 0.01
+    assert np.abs(keys - untrained_encoder(encoder.card, pixels, seed=1)(pixels[:5])).max() > 0.01

@@ -3,12 +3,12 @@ import torch
 
 from mocosearch import train
 from mocosearch.errors import Unsuitable
-from mocosearch.training.precision import autocast, device_of
+from mocosearch.moco.precision import autocast, resolve_device
 
 
 def test_auto_is_the_accelerator_or_the_processor():
-    assert (device_of("auto").type == "cpu") is not torch.accelerator.is_available()
-    assert device_of("cpu") == torch.device("cpu")
+    assert (resolve_device("auto").type == "cpu") is not torch.accelerator.is_available()
+    assert resolve_device("cpu") == torch.device("cpu")
 
 
 def test_auto_passes_over_an_accelerator_that_does_not_compute(monkeypatch):
@@ -16,7 +16,7 @@ def test_auto_passes_over_an_accelerator_that_does_not_compute(monkeypatch):
         return torch.device("meta")
 
     monkeypatch.setattr(torch.accelerator, "current_accelerator", found)
-    assert device_of("auto") == torch.device("cpu")
+    assert resolve_device("auto") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["abacus", "cuda:77", "", "meta"])

@@ -1,4 +1,4 @@
-"""A network that has learned nothing, to compare one with that has."""
+"""A network with random weights, as a baseline for a trained one."""
 
 from collections.abc import Callable
 
@@ -8,15 +8,16 @@ from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.whitening import Array
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.descriptor import Descriptor, features
+from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.inference import features
 from mocosearch.photos.decode import Pixels
 
 
-def untrained(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pixels], Array]:
-    """An encoder like the card's with weights as training begins with, whitened on `photos`.
+def untrained_encoder(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pixels], Array]:
+    """An encoder of the card's architecture with random weights, whitened on `photos`.
 
-    photos, and what the answer takes: uint8 (n, side, side, 3), the card's side. It gives
-    float32 (n, d) of unit length, for d the card's dimension.
+    photos, and the returned function's argument: uint8 (n, side, side, 3) with the card's side.
+    The function returns keys, float32 (n, d) of unit length, with the card's dimension d.
     """
     torch.manual_seed(seed)
     zero = bool(card.recipe.get("zero_init_residual", False))

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from cli.beside import asked, by_views, more_than, thumbnails
+from mocosearch.evaluation.baselines import (
+    alteration_recall,
+    query_keys,
+    significantly_higher,
+    thumbnails,
+)
 
 
 def test_thumbnails_know_neither_brightness_nor_contrast(picture) -> None:
@@ -19,12 +24,12 @@ def test_views_that_are_the_pictures_find_them_all(picture) -> None:
     pictures = [picture(seed) for seed in range(6)]
     views = {"same": pictures, "others": pictures[1:] + pictures[:1]}
     ways = {"8x8": thumbnails}
-    found = by_views(ways, pictures, asked(ways, views))
+    found = alteration_recall(ways, pictures, query_keys(ways, views))
     assert found == {"8x8": {"same": 1.0, "others": 0.0}}
 
 
 def test_more_is_more_than_chance_explains() -> None:
-    assert more_than(0.9, [0.5, 0.6], 200)
-    assert not more_than(0.62, [0.5, 0.6], 200)
-    assert not more_than(0.5, [0.6], 200)
-    assert not more_than(1.0, [1.0], 200)
+    assert significantly_higher(0.9, [0.5, 0.6], 200)
+    assert not significantly_higher(0.62, [0.5, 0.6], 200)
+    assert not significantly_higher(0.5, [0.6], 200)
+    assert not significantly_higher(1.0, [1.0], 200)

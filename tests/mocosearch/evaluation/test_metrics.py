@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mocosearch.errors import Unsuitable
-from mocosearch.evaluation import effective_rank, found_first, precision_at, ranking
+from mocosearch.evaluation import effective_rank, precision_at, ranking_metrics, recall_at_1
 
 
 def unit_keys(n: int, d: int, seed: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def test_a_ranking_is_a_plain_loop(n, classes, seed):
     labels = np.random.default_rng(seed).integers(0, classes, n).tolist()
     if max(map(labels.count, labels)) < 2:
         with pytest.raises(Unsuitable):
-            ranking(keys, labels)
+            ranking_metrics(keys, labels)
         return
     precisions, recalls = [], []
     for i in range(n):
@@ -69,7 +69,7 @@ def test_a_ranking_is_a_plain_loop(n, classes, seed):
             at = [sum(right[: r + 1]) / (r + 1) for r in range(len(right)) if right[r]]
             precisions.append(sum(at) / len(at))
             recalls.append(sum(right[:5]) / sum(right))
-    found = ranking(keys, labels, (5,))
+    found = ranking_metrics(keys, labels, (5,))
     assert found.average_precision == pytest.approx(np.mean(precisions))
     assert found.recall == {5: pytest.approx(np.mean(recalls))}
 
@@ -80,9 +80,9 @@ def test_effective_rank_counts_the_directions():
     assert effective_rank(np.hstack([spread[:, :1], np.zeros((4000, 5), np.float32)])) == 1
 
 
-def test_found_first_is_the_share_of_hits():
+def test_recall_at_1_is_the_share_of_hits():
     keys = np.eye(4, dtype=np.float32)
-    assert found_first(keys, keys[[2, 1]], [2, 3]) == 0.5
+    assert recall_at_1(keys, keys[[2, 1]], [2, 3]) == 0.5
 
 
 def test_effective_rank_of_noise_a_line_and_a_plane():

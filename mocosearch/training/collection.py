@@ -1,0 +1,147 @@
+"""The photos of a run: found, decoded for the views, and a sample for the whitening."""
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mocosearch.encoder.runtime import Encoder
+from mocosearch.errors import Mismatch, NoPhotos, Unsuitable
+from mocosearch.home import home
+from mocosearch.photos.cache import PixelCache, pixel_cache
+from mocosearch.photos.decode import Pixels
+from mocosearch.photos.formats import looks_like_picture
+from mocosearch.photos.scan import FileStat, ScanReport, scan
+from mocosearch.training.loop import Progress
+from mocosearch.training.plan import Plan
+from mocosearch.training.recipes import WHITENING_PHOTOS, Recipe
+from mocosearch.training.teacher import Keys, keys_to_resume, teacher_keys
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files below the folders of a run."""
+
+    files: list[FileStat]
+    unreadable: list[str]
+    """Folders that could not be listed."""
+
+    @property
+    def pictures(self) -> int:
+        """The number of files with a picture's name."""
+        return sum(looks_like_picture(b"", file.path) for file in self.files)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Decoded photos.
+
+    cache: all readable photos at the recipe's `cache_side`, and which files were skipped.
+    sample: uint8 (n, encode_side, encode_side, 3), random photos for the whitening.
+    teacher, keys, sample_keys: the teacher's fingerprint and its keys of the photos, float16
+        (n, d), in the order of `cache` and of `sample`; None without a teacher.
+    """
+
+    cache: PixelCache
+    sample: Pixels
+    teacher: str | None = None
+    keys: Keys | None = None
+    sample_keys: Keys | None = None
+
+
+def find_files(roots: Sequence[str]) -> Files:
+    """All files below some folders."""
+    scan_report = ScanReport()
+    return Files(list(scan(roots, scan_report=scan_report)), scan_report.unreadable)
+
+
+def check_cache_limit(recipe: Recipe, pictures: int, limit: int) -> None:
+    """Raises Unsuitable if the decoded photos would take more than `limit` bytes on disk."""
+    need = recipe.cache_bytes(pictures)
+    if need > limit:
+        folder = next(folder for folder in (home(), *home().parents) if folder.exists())
+        free = shutil.disk_usage(folder).free / 1e9
+        raise Unsuitable(
+            f"{pictures} decoded photos take {need / 1e9:.1f} GB, --cache-size allows "
+            f"{limit / 1e9:.1f}",
+            f"use --cache-size {math.ceil(need / 1e9)}G ({free:.1f} GB of disk space are free), "
+            "or train at a smaller --size",
+        )
+
+
+def decode_collection(
+    files: Sequence[FileStat],
+    plan: Plan,
+    cache_bytes: int,
+    state: dict[str, Any] | None,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+    teacher: Encoder | None = None,
+) -> Collection:
+    """Decode the photos, or read them from the cache of an earlier run.
+
+    state: the checkpoint of the run to resume; None for a new run, which also retries files that
+        were skipped for a temporary cause.
+
+    teacher: its keys are computed as well; a run to resume reads those it started with.
+
+    Raises NoPhotos for fewer than 2 readable photos, NotFound if the keys of the run to resume are
+    gone, Mismatch if the photos are not those of the
+    run to resume, Unsuitable if they exceed `cache_bytes`, and KeyboardInterrupt if stopped.
+    """
+
+    def decode(
+        stage: str, files: Sequence[FileStat], side: int, other: PixelCache | None
+    ) -> PixelCache:
+        count = _counter(stage, len(files), report, stopped)
+        retry = state is None
+        return pixel_cache(files, side, home() / "cache", count, cache_bytes, other, again=retry)
+
+    cache = decode("photos", files, plan.recipe.cache_side, None)
+    n = len(cache.pixels)
+    if n < 2:
+        raise NoPhotos(f"{n} readable photos, training needs at least 2", "name a larger folder")
+    if state is not None and (state["photos"], state.get("readable", n)) != (cache.name, n):
+        raise Mismatch(
+            "the photos are not those that the run started with",
+            "train under another --name, or start a new run without --resume",
+        )
+    sample = decode("sample", _sample(files, cache, plan.seed), plan.recipe.encode_side, cache)
+    fingerprint: str | None = None if state is None else state.get("teacher_keys")
+    if teacher is not None:
+        fingerprint = teacher.fingerprint
+    if fingerprint is None:
+        return Collection(cache, sample.pixels)
+    if teacher is None:
+        keys = keys_to_resume(cache, home() / "cache", fingerprint)
+    else:
+        count = _counter("teacher", n, report, stopped)
+        keys = teacher_keys(teacher, files, cache, home() / "cache", count)
+    row_of = {path: row for row, path in enumerate(cache.paths)}
+    rows = [row_of[path] for path in sample.paths]
+    return Collection(cache, sample.pixels, fingerprint, keys, keys[rows])
+
+
+def _counter(
+    stage: str, total: int, report: Callable[[Progress], None], stopped: Callable[[], bool]
+) -> Callable[[int], None]:
+    done = 0
+
+    def count(photos: int) -> None:
+        nonlocal done
+        done += photos
+        if stopped():
+            raise KeyboardInterrupt  # There is no trained network to export yet.
+        report(Progress(stage, done, total))
+
+    return count
+
+
+def _sample(files: Sequence[FileStat], cache: PixelCache, seed: int) -> list[FileStat]:
+    """Random readable photos, at most WHITENING_PHOTOS, in the order of the files."""
+    rows = np.random.default_rng(seed).permutation(len(cache.paths))[:WHITENING_PHOTOS]
+    paths = {cache.paths[row] for row in rows}
+    return [file for file in files if file.path in paths]

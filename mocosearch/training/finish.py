@@ -1,0 +1,84 @@
+"""From a trained network to an encoder's folder."""
+
+import time
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mocosearch.encoder import whitening
+from mocosearch.encoder.card import Card
+from mocosearch.encoder.export import export
+from mocosearch.encoder.whitening import Whitening
+from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.descriptor import Descriptor
+from mocosearch.moco.inference import features
+from mocosearch.photos.decode import Pixels
+from mocosearch.training.plan import Plan
+
+EXPORT_SECONDS = 5.0
+"""Time to fit the whitening and to write the encoder."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What the card tells of the training."""
+
+    steps: int = 0
+    """Training steps of the exported network."""
+    quality: dict[str, float] = field(default_factory=dict)
+
+
+def make_card(plan: Plan, photos: int, learning: Learning, seconds: float) -> Card:
+    """The card of a run's encoder, whose fingerprint `export` fills in.
+
+    seconds: duration of the whole run.
+    """
+    recipe = plan.recipe
+    return Card(
+        architecture=recipe.architecture,
+        side=recipe.encode_side,
+        dimension=recipe.dimension,
+        recipe=asdict(recipe),
+        photos=photos,
+        epochs=learning.steps / max(1, photos // recipe.batch),
+        seconds=round(seconds, 1),
+        parent=plan.parent,
+        licence=plan.licence,
+        teacher=plan.teacher if learning.steps else None,
+        corpus=plan.corpus_after(learning.steps > 0),
+        fingerprint="",
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        quality=learning.quality,
+    )
+
+
+def write_encoder(
+    backbone: Backbone,
+    sample: Pixels,
+    card: Card,
+    folder: Path,
+    page: str | None = None,
+    prior: Whitening | None = None,
+) -> Card:
+    """Fit the whitening and write the encoder; returns the card as written.
+
+    sample: uint8 (n, side, side, 3), the photos for the whitening.
+    page: HTML report about the training.
+    prior: an earlier whitening of the same features.
+    """
+    descriptor = Descriptor(backbone).float().eval()
+    white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
+    descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
+    card = replace(card, dimension=white.projection.shape[1])
+    return export(descriptor, backbone, card, folder, page, sample)
+
+
+def export_seconds(backbone: Backbone, sample: Pixels) -> float:
+    """An estimate of the seconds that `write_encoder` takes, from the first photos."""
+    descriptor, photos = Descriptor(backbone).eval(), np.array(sample[:64])
+    start = time.monotonic()
+    features(descriptor, photos)
+    return (time.monotonic() - start) * len(sample) / len(photos) + EXPORT_SECONDS
