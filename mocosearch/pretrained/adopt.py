@@ -10,9 +10,7 @@ import torch
 from mocosearch.encoder.card import NOTHING, Card
 from mocosearch.encoder.export import export
 from mocosearch.errors import Damaged, Unsuitable
-from mocosearch.moco.backbones import LITE
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.moco.lite import STRIDE
 from mocosearch.moco.vit import PATCH, WIDTHS
 from mocosearch.pretrained.importers import Start, read
 
@@ -66,10 +64,9 @@ def adopt(
 
 
 def _check_side(start: Start) -> None:
-    """Raises Unsuitable if the side is not a multiple of the architecture's stride."""
+    """Raises Unsuitable if a ViT's patches do not fill the side."""
     architecture = start.backbone.architecture
-    stride = PATCH if architecture in WIDTHS else STRIDE if architecture == LITE else 1
-    if start.side % stride:
+    if architecture in WIDTHS and start.side % PATCH:
         raise Unsuitable(
-            f"{architecture} cannot take {start.side} pixels", f"choose a multiple of {stride}"
+            f"{architecture} cannot take {start.side} pixels", f"choose a multiple of {PATCH}"
         )

@@ -30,20 +30,21 @@ def test_a_block_of_stride_1_is_mobilenets(inputs, outputs, expansion):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("side", [7, 8])
 @pytest.mark.parametrize("kernel", [3, 5])
-def test_strided_convolutions_pad_as_tensorflow_does(kernel):
-    """Of kernel - 2 pixels beyond an even side, the odd one is on the right and below."""
+def test_strided_convolutions_pad_as_tensorflow_does(kernel, side):
+    """Of the pixels beyond the side, an odd one is on the right and below."""
     torch.manual_seed(0)
     convolution = Convolution(1, 1, kernel, 2)
-    x = torch.randn(1, 1, 8, 8)
-    before = (kernel - 2) // 2
+    x = torch.randn(1, 1, side, side)
+    before = (3 * 2 + kernel - side) // 2
     wanted = torch.zeros(4, 4)
     for row in range(4):
         for column in range(4):
             for i in range(kernel):
                 for j in range(kernel):
                     y, z = 2 * row + i - before, 2 * column + j - before
-                    if 0 <= y < 8 and 0 <= z < 8:
+                    if 0 <= y < side and 0 <= z < side:
                         wanted[row, column] += convolution.weight[0, 0, i, j] * x[0, 0, y, z]
     assert torch.allclose(convolution(x)[0, 0], wanted, atol=1e-5)
 

@@ -10,6 +10,7 @@ import torch
 from mocosearch.encoder.card import NOTHING
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.moco.lite import Lite
+from mocosearch.moco.vit import ViT
 from mocosearch.pretrained import lite0
 from mocosearch.pretrained.adopt import adopt
 from mocosearch.pretrained.importers import read
@@ -71,9 +72,10 @@ def test_a_file_becomes_an_encoder_that_an_index_whitens(tmp_path):
     assert keys.shape == (2, card.dimension)
 
 
-def test_a_side_that_the_stride_does_not_divide_is_unsuitable(tmp_path):
-    file = random_weights(tmp_path / "some.pth")
+def test_a_side_that_patches_do_not_fill_is_unsuitable(tmp_path):
+    file = tmp_path / "vit.pth"
+    torch.save(ViT(384).state_dict(), file)
     with pytest.raises(Unsuitable, match="100 pixels") as caught:
         adopt(file, tmp_path / "encoder", side=100)
-    assert "multiple of 32" in caught.value.hint
+    assert "multiple of 16" in caught.value.hint
     assert not (tmp_path / "encoder").exists()
