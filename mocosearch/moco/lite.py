@@ -28,7 +28,7 @@ MEAN, STD = 127 / 255, 128 / 255
 
 
 class Convolution(nn.Conv2d):
-    """Without a bias; padded so that the output has the input's side over the stride, rounded up."""
+    """Without a bias; padded so that the output's side is ceil(side / stride)."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1):
         super().__init__(inputs, outputs, kernel, stride, groups=groups, bias=False)
