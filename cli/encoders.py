@@ -20,6 +20,18 @@ encoders = typer.Typer(
 )
 
 
+Side = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=32,
+        max=512,
+        help="Side in pixels of the square that photos are resized to "
+        "[default: 224; efficientnet-lite0: 160].",
+    ),
+]
+
+
 @encoders.command("list")
 @common
 def list_(
@@ -69,16 +81,7 @@ def add(
             metavar="URL", help="Download from this address instead of the authors' host."
         ),
     ] = None,
-    side: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            min=32,
-            max=512,
-            help="Side in pixels of the square that photos are resized to "
-            "[default: 224; efficientnet-lite0: 160].",
-        ),
-    ] = None,
+    side: Side = None,
     json: Json = False,
 ) -> None:
     """Make an encoder from a published network: a file, or one downloaded by name.
@@ -91,26 +94,21 @@ def add(
     Example: mocosearch encoders add moco-v2-800ep
     """
     from mocosearch.encoder.recover import recover
-    from mocosearch.errors import Damaged, NotFound, Unsuitable
+    from mocosearch.errors import Damaged, Unsuitable
     from mocosearch.home import place
-    from mocosearch.pretrained import lite0
     from mocosearch.pretrained.published import PUBLISHED
     from mocosearch.requirements import require_torch
 
     require_torch()
-    published, packaged = what in PUBLISHED, what == lite0.NAME
+    published = what in PUBLISHED
     if mirror and not published:
         raise typer.BadParameter("--mirror needs the name of a published network")
-    if not published and not packaged and not Path(what).is_file():
-        names = ", ".join((*PUBLISHED, lite0.NAME))
-        raise NotFound(f"{what} is neither a file nor a published network", f"names: {names}")
+    local = None if published else _local_file(what)
     folder = place("encoders", name or (what if published else Path(what).name.split(".")[0]))
     recover(folder)
     if folder.exists():
         raise Unsuitable(f"{folder} exists already", "choose another --name")
-    file = lite0.weights_file() if packaged else Path(what)
-    if published:
-        file = _download(what, mirror)
+    file = local or _download(what, mirror)
     from mocosearch.pretrained.adopt import adopt
 
     try:
@@ -125,6 +123,20 @@ def add(
     say(f"encoder: {folder}")
     if json:
         show_json({"encoder": str(folder), "card": asdict(card)})
+
+
+def _local_file(what: str) -> Path:
+    """A file of weights, or that of an installed package."""
+    from mocosearch.errors import NotFound
+    from mocosearch.pretrained import lite0
+    from mocosearch.pretrained.published import PUBLISHED
+
+    if what == lite0.NAME:
+        return lite0.weights_file()
+    if not Path(what).is_file():
+        names = ", ".join((*PUBLISHED, lite0.NAME))
+        raise NotFound(f"{what} is neither a file nor a published network", f"names: {names}")
+    return Path(what)
 
 
 def _download(name: str, mirror: str | None) -> Path:

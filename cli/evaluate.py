@@ -85,7 +85,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
         def report(photos: int, total: int) -> None:
             bar("photos", photos / total, f"{photos} of {total}")
 
-        if opened.count < 2:
+        if len(opened) < 2:
             raise NoPhotos("the index holds too few photos", "add some: mocosearch index PHOTOS")
         labels = _labels(opened, manifest) if classes or manifest is not None else None
         ids = [int(id) for id in opened.among(Where())] if labels is None else list(labels)

@@ -124,20 +124,15 @@ def train(
     seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
-    if resume:
-        _check_resume(
-            {
-                **{"--recipe": recipe != "auto", "--arch": arch, "--size": size, "--batch": batch},
-                **{"--bursts": bursts, "--epochs": epochs is not None, "--for": time},
-                **{"--init": init, "--seed": seed, "--teacher": teacher},
-            }
-        )
+    fixed: dict[str, object] = {"--arch": arch, "--size": size, "--batch": batch, "--for": time}
+    fixed |= {"--recipe": recipe != "auto", "--epochs": epochs is not None}
+    fixed |= {"--bursts": bursts, "--init": init, "--seed": seed, "--teacher": teacher}
+    _check_resume(fixed if resume else {})
     from mocosearch.home import place
     from mocosearch.photos.scan import roots_of
 
-    # A wrong folder is reported before torch is imported, which takes seconds.
-    photos, folder = roots_of(photos), place("encoders", name)
-    encoder = None if teacher is None else _teacher(teacher)
+    # A wrong name is reported before torch is imported, which takes seconds.
+    photos, folder, encoder = roots_of(photos), place("encoders", name), _open_teacher(teacher)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
@@ -169,8 +164,10 @@ def _check_resume(options: dict[str, object]) -> None:
         raise typer.BadParameter(f"--resume keeps the run's settings; omit {', '.join(given)}")
 
 
-def _teacher(name: str) -> "Encoder":
+def _open_teacher(name: str | None) -> "Encoder | None":
     """An encoder, or else the encoder of the index with this name."""
+    if name is None:
+        return None
     from indexes import Index
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NotFound
@@ -221,6 +218,6 @@ def _show(result: "TrainingResult", json: bool) -> None:
 
 def _summary(card: "Card") -> str:
     if card.epochs == 0:
-        whitening = f"whitening fitted on {card.photos} photos in {card.seconds:.0f} s"
-        return f"exported the starting network without training, {whitening}"
+        whitening = f"its whitening is fitted on {card.photos} photos"
+        return f"exported the starting network without training; {whitening}"
     return f"trained on {card.photos} photos in {card.seconds:.0f} s, {card.epochs:.1f} epochs"

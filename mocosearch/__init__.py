@@ -1,6 +1,6 @@
-"""mocosearch: learn what photos look like from the collection itself, and find by image.
+"""mocosearch: train an image encoder on your own photos, without labels, and search them by image.
 
-`from mocosearch import Encoder, train`; the store and the search are the package `indexes`.
+`from mocosearch import Encoder, train`. The index and the search are the package `indexes`.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ __all__ = ["Encoder", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up late, so that neither torch nor OpenVINO is imported by who needs neither.
+    # Imported on first use: torch and OpenVINO take seconds, and not every program needs both.
     if name == "Encoder":
         from mocosearch.encoder import Encoder
 

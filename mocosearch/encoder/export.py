@@ -112,9 +112,13 @@ def _half(weight: "Tensor") -> "Tensor":
 def _cosine_to_fp32(descriptor: "nn.Module", encoder: Encoder, photos: Pixels) -> float:
     import torch
 
-    with torch.no_grad():
-        exact = descriptor(torch.from_numpy(photos)).numpy()
-    return round(float((exact * encoder.encode(photos)).sum(1).min()), 4)
+    cosines = []
+    for start in range(0, len(photos), encoder.batch):
+        part = photos[start : start + encoder.batch]
+        with torch.no_grad():
+            exact = descriptor(torch.from_numpy(part)).numpy()
+        cosines.append(float((exact * encoder.encode(part)).sum(1).min()))
+    return round(min(cosines), 4)
 
 
 def _graph(descriptor: "nn.Module", side: int) -> object:
@@ -133,7 +137,10 @@ def _graph(descriptor: "nn.Module", side: int) -> object:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(descriptor, (example,), dynamic_shapes=({0: batch},))
-        program = program.run_decompositions()
+        # Decomposed attention would hold tokens x tokens scores of all heads in memory.
+        table = torch.export.default_decompositions()
+        table.pop(torch.ops.aten.scaled_dot_product_attention.default)  # type: ignore[no-untyped-call]
+        program = program.run_decompositions(table)
     decoder = TorchFXPythonDecoder(program.module(), dynamic_shapes=True)
     frontend = ov.frontend.FrontEndManager().load_by_framework("pytorch")
     model = frontend.convert(frontend.load(decoder))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
 from mocosearch.encoder.export import rename_nodes, save_graph
-from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, openvino
+from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, batch_size, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
 from mocosearch.photos.decode import Pixels
@@ -39,15 +39,18 @@ class Refit:
         self._centring = _source(self._projection, 0)
         self.prior = Whitening(_constant(self._centring), _constant(self._projection))
         self._features: Any = None
+        self._batch = 1
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
         """Features before whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
         if self._features is None:
             last = _source(self._centring, 0).output(0)
             cut = openvino().Model([last], self._model.get_parameters())
+            self._batch = batch_size(cut)
             self._features = self._core.compile_model(cut, "CPU")
-        found: Array = self._features(np.ascontiguousarray(pixels))[0]
-        return found.astype(np.float16)
+        starts = range(0, len(pixels), self._batch)
+        parts = (np.ascontiguousarray(pixels[at : at + self._batch]) for at in starts)
+        return np.concatenate([self._features(part)[0].astype(np.float16) for part in parts])
 
     def fit(self, features: NDArray[np.float16]) -> tuple[Encoder, Array]:
         """An encoder whitened on features (n, D), and their keys, float32 (n, d) of unit length.

@@ -112,8 +112,8 @@ def evaluate_alterations(
     summary = (
         f"An altered photo's nearest key is its original's {mean:.0%} of the time among "
         f"{len(keys)} photos: {rating} finding copies and parts of photos. "
-        f"{_compare(baselines, 'mean', len(rows))} How well photos of one kind are found only "
-        "labels can show: --classes or --manifest."
+        f"{_compare(baselines, 'mean', len(rows))} Only labels can show how well "
+        "photos of one kind are found: --classes or --manifest."
     )
     return Evaluation(figures, baselines, len(rows), summary)
 

@@ -50,7 +50,7 @@ class RankingMetrics:
 def ranking_metrics(
     keys: NDArray[np.float32], labels: Sequence[str], ks: Sequence[int] = (1, 10, 100)
 ) -> RankingMetrics:
-    """MAP and recall@k over whole rankings by cosine, leave-one-out.
+    """Mean average precision and recall@k over whole rankings by cosine, leave-one-out.
 
     keys: float32 (n, d) of unit length. A photo whose label is unique is not a query. Raises
     Unsuitable for fewer than 2 keys, and if all labels are unique.

@@ -1,5 +1,6 @@
 """Features of many photos in bounded memory, and what encoding a photo costs."""
 
+import mmap
 import weakref
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -48,7 +49,7 @@ def encoding_cost(architecture: str, side: int) -> EncodingCost:
     with torch.no_grad(), FakeTensorMode():
         descriptor = Descriptor(Backbone(architecture)).eval()
         photo = torch.zeros(1, side, side, 3, dtype=torch.uint8)
-        with FlopCounterMode(display=False) as flops, _PeakMemory() as memory:
+        with FlopCounterMode(display=False) as flops, _PeakMemory(descriptor) as memory:
             descriptor.features(photo)
     return EncodingCost(flops.get_total_flops(), memory.peak)
 
@@ -62,16 +63,27 @@ def features(descriptor: Descriptor, pixels: Pixels) -> Array:
         part = torch.from_numpy(np.array(pixels[start : start + batch]))
         with autocast():
             parts.append(descriptor.features(part).float().numpy())
+        _release(pixels)
     return np.concatenate(parts)
 
 
-class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of all live tensors that were created inside the context."""
+def _release(pixels: Pixels) -> None:
+    """Drop the pages of a memory-mapped array, which count as resident and can be read again."""
+    if isinstance(pixels, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        pixels._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
 
-    def __init__(self) -> None:
+
+class _PeakMemory(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all live tensors that are created in the context.
+
+    network: its weights and buffers, and views of them, do not count.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live = self.peak = 0
-        self.storages: set[int] = set()
+        weights = (*network.parameters(), *network.buffers())
+        self.storages = {weight.untyped_storage()._cdata for weight in weights}
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

@@ -1,4 +1,4 @@
-"""Checkpoints of a run on disk: written atomically, the last two kept."""
+"""Checkpoints of a run on disk: written atomically; the last two remain."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ import torch
 from mocosearch.errors import StorageFailed
 
 KEEP = 2
-"""Number of checkpoints kept."""
+"""Number of checkpoints that remain."""
 INTERVAL = 240.0
 """Seconds between two checkpoints."""
 

@@ -1,4 +1,4 @@
-"""The photos of a run: found, decoded for the views, and a sample for the whitening."""
+"""The photos of a run: decoded for the views, and a sample for the whitening."""
 
 import math
 import shutil

@@ -24,7 +24,7 @@ EXPORT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Learning:
-    """What the card tells of the training."""
+    """What the card records about the training."""
 
     steps: int = 0
     """Training steps of the exported network."""
@@ -69,7 +69,7 @@ def write_encoder(
     page: HTML report about the training.
     prior: an earlier whitening of the same features.
     """
-    descriptor = Descriptor(backbone).float().eval()
+    descriptor = Descriptor(backbone).float().eval().to(memory_format=torch.channels_last)
     white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])

@@ -118,19 +118,12 @@ def train(
     report(Progress("recipe", 0, 1, message=_describe(plan)))
     collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teacher)
     cache, n = collection.cache, len(collection.cache.pixels)
-    plan = replace(plan, recipe=fit_to(plan.recipe, n))
-    keys = collection.keys
-    if keys is not None:
-        plan = replace(plan, recipe=replace(plan.recipe, dim=keys.shape[1]))
-    training = Training(
-        plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device, keys
-    )
-    if state is not None:
-        training.restore(state["training"])
-        start -= state["elapsed"]
+    plan = replace(plan, recipe=_fit_recipe(plan.recipe, collection))
     previous = _previous_encoder(folder, state)
-    outcome = _Outcome(training.backbone)
+    outcome = _Outcome(plan.start)
     if plan.epochs != 0:
+        training = _start_training(plan, collection, device, state)
+        start -= 0.0 if state is None else state["elapsed"]
         run = _start_run(folder, plan, collection, start, state, previous)
         outcome = _learn(training, plan, collection, run, report, stopped)
     keep = previous if outcome.interrupted else None
@@ -169,6 +162,27 @@ def _describe(plan: Plan) -> str:
         f"recipe {recipe.name}: {plan.reason}; photos are encoded at {recipe.encode_side} pixels, "
         f"{cost.flops / 1e9:.1f} GFLOPs each"
     )
+
+
+def _fit_recipe(recipe: Recipe, collection: Collection) -> Recipe:
+    """The recipe for so many photos and the dimension of the teacher's keys."""
+    recipe, keys = fit_to(recipe, len(collection.cache.pixels)), collection.keys
+    return recipe if keys is None else replace(recipe, dim=keys.shape[1])
+
+
+def _start_training(
+    plan: Plan, collection: Collection, device: str, state: dict[str, Any] | None
+) -> Training:
+    """The training at its first step, or as the checkpoint has it."""
+    cache = collection.cache
+    training = Training(
+        *(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts),
+        device,
+        collection.keys,
+    )
+    if state is not None:
+        training.restore(state["training"])
+    return training
 
 
 def _start_run(
@@ -305,7 +319,7 @@ def _previous_encoder(folder: Path, state: dict[str, Any] | None) -> Card | None
 def _check_writable(folder: Path) -> None:
     """Fail before the training rather than after it."""
     if folder == STARTER:
-        raise Unsuitable("the starter is part of the program", "choose another --name")
+        raise Unsuitable("the starter comes with the program", "choose another --name")
     check_destination(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(folder.parent, os.W_OK):

@@ -1,7 +1,8 @@
-"""Published networks from files and from a mirror on this machine."""
+"""Published networks from files and from a local mirror."""
 
 import hashlib
 import json
+import shutil
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,14 +21,14 @@ CONTENT = bytes(range(256)) * 9000
 
 
 class Mirror(ThreadingHTTPServer):
-    """Serves `files` by path, goes on where asked to, and can break off or send elsewhere."""
+    """Serves `files` by path and byte range; can truncate answers or redirect."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.files: dict[str, bytes] = {}
-        self.asked: list[tuple[str, str | None]] = []
-        self.cut: int | None = None
-        self.elsewhere: str | None = None
+        self.requests: list[tuple[str, str | None]] = []
+        self.limit: int | None = None
+        self.redirect: str | None = None
         self.resumes = True
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
@@ -43,10 +44,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, *, body: bool) -> None:
         span = self.headers.get("Range")
-        self.server.asked.append((self.command, span))
-        if self.server.elsewhere:
+        self.server.requests.append((self.command, span))
+        if self.server.redirect:
             self.send_response(302)
-            self.send_header("Location", self.server.elsewhere)
+            self.send_header("Location", self.server.redirect)
             self.end_headers()
             return
         content = self.server.files.get(self.path)
@@ -59,7 +60,7 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("ETag", hashlib.md5(content).hexdigest())
         self.end_headers()
         if body:
-            self.wfile.write(content[begin : self.server.cut])
+            self.wfile.write(content[begin : self.server.limit])
 
     def log_message(self, *words: object) -> None:
         pass
@@ -76,7 +77,7 @@ def mirror() -> Iterator[Mirror]:
 
 
 @pytest.fixture
-def known(monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> Mirror:
+def published_mirror(monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> Mirror:
     """A published file with a digest."""
     md5 = hashlib.md5(CONTENT).hexdigest()[:8]
     monkeypatch.setitem(PUBLISHED, "known", Published("a/b.pth.tar", md5, "free"))
@@ -84,68 +85,72 @@ def known(monkeypatch: pytest.MonkeyPatch, mirror: Mirror) -> Mirror:
     return mirror
 
 
-def test_a_file_comes_whole_and_is_asked_for_its_size_first(known: Mirror, tmp_path: Path) -> None:
-    seen: list[int] = []
-    offer = request_offer("known", known.url)
+def test_a_download_requests_the_size_first(published_mirror: Mirror, tmp_path: Path) -> None:
+    sizes: list[int] = []
+    offer = request_offer("known", published_mirror.url)
     assert offer.size == len(CONTENT)
-    assert known.asked == [("HEAD", None)]
-    file = fetch(offer, tmp_path, seen.append)
+    assert published_mirror.requests == [("HEAD", None)]
+    file = fetch(offer, tmp_path, sizes.append)
     assert file.read_bytes() == CONTENT
-    assert seen[-1] == len(CONTENT)
+    assert sizes[-1] == len(CONTENT)
     assert [p.name for p in tmp_path.iterdir()] == ["b.pth.tar"]
 
 
-def test_what_has_come_whole_is_not_fetched_again(known: Mirror, tmp_path: Path) -> None:
-    offer = request_offer("known", known.url)
+def test_a_complete_file_is_not_downloaded_again(published_mirror: Mirror, tmp_path: Path) -> None:
+    offer = request_offer("known", published_mirror.url)
     file = fetch(offer, tmp_path)
-    asked = list(known.asked)
+    requests = list(published_mirror.requests)
     assert fetch(offer, tmp_path) == file
-    assert known.asked == asked
+    assert published_mirror.requests == requests
     file.write_bytes(CONTENT[::-1])
     assert fetch(offer, tmp_path).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("resumes", [True, False])
-def test_a_broken_download_goes_on(known: Mirror, tmp_path: Path, resumes: bool) -> None:
-    known.cut, known.resumes = 700_000, resumes
+def test_an_interrupted_download_continues(
+    published_mirror: Mirror, tmp_path: Path, resumes: bool
+) -> None:
+    published_mirror.limit, published_mirror.resumes = 700_000, resumes
     with pytest.raises(NotFound, match="was interrupted"):
-        fetch(request_offer("known", known.url), tmp_path)
-    known.cut = None
-    assert fetch(request_offer("known", known.url), tmp_path).read_bytes() == CONTENT
-    assert known.asked[-1] == ("GET", "bytes=700000-")
+        fetch(request_offer("known", published_mirror.url), tmp_path)
+    published_mirror.limit = None
+    assert fetch(request_offer("known", published_mirror.url), tmp_path).read_bytes() == CONTENT
+    assert published_mirror.requests[-1] == ("GET", "bytes=700000-")
 
 
-def test_a_part_of_another_version_is_not_gone_on_with(known: Mirror, tmp_path: Path) -> None:
-    known.files["/a/b.pth.tar"], known.cut = CONTENT[::-1], 700_000
+def test_a_partial_download_of_another_version_is_not_continued(
+    published_mirror: Mirror, tmp_path: Path
+) -> None:
+    published_mirror.files["/a/b.pth.tar"], published_mirror.limit = CONTENT[::-1], 700_000
     with pytest.raises(NotFound, match="was interrupted"):
-        fetch(request_offer("known", known.url), tmp_path)
-    known.files["/a/b.pth.tar"], known.cut = CONTENT, None
-    assert fetch(request_offer("known", known.url), tmp_path).read_bytes() == CONTENT
+        fetch(request_offer("known", published_mirror.url), tmp_path)
+    published_mirror.files["/a/b.pth.tar"], published_mirror.limit = CONTENT, None
+    assert fetch(request_offer("known", published_mirror.url), tmp_path).read_bytes() == CONTENT
 
 
-def test_another_content_is_refused_and_removed(known: Mirror, tmp_path: Path) -> None:
-    known.files["/a/b.pth.tar"] = CONTENT[::-1]
+def test_wrong_content_is_rejected_and_removed(published_mirror: Mirror, tmp_path: Path) -> None:
+    published_mirror.files["/a/b.pth.tar"] = CONTENT[::-1]
     with pytest.raises(Damaged, match="differs from the published file"):
-        fetch(request_offer("known", known.url), tmp_path)
+        fetch(request_offer("known", published_mirror.url), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_no_other_host_is_asked(known: Mirror) -> None:
-    known.elsewhere = "http://localhost:1/a/b.pth.tar"
+def test_redirects_to_another_host_are_not_followed(published_mirror: Mirror) -> None:
+    published_mirror.redirect = "http://localhost:1/a/b.pth.tar"
     with pytest.raises(NotFound, match="another host, localhost:1"):
-        request_offer("known", known.url)
+        request_offer("known", published_mirror.url)
 
 
-def test_what_a_mirror_can_lack(known: Mirror) -> None:
+def test_errors_of_a_mirror(published_mirror: Mirror) -> None:
     with pytest.raises(NotFound, match="404"):
-        request_offer("moco-v2-800ep", known.url)
+        request_offer("moco-v2-800ep", published_mirror.url)
     with pytest.raises(NotFound, match="no answer"):
         request_offer("known", "http://127.0.0.1:9")
     with pytest.raises(Unsuitable, match="not a web address"):
         request_offer("known", "file:///tmp")
 
 
-def test_known_names_are_on_the_authors_host() -> None:
+def test_published_names_are_on_the_authors_host() -> None:
     assert published.HOST == "https://dl.fbaipublicfiles.com"
     path = "moco/moco_checkpoints/moco_v2_800ep/moco_v2_800ep_pretrain.pth.tar"
     assert PUBLISHED["moco-v2-800ep"] == Published(path, "a04e12f8", PUBLISHED[NAME].licence)
@@ -156,8 +161,10 @@ def test_known_names_are_on_the_authors_host() -> None:
 NAME = "moco-v2-200ep"
 
 
-def test_the_whole_road(run: Run, mirror: Mirror, photos: Path, tmp_path: Path) -> None:
-    """A published name from a mirror, listed, refined on photos, and asked."""
+def test_download_list_and_fine_tune(
+    run: Run, mirror: Mirror, photos: Path, tmp_path: Path
+) -> None:
+    """A published network from a mirror: added, listed, and whitened on photos."""
     torch.manual_seed(0)
     file = tmp_path / "r50.pth.tar"
     state = resnet50().half().state_dict()
@@ -165,50 +172,50 @@ def test_the_whole_road(run: Run, mirror: Mirror, photos: Path, tmp_path: Path) 
     name = "moco-v3-resnet50-100ep"
     mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
     home = tmp_path / "home"
-    added = run("encoders", "add", name, "--mirror", mirror.url, "--json", home=home)
-    assert added.returncode == 0, added.stderr
-    card = json.loads(added.stdout)["card"]
+    add = run("encoders", "add", name, "--mirror", mirror.url, "--json", home=home)
+    assert add.returncode == 0, add.stderr
+    card = json.loads(add.stdout)["card"]
     assert card["architecture"] == "resnet50"
     assert card["licence"].startswith("CC BY-NC 4.0")
     assert card["corpus"].startswith("ImageNet")
-    first = added.stderr.splitlines()[0]
+    first = add.stderr.splitlines()[0]
     assert f"{file.stat().st_size / 1e6:.1f} MB" in first
     assert "CC BY-NC" in first
     assert not list((home / "cache" / "published").iterdir())
-    again = run("encoders", "add", str(file), "--name", name, home=home)
-    assert again.returncode == 2
-    assert "choose another --name" in again.stderr
-    listed = run("encoders", "list", home=home)
-    assert name in listed.stdout
-    assert "resnet50" in listed.stdout
-    told = json.loads(run("encoders", "list", "--json", home=home).stdout)["encoders"]
-    assert list(told) == sorted([name, "starter"])
-    fitted = run("train", photos, "--init", name, "--epochs", 0, "--json", home=home)
-    assert fitted.returncode == 0, fitted.stderr
-    card = json.loads(fitted.stdout)["card"]
+    second = run("encoders", "add", str(file), "--name", name, home=home)
+    assert second.returncode == 2
+    assert "choose another --name" in second.stderr
+    table = run("encoders", "list", home=home)
+    assert name in table.stdout
+    assert "resnet50" in table.stdout
+    encoders = json.loads(run("encoders", "list", "--json", home=home).stdout)["encoders"]
+    assert list(encoders) == sorted([name, "starter"])
+    fine_tune = run("train", photos, "--init", name, "--epochs", 0, "--json", home=home)
+    assert fine_tune.returncode == 0, fine_tune.stderr
+    card = json.loads(fine_tune.stdout)["card"]
     assert (card["architecture"], card["side"], card["photos"]) == ("resnet50", 224, 30)
-    parent = json.loads(added.stdout)["card"]["fingerprint"]
+    parent = json.loads(add.stdout)["card"]["fingerprint"]
     assert card["parent"] == parent
 
 
-def test_another_network_than_was_published_is_refused(
+def test_a_file_with_another_architecture_is_rejected(
     run: Run, mirror: Mirror, tmp_path: Path
 ) -> None:
     file, name = tmp_path / "r18.pth.tar", "moco-v3-resnet50-100ep"
     state = {f"module.base_encoder.{n}": v for n, v in resnet18().half().state_dict().items()}
     torch.save({"state_dict": state}, file)
     mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
-    ended = run("encoders", "add", name, "--mirror", mirror.url, home=tmp_path / "home")
-    assert ended.returncode == 1
-    assert "contains a resnet18, not a resnet50" in ended.stderr
+    result = run("encoders", "add", name, "--mirror", mirror.url, home=tmp_path / "home")
+    assert result.returncode == 1
+    assert "contains a resnet18, not a resnet50" in result.stderr
     assert not (tmp_path / "home" / "encoders").exists()
     assert not list((tmp_path / "home" / "cache" / "published").iterdir())
 
 
-def test_what_is_neither_file_nor_name(run: Run) -> None:
-    ended = run("encoders", "add", "moco-v9")
-    assert ended.returncode == 1
-    assert "moco-v2-800ep" in ended.stderr
+def test_neither_file_nor_name(run: Run) -> None:
+    result = run("encoders", "add", "moco-v9")
+    assert result.returncode == 1
+    assert "moco-v2-800ep" in result.stderr
     assert run("encoders", "add", "moco-v9", "--mirror", "http://x").returncode == 2
 
 
@@ -220,3 +227,14 @@ def test_efficientnet_lite0_comes_from_its_package(run: Run, tmp_path: Path) -> 
     assert (card["architecture"], card["side"]) == ("efficientnet_lite0", 64)
     assert "Apache-2.0" in card["licence"]
     assert "with their labels" in card["corpus"]
+
+
+def test_list_restores_an_encoder_that_a_killed_export_left_hidden(
+    run: Run, encoder_folder: Path, tmp_path: Path
+) -> None:
+    encoders = tmp_path / "encoders"
+    shutil.copytree(encoder_folder, encoders / ".mine.99999999.old")
+    shutil.copytree(encoder_folder, encoders / ".mine.99999999.part")
+    result = run("encoders", "list", "--json", home=tmp_path)
+    assert sorted(json.loads(result.stdout)["encoders"]) == ["mine", "starter"]
+    assert [path.name for path in encoders.iterdir()] == ["mine"]

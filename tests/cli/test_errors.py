@@ -59,7 +59,7 @@ def test_nothing_is_made_in_place_of_photos(run: Run, tmp_path: Path) -> None:
     (photos / "album.html").write_text("mine")
     for place in (photos, tmp_path / "disk"):
         failed(run("index", photos, "--index", place), 2, "a folder of its own", "--index")
-    failed(run("train", photos, "--name", photos, "--epochs", 0), 2, "no encoder", "--name")
+    failed(run("train", photos, "--name", photos, "--epochs", 0), 2, "not replaced", "--name")
     photo = before[0]
     assert run("query", photo, "--gallery", photo).returncode == 2
     assert run("evaluate", "--plot", photo).returncode == 2

@@ -8,7 +8,7 @@ from program import Run
 METHODS = {"encoder", "untrained network", "8x8 thumbnails"}
 
 
-def test_without_labels_altered_photos_find_themselves(run: Run, tmp_path: Path) -> None:
+def test_without_labels_altered_photos_retrieve_their_originals(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     figures = json.loads(run("evaluate", "--json", "--plot", plot).stdout)
     with Image.open(plot) as picture:
@@ -38,15 +38,15 @@ def test_labels_from_a_manifest_and_from_folders(run: Run, photos: Path, tmp_pat
     assert baselines.pop("photos") == 30
     assert baselines.keys() == METHODS
     assert baselines == {method: by_folder["baselines"][method] for method in METHODS}
-    # The index keeps its keys in 16 bits, and decodes at its own side.
+    # The index stores keys in 16 bits, and decodes photos at the encoder's side.
     assert baselines["encoder"]["p@1"] == pytest.approx(by_file["p@1"], abs=0.2)
     assert run("evaluate", "--manifest", tmp_path / "none.tsv").returncode == 1
 
 
-def test_what_the_home_holds(run: Run, photos: Path, tmp_path: Path) -> None:
-    told = json.loads(run("encoders", "list", "--json").stdout)["encoders"]
-    assert told.keys() == {"default", "starter"}
-    assert told["default"]["photos"] == 30
+def test_lists_of_encoders_and_indexes(run: Run, photos: Path, tmp_path: Path) -> None:
+    encoders = json.loads(run("encoders", "list", "--json").stdout)["encoders"]
+    assert encoders.keys() == {"default", "starter"}
+    assert encoders["default"]["photos"] == 30
     (index,) = json.loads(run("indexes", "--json").stdout)["indexes"]
     assert (index["name"], index["images"], index["roots"]) == ("default", 30, [str(photos)])
     assert "default" in run("indexes").stdout

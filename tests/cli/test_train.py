@@ -1,4 +1,4 @@
-"""What `train` says, and what it refuses before anything is decoded."""
+"""The messages of `train`, and options that it rejects before decoding."""
 
 import json
 from pathlib import Path
@@ -26,31 +26,31 @@ from mocosearch.encoder import Encoder
         ["--seed", 2**63],
     ],
 )
-def test_what_would_be_passed_over_or_cannot_be_is_wrong_usage(
+def test_options_that_resume_ignores_and_invalid_seeds_are_wrong_usage(
     words: list[object], photos: Path, run: Run
 ) -> None:
-    ended = run("train", photos, *words)
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    told = " ".join(ended.stderr.split())
-    assert all(word in told for word in words if str(word).startswith("--"))
+    result = run("train", photos, *words)
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    message = " ".join(result.stderr.split())
+    assert all(word in message for word in words if str(word).startswith("--"))
 
 
-def test_an_export_of_the_start_says_so(photos: Path, run: Run, tmp_path: Path) -> None:
-    ended = run("train", photos, "--epochs", 0, "--size", 32, home=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    assert "exported the starting network without training" in ended.stderr
-    assert "trained on" not in ended.stderr
+def test_zero_epochs_export_the_starting_network(photos: Path, run: Run, tmp_path: Path) -> None:
+    result = run("train", photos, "--epochs", 0, "--size", 32, home=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert "exported the starting network without training" in result.stderr
+    assert "trained on" not in result.stderr
 
 
 @pytest.fixture
-def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
-    """ends_with(...): the code with which `train` leaves after a run that ended so."""
+def exit_code_of(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
+    """exit_code_of(...): the exit code of `train` for a run with that result."""
 
     def ends(**how: Any) -> object:
         usual = {"skipped": {}, "interrupted": False, "reason": "given", "warnings": []}
-        made = training.TrainingResult(encoder.card, Path("enc"), **{**usual, **how})
-        monkeypatch.setattr(training, "train", lambda *words, **options: made)
+        result = training.TrainingResult(encoder.card, Path("enc"), **{**usual, **how})
+        monkeypatch.setattr(training, "train", lambda *words, **options: result)
         try:
             train(["."])
         except typer.Exit as end:
@@ -60,19 +60,19 @@ def ends_with(monkeypatch: pytest.MonkeyPatch, encoder: Encoder) -> Any:
     return ends
 
 
-def test_an_earlier_encoder_that_is_kept_is_said(
-    ends_with: Any, capsys: pytest.CaptureFixture[str]
+def test_an_unchanged_previous_encoder_is_reported(
+    exit_code_of: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ends_with(interrupted=True, previous=True) == 130
-    said = capsys.readouterr().err
-    assert "the previous encoder is unchanged; --resume continues the run" in said
-    assert "trained on" not in said
+    assert exit_code_of(interrupted=True, previous=True) == 130
+    message = capsys.readouterr().err
+    assert "the previous encoder is unchanged; --resume continues the run" in message
+    assert "trained on" not in message
 
 
-def test_a_folder_that_cannot_be_looked_into_is_said(
-    ends_with: Any, capsys: pytest.CaptureFixture[str]
+def test_unreadable_folders_are_reported(
+    exit_code_of: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert ends_with(unreadable=["/photos/locked"]) == 3
+    assert exit_code_of(unreadable=["/photos/locked"]) == 3
     assert "cannot read the folder /photos/locked" in capsys.readouterr().err
 
 

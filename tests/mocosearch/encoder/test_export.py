@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mocosearch.encoder import Encoder, export, whitening
+from mocosearch.encoder import Encoder, export, runtime, whitening
 from mocosearch.encoder.card import Card
 from mocosearch.errors import Damaged, NotFound, StorageFailed
 from mocosearch.moco.backbones import Backbone
@@ -49,7 +49,7 @@ def descriptor_of(seed: int) -> Descriptor:
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory) -> tuple[Descriptor, Path, Card]:
+def export_result(tmp_path_factory) -> tuple[Descriptor, Path, Card]:
     descriptor = descriptor_of(0)
     folder = tmp_path_factory.mktemp("export") / "enc"
     card = export.export(descriptor, descriptor.backbone, CARD, folder, photos=pixels_of(8, 4))
@@ -57,9 +57,9 @@ def written(tmp_path_factory) -> tuple[Descriptor, Path, Card]:
 
 
 @pytest.fixture
-def copy(encoder_folder, tmp_path) -> Path:
-    """An encoder's folder to be spoilt."""
-    folder = tmp_path / "spoilt"
+def encoder_copy(encoder_folder, tmp_path) -> Path:
+    """A copy of an encoder's folder that a test may damage."""
+    folder = tmp_path / "damaged"
     folder.mkdir()
     for file in encoder_folder.iterdir():
         (folder / file.name).write_bytes(file.read_bytes())
@@ -68,7 +68,7 @@ def copy(encoder_folder, tmp_path) -> Path:
 
 @pytest.fixture
 def no_graph(monkeypatch) -> None:
-    """Exports without the seconds that a real graph takes."""
+    """Exports a dummy graph, since a real one takes seconds."""
 
     class Writer:
         @staticmethod
@@ -85,64 +85,77 @@ def tiny() -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_openvino_makes_the_keys_of_torch(written, n):
-    descriptor, folder, _ = written
+def test_openvino_computes_the_keys_of_torch(export_result, n):
+    descriptor, folder, _ = export_result
     pixels = pixels_of(n, 2)
     with torch.no_grad():
-        wanted = descriptor(torch.from_numpy(pixels)).numpy()
-    got = Encoder.open(folder).encode(pixels)
-    assert got.shape == wanted.shape == (n, CARD.dimension)
-    assert got.dtype == np.float32
-    np.testing.assert_allclose((got * wanted).sum(1), 1, atol=1e-2)
-    np.testing.assert_allclose(np.linalg.norm(got, axis=1), 1, atol=5e-3)
+        expected = descriptor(torch.from_numpy(pixels)).numpy()
+    actual = Encoder.open(folder).encode(pixels)
+    assert actual.shape == expected.shape == (n, CARD.dimension)
+    assert actual.dtype == np.float32
+    np.testing.assert_allclose((actual * expected).sum(1), 1, atol=1e-2)
+    np.testing.assert_allclose(np.linalg.norm(actual, axis=1), 1, atol=5e-3)
 
 
-def test_a_key_does_not_depend_on_its_batch(written):
-    encoder = Encoder.open(written[1])
+def test_a_key_does_not_depend_on_its_batch(export_result):
+    encoder = Encoder.open(export_result[1])
     pixels = pixels_of(5, 3)
     together = encoder.encode(pixels)
     alone = np.concatenate([encoder.encode(pixels[i : i + 1]) for i in range(5)])
     assert ((together * alone).sum(1) > 0.999).all()
 
 
-def test_no_pixels_no_keys(written):
-    assert Encoder.open(written[1]).encode(pixels_of(0)).shape == (0, CARD.dimension)
+def test_photos_are_encoded_in_batches_that_fit_into_memory(export_result, monkeypatch):
+    encoder = Encoder.open(export_result[1])
+    pixels = pixels_of(5, 3)
+    expected = encoder.encode(pixels)
+    assert encoder.batch == runtime.MAX_BATCH
+    # The largest tensor of a photo is the stem's: 64 channels at a quarter of the side, in fp32.
+    largest = 4 * 64 * (SIDE // 4) ** 2
+    monkeypatch.setattr(runtime, "MEMORY", 2 * runtime.TENSORS * largest)
+    small = Encoder.open(export_result[1])
+    assert small.batch == 2
+    np.testing.assert_allclose(small.encode(pixels), expected, atol=1e-2)
 
 
-def test_strided_pixels_are_encoded_rightly(written):
-    encoder = Encoder.open(written[1])
+def test_no_pixels_give_no_keys(export_result):
+    assert Encoder.open(export_result[1]).encode(pixels_of(0)).shape == (0, CARD.dimension)
+
+
+def test_strided_pixels(export_result):
+    encoder = Encoder.open(export_result[1])
     pixels = pixels_of(4, 5)[::2, :, ::-1]
     assert np.array_equal(encoder.encode(pixels), encoder.encode(pixels.copy()))
 
 
-def test_the_card_comes_back(written):
-    _, folder, card = written
+def test_the_card_is_read_back(export_result):
+    _, folder, card = export_result
     encoder = Encoder.open(folder)
     assert encoder.card == card
     assert (encoder.side, encoder.dimension, encoder.fingerprint) == (SIDE, 64, card.fingerprint)
     assert card.fingerprint
 
 
-def test_the_weights_come_back(written):
-    descriptor, folder, _ = written
-    kept = load_file(folder / "weights.safetensors")
+def test_the_weights_are_read_back(export_result):
+    descriptor, folder, _ = export_result
+    weights = load_file(folder / "weights.safetensors")
     own = descriptor.backbone.state_dict()
-    assert kept.keys() == own.keys()
+    assert weights.keys() == own.keys()
     for name, weight in own.items():
         rounded = weight.half().float() if weight.ndim > 1 else weight
-        assert torch.equal(kept[name].to(weight.dtype), rounded)
+        assert torch.equal(weights[name].to(weight.dtype), rounded)
 
 
-def test_the_card_tells_how_far_keys_move(written):
-    descriptor, folder, card = written
+def test_the_card_has_the_cosine_to_fp32(export_result):
+    descriptor, folder, card = export_result
     with torch.no_grad():
         exact = descriptor(torch.from_numpy(pixels_of(8, 4))).numpy()
     cosines = (exact * Encoder.open(folder).encode(pixels_of(8, 4))).sum(1)
     assert card.quality["cosine_to_fp32"] == pytest.approx(cosines.min(), abs=1e-3)
 
 
-def test_nothing_else_is_written(written):
-    folder = written[1]
+def test_nothing_else_is_written(export_result):
+    folder = export_result[1]
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
     assert {p.name for p in folder.iterdir()} == {
         "card.json",
@@ -152,8 +165,8 @@ def test_nothing_else_is_written(written):
     }
 
 
-def test_one_network_has_one_fingerprint(written, tmp_path):
-    descriptor, folder, card = written
+def test_the_same_network_has_the_same_fingerprint(export_result, tmp_path):
+    descriptor, folder, card = export_result
     again = export.export(descriptor, descriptor.backbone, CARD, tmp_path / "again")
     assert (tmp_path / "again/encoder.bin").read_bytes() == (folder / "encoder.bin").read_bytes()
     assert again.fingerprint == card.fingerprint
@@ -176,7 +189,7 @@ def fail(*args: object, **kwargs: object) -> None:
 
 @pytest.mark.parametrize("where", ["_graph", "Card.to_json", "fingerprint", "save_file"])
 @pytest.mark.parametrize("older", [False, True])
-def test_a_failed_export_leaves_what_was(no_graph, tmp_path, monkeypatch, where, older):
+def test_a_failed_export_changes_nothing(no_graph, tmp_path, monkeypatch, where, older):
     folder = tmp_path / "place" / "enc"
     if older:
         folder.mkdir(parents=True)
@@ -192,65 +205,65 @@ def test_a_failed_export_leaves_what_was(no_graph, tmp_path, monkeypatch, where,
 
 
 @pytest.fixture
-def little_room() -> Iterator[None]:
-    """As on a disk that is full after 100 kB."""
+def small_disk() -> Iterator[None]:
+    """Files of more than 100 kB fail, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("no_graph", "little_room")
-def test_weights_that_find_no_room_are_said(tmp_path):
+@pytest.mark.usefixtures("no_graph", "small_disk")
+def test_a_full_disk_raises_storage_failed(tmp_path):
     with pytest.raises(StorageFailed, match="weights") as caught:
         export.export(tiny(), torch.nn.Linear(1000, 100), CARD, tmp_path / "place" / "enc")
     assert "disk space" in caught.value.hint
     assert list((tmp_path / "place").iterdir()) == []
 
 
-def test_a_failed_last_rename_brings_the_old_one_back(no_graph, tmp_path, monkeypatch):
+def test_a_failed_second_rename_restores_the_old_encoder(no_graph, tmp_path, monkeypatch):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
     (folder / "report.html").write_text("kept")
     rename = Path.rename
 
-    def reluctant(self: Path, target: Path) -> Path:
+    def rename_or_fail(self: Path, target: Path) -> Path:
         return fail() if self.name.endswith(".part") else rename(self, target)
 
-    monkeypatch.setattr(Path, "rename", reluctant)
+    monkeypatch.setattr(Path, "rename", rename_or_fail)
     with pytest.raises(OSError, match="No space left"):
         export.export(tiny(), tiny(), CARD, folder)
     assert [p.name for p in folder.parent.iterdir()] == ["enc"]
     assert (folder / "report.html").read_text() == "kept"
 
 
-def test_changed_weights_are_damage(copy):
-    weights = bytearray((copy / "encoder.bin").read_bytes())
+def test_changed_weights_raise_damaged(encoder_copy):
+    weights = bytearray((encoder_copy / "encoder.bin").read_bytes())
     weights[len(weights) // 2] ^= 1
-    (copy / "encoder.bin").write_bytes(weights)
+    (encoder_copy / "encoder.bin").write_bytes(weights)
     with pytest.raises(Damaged, match="does not match its card"):
-        Encoder.open(copy)
+        Encoder.open(encoder_copy)
 
 
 @pytest.mark.parametrize("name", ["encoder.bin", "encoder.xml"])
-def test_a_missing_file_is_damage(copy, name):
-    (copy / name).unlink()
+def test_a_missing_file_raises_damaged(encoder_copy, name):
+    (encoder_copy / name).unlink()
     with pytest.raises(Damaged, match="missing a file"):
-        Encoder.open(copy)
+        Encoder.open(encoder_copy)
 
 
-def test_a_graph_that_openvino_cannot_read_is_damage(encoder):
+def test_an_unreadable_graph_raises_damaged(encoder):
     broken = Encoder(encoder.card, b"<net>", encoder.weights)
     with pytest.raises(Damaged, match="cannot load"):
         broken.encode(np.zeros((1, SIDE, SIDE, 3), np.uint8))
 
 
-def test_the_search_needs_no_torch_weights(copy):
-    (copy / "weights.safetensors").unlink()
-    assert Encoder.open(copy).encode(pixels_of(1)).shape[0] == 1
+def test_encoding_needs_no_torch_weights(encoder_copy):
+    (encoder_copy / "weights.safetensors").unlink()
+    assert Encoder.open(encoder_copy).encode(pixels_of(1)).shape[0] == 1
 
 
-def test_a_missing_encoder_lists_those_that_are_there(home):
+def test_a_missing_encoder_lists_the_existing_ones(home):
     for name in ("summer", "winter"):
         (home / "encoders" / name).mkdir(parents=True)
     with pytest.raises(NotFound) as caught:
@@ -259,22 +272,22 @@ def test_a_missing_encoder_lists_those_that_are_there(home):
     assert caught.value.hint == "there are: starter, summer, winter"
 
 
-def test_a_missing_path_is_named_as_it_is(tmp_path, monkeypatch):
+def test_a_missing_path_is_named_unchanged(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NotFound) as caught:
         Encoder.open(Path("nowhere"))
     assert "encoders" not in caught.value.what
 
 
-def test_an_encoder_is_opened_by_name_and_by_path(home, copy):
+def test_an_encoder_is_opened_by_name_and_by_path(home, encoder_copy):
     place = home / "encoders" / "mine"
     place.parent.mkdir(parents=True)
-    copy.rename(place)
+    encoder_copy.rename(place)
     by_name, by_text, by_path = (Encoder.open(x) for x in ("mine", str(place), place))
     assert by_name.fingerprint == by_text.fingerprint == by_path.fingerprint
 
 
-def test_threads_that_come_at_once_load_the_graph_once(encoder, monkeypatch):
+def test_concurrent_threads_load_the_graph_once(encoder, monkeypatch):
     class Slow(Future):
         def __init__(self) -> None:
             time.sleep(0.1)
@@ -283,8 +296,8 @@ def test_threads_that_come_at_once_load_the_graph_once(encoder, monkeypatch):
     monkeypatch.setattr("mocosearch.encoder.runtime.Future", Slow)
     fresh = Encoder(encoder.card, encoder.graph, encoder.weights)
     with ThreadPoolExecutor(4) as threads:
-        begun = list(threads.map(lambda _: fresh.prepare(), range(4)))
-    assert len({id(loading) for loading in begun}) == 1
+        futures = list(threads.map(lambda _: fresh.prepare(), range(4)))
+    assert len({id(loading) for loading in futures}) == 1
     assert fresh.encode(np.zeros((1, SIDE, SIDE, 3), np.uint8)).shape == (1, fresh.dimension)
 
 

@@ -1,4 +1,4 @@
-"""The whitening of a finished encoder, fitted anew without torch."""
+"""A new whitening for an exported encoder, without torch."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +12,7 @@ from mocosearch.encoder.refit import FEW, Refit
 from mocosearch.errors import Damaged
 
 
-def fitted_on(encoder: Encoder, what: str) -> Encoder:
+def with_whitening(encoder: Encoder, what: str) -> Encoder:
     return Encoder(replace(encoder.card, whitening=what), encoder.graph, encoder.weights)
 
 
@@ -27,23 +27,23 @@ def pixels(pixels_of) -> np.ndarray:
     return pixels_of(40)
 
 
-def test_a_refitted_encoder_makes_the_keys_that_were_told(encoder, pixels):
-    refit = Refit(fitted_on(encoder, OTHERS))
+def test_a_refitted_encoder_computes_the_keys_that_fit_returned(encoder, pixels):
+    refit = Refit(with_whitening(encoder, OTHERS))
     fresh, keys = refit.fit(refit.features(pixels))
     np.testing.assert_allclose(np.linalg.norm(keys, axis=1), 1, atol=1e-5)
     assert (fresh.encode(pixels) * keys).sum(1).min() > 0.998
     assert (encoder.encode(pixels) * keys).sum(1).min() < 0.9
 
 
-def test_the_network_stays_as_it_was(encoder, pixels):
-    refit = Refit(fitted_on(encoder, OTHERS))
+def test_features_are_unchanged(encoder, pixels):
+    refit = Refit(with_whitening(encoder, OTHERS))
     features = refit.features(pixels)
     fresh, _ = refit.fit(features)
     assert np.array_equal(Refit(fresh).features(pixels), features)
 
 
-def test_its_card_tells_of_the_fit(encoder, pixels):
-    refit = Refit(fitted_on(encoder, OTHERS))
+def test_the_card_records_the_fit(encoder, pixels):
+    refit = Refit(with_whitening(encoder, OTHERS))
     card = refit.fit(refit.features(pixels))[0].card
     assert (card.whitening, card.whitened, card.fitted_from) == (OWN, 40, encoder.fingerprint)
     assert card.fingerprint != encoder.fingerprint
@@ -52,26 +52,26 @@ def test_its_card_tells_of_the_fit(encoder, pixels):
     assert not encoder.card.comes_from(card.fingerprint)
 
 
-def test_the_same_photos_make_the_same_encoder(encoder, pixels):
+def test_the_same_photos_give_the_same_encoder(encoder, pixels):
     def fingerprint() -> str:
-        refit = Refit(fitted_on(encoder, OTHERS))
+        refit = Refit(with_whitening(encoder, OTHERS))
         return refit.fit(refit.features(pixels))[0].fingerprint
 
     assert fingerprint() == fingerprint()
 
 
-def test_two_photos_move_an_earlier_whitening_little(encoder, pixels):
-    refit = Refit(fitted_on(encoder, OTHERS))
+def test_two_photos_change_an_earlier_whitening_little(encoder, pixels):
+    refit = Refit(with_whitening(encoder, OTHERS))
     fresh, _ = refit.fit(refit.features(pixels[:2]))
     before, after = encoder.encode(pixels), fresh.encode(pixels)
     assert np.corrcoef((before @ before.T).ravel(), (after @ after.T).ravel())[0, 1] > 0.95
 
 
-def test_without_an_earlier_one_few_photos_change_nothing(encoder, pixels_of):
-    refit = Refit(fitted_on(encoder, NOTHING))
+def test_without_a_prior_few_photos_change_nothing(encoder, pixels_of):
+    refit = Refit(with_whitening(encoder, NOTHING))
     some = refit.features(pixels_of(FEW))
-    same, keys = refit.fit(some[: FEW - 1])
-    assert same is refit.encoder
+    unchanged, keys = refit.fit(some[: FEW - 1])
+    assert unchanged is refit.encoder
     assert (encoder.encode(pixels_of(FEW)[:-1]) * keys).sum(1).min() > 0.99
     alone = whitening.fit(some.astype(np.float32), encoder.dimension)
     _, keys = refit.fit(some)
@@ -79,7 +79,7 @@ def test_without_an_earlier_one_few_photos_change_nothing(encoder, pixels_of):
 
 
 @pytest.mark.parametrize("graph", [b"no graph", None])
-def test_other_graphs_are_refused(encoder, graph, tmp_path):
+def test_other_graphs_raise_damaged(encoder, graph, tmp_path):
     import light
 
     other = light.compiled(tmp_path / "light") if graph is None else encoder

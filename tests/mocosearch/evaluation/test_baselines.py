@@ -10,7 +10,7 @@ from mocosearch.evaluation.baselines import (
 )
 
 
-def test_thumbnails_know_neither_brightness_nor_contrast(picture) -> None:
+def test_thumbnails_are_invariant_to_brightness_and_contrast(picture) -> None:
     one = picture(1)
     keys = thumbnails([one, one.point([40 + i // 2 for i in range(256)] * 3), picture(2)])
     assert np.linalg.norm(keys, axis=1) == pytest.approx(1, abs=1e-5)
@@ -20,15 +20,15 @@ def test_thumbnails_know_neither_brightness_nor_contrast(picture) -> None:
     assert np.isfinite(thumbnails([Image.new("L", (9, 9))])).all()
 
 
-def test_views_that_are_the_pictures_find_them_all(picture) -> None:
+def test_recall_of_identical_and_of_swapped_pictures(picture) -> None:
     pictures = [picture(seed) for seed in range(6)]
     views = {"same": pictures, "others": pictures[1:] + pictures[:1]}
-    ways = {"8x8": thumbnails}
-    found = alteration_recall(ways, pictures, query_keys(ways, views))
-    assert found == {"8x8": {"same": 1.0, "others": 0.0}}
+    methods = {"8x8": thumbnails}
+    figures = alteration_recall(methods, pictures, query_keys(methods, views))
+    assert figures == {"8x8": {"same": 1.0, "others": 0.0}}
 
 
-def test_more_is_more_than_chance_explains() -> None:
+def test_significantly_higher() -> None:
     assert significantly_higher(0.9, [0.5, 0.6], 200)
     assert not significantly_higher(0.62, [0.5, 0.6], 200)
     assert not significantly_higher(0.5, [0.6], 200)

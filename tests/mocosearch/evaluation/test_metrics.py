@@ -24,37 +24,37 @@ def reference(keys: np.ndarray, labels: list[str], k: int) -> float:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(2, 40), st.integers(1, 5), st.integers(0, 2**20))
-def test_is_a_plain_loop(n, classes, seed):
+def test_precision_matches_a_plain_loop(n, classes, seed):
     keys = unit_keys(n, 8, seed)
     labels = [f"c{c}" for c in np.random.default_rng(seed).integers(0, classes, n)]
-    found = precision_at(keys, labels, (1, 3, 10))
+    actual = precision_at(keys, labels, (1, 3, 10))
     for k in (1, 3, 10):
-        assert found[k] == pytest.approx(reference(keys, labels, k))
+        assert actual[k] == pytest.approx(reference(keys, labels, k))
 
 
-def test_across_the_blocks_of_queries():
+def test_precision_with_several_blocks_of_queries():
     keys = unit_keys(1500, 4, 7)
     labels = ["left" if key[0] < 0 else "right" for key in keys]
-    found = precision_at(keys, labels, (1, 5))
+    actual = precision_at(keys, labels, (1, 5))
     scores = keys @ keys.T
     np.fill_diagonal(scores, -np.inf)
     order = np.argsort(-scores, axis=1)
     same = np.asarray(labels)[order] == np.asarray(labels)[:, None]
-    assert found == {k: pytest.approx(same[:, :k].mean()) for k in (1, 5)}
+    assert actual == {k: pytest.approx(same[:, :k].mean()) for k in (1, 5)}
 
 
 def test_a_photo_is_not_its_own_result():
     assert precision_at(np.eye(2, dtype=np.float32), ["a", "b"], (1,)) == {1: 0.0}
 
 
-def test_copies_find_each_other():
+def test_copies_retrieve_each_other():
     keys = np.repeat(unit_keys(10, 16, 1), 2, axis=0)
     assert precision_at(keys, [str(i // 2) for i in range(20)], (1,)) == {1: 1.0}
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(3, 30), st.integers(1, 4), st.integers(0, 2**20))
-def test_a_ranking_is_a_plain_loop(n, classes, seed):
+def test_ranking_metrics_match_a_plain_loop(n, classes, seed):
     keys = unit_keys(n, 8, seed)
     labels = np.random.default_rng(seed).integers(0, classes, n).tolist()
     if max(map(labels.count, labels)) < 2:
@@ -69,9 +69,9 @@ def test_a_ranking_is_a_plain_loop(n, classes, seed):
             at = [sum(right[: r + 1]) / (r + 1) for r in range(len(right)) if right[r]]
             precisions.append(sum(at) / len(at))
             recalls.append(sum(right[:5]) / sum(right))
-    found = ranking_metrics(keys, labels, (5,))
-    assert found.average_precision == pytest.approx(np.mean(precisions))
-    assert found.recall == {5: pytest.approx(np.mean(recalls))}
+    actual = ranking_metrics(keys, labels, (5,))
+    assert actual.average_precision == pytest.approx(np.mean(precisions))
+    assert actual.recall == {5: pytest.approx(np.mean(recalls))}
 
 
 def test_effective_rank_counts_the_directions():

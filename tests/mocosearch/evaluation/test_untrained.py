@@ -4,7 +4,7 @@ from mocosearch.encoder import Encoder
 from mocosearch.evaluation.untrained import untrained_encoder
 
 
-def test_an_encoder_of_random_weights_gives_such_keys(encoder: Encoder, picture) -> None:
+def test_untrained_encoder_computes_keys_that_depend_on_the_seed(encoder: Encoder, picture) -> None:
     side = encoder.side
     pixels = np.stack([np.asarray(picture(seed).resize((side, side))) for seed in range(12)])
     encode = untrained_encoder(encoder.card, pixels)

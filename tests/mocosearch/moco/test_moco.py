@@ -17,7 +17,7 @@ def flat() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, WIDTH), nn.Tanh())
 
 
-def normed() -> nn.Module:
+def with_batch_norm() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.Flatten(), nn.Linear(24, WIDTH)
     )
@@ -38,7 +38,7 @@ def units(n: int, dim: int, seed: int = 0) -> torch.Tensor:
 
 
 def info_nce(q, k, queue, ids, queue_ids, T) -> float:
-    """Equation 1 of arXiv:1911.05722, one number at a time."""
+    """Equation 1 of arXiv:1911.05722, in scalar arithmetic."""
     total = 0.0
     for i in range(len(q)):
         positive = math.exp(sum(a * b for a, b in zip(q[i], k[i], strict=True)) / T)
@@ -55,7 +55,7 @@ def expected_loss(model: MoCo, q, k, ids) -> float:
     return info_nce(*lists, model.T)
 
 
-def test_key_encoder_starts_as_the_query_encoder():
+def test_key_encoder_starts_equal_to_the_query_encoder():
     model = model_of()
     for q, k in zip(model.encoder_q.parameters(), model.encoder_k.parameters(), strict=True):
         assert torch.equal(q, k)
@@ -70,7 +70,7 @@ def test_no_gradient_reaches_the_key_encoder(symmetric):
     assert all(p.grad is not None and p.grad.any() for p in model.encoder_q.parameters())
 
 
-def test_momentum_update_is_the_equation():
+def test_momentum_update_matches_the_equation():
     model = model_of(m=0.9).double()
     with torch.no_grad():
         for p in model.encoder_q.parameters():
@@ -83,30 +83,30 @@ def test_momentum_update_is_the_equation():
             for a, b in zip(k, q, strict=True)
         ]
         model.momentum_update()
-    for got, wanted in zip(model.encoder_k.parameters(), k, strict=True):
-        wanted = torch.tensor(wanted, dtype=torch.float64)
-        torch.testing.assert_close(got.flatten(), wanted, rtol=1e-12, atol=1e-14)
-    for got, wanted in zip(model.encoder_q.parameters(), q, strict=True):
-        assert got.flatten().tolist() == wanted
+    for actual, expected in zip(model.encoder_k.parameters(), k, strict=True):
+        expected = torch.tensor(expected, dtype=torch.float64)
+        torch.testing.assert_close(actual.flatten(), expected, rtol=1e-12, atol=1e-14)
+    for actual, expected in zip(model.encoder_q.parameters(), q, strict=True):
+        assert actual.flatten().tolist() == expected
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 9), st.lists(st.integers(1, 25), min_size=1, max_size=6))
 def test_queue_is_first_in_first_out(K, batches):
     model = model_of(K=K)
-    kept: list[tuple[int, list[float]]] = [(-1, key) for key in model.queue.tolist()]
+    reference: list[tuple[int, list[float]]] = [(-1, key) for key in model.queue.tolist()]
     sent = 0
     for n in batches:
         keys = units(n, 5, seed=sent).float()
         ids = torch.arange(sent, sent + n)
         model.enqueue(keys, ids)
-        kept = (kept + list(zip(ids.tolist(), keys.tolist(), strict=True)))[-K:]
+        reference = (reference + list(zip(ids.tolist(), keys.tolist(), strict=True)))[-K:]
         sent += n
         at = int(model.queue_ptr)
         assert at == sent % K
         oldest_first = [(at + i) % K for i in range(K)]
-        assert model.queue_ids[oldest_first].tolist() == [id for id, _ in kept]
-        assert model.queue[oldest_first].tolist() == [key for _, key in kept]
+        assert model.queue_ids[oldest_first].tolist() == [id for id, _ in reference]
+        assert model.queue[oldest_first].tolist() == [key for _, key in reference]
 
 
 def test_batch_crosses_the_end_of_the_queue():
@@ -121,29 +121,29 @@ def test_loss_by_hand():
     model = MoCo(flat, WIDTH, dim=2, K=2, T=0.5)
     model.queue.copy_(torch.tensor([[0.0, 1.0], [-1.0, 0.0]]))
     q = k = torch.tensor([[1.0, 0.0]])
-    wanted = -math.log(math.exp(2) / (math.exp(2) + math.exp(0) + math.exp(-2)))
-    assert model.loss(q, k, torch.tensor([0])).item() == pytest.approx(wanted, rel=1e-6)
+    expected = -math.log(math.exp(2) / (math.exp(2) + math.exp(0) + math.exp(-2)))
+    assert model.loss(q, k, torch.tensor([0])).item() == pytest.approx(expected, rel=1e-6)
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 6), st.integers(1, 9), st.floats(0.05, 1.0), st.integers(0, 2**20))
-def test_loss_is_a_plain_loop(n, K, T, seed):
+def test_loss_matches_a_plain_loop(n, K, T, seed):
     model = model_of(K=K, T=T).double()
     model.queue.copy_(units(K, 5, seed + 1))
     model.queue_ids.copy_(torch.arange(K) - 1)
     q, k, ids = units(n, 5, seed + 2), units(n, 5, seed + 3), torch.arange(n)
-    got = model.loss(q, k, ids).item()
-    assert got == pytest.approx(expected_loss(model, q, k, ids), rel=1e-9)
+    actual = model.loss(q, k, ids).item()
+    assert actual == pytest.approx(expected_loss(model, q, k, ids), rel=1e-9)
 
 
-def test_random_keys_lose_as_much_as_chance():
+def test_loss_of_random_keys_is_the_chance_loss():
     K, dim, n = 512, 128, 64
     model = MoCo(flat, WIDTH, dim=dim, K=K, T=1.0)
     q, k = units(n, dim, 1).float(), units(n, dim, 2).float()
     assert model.loss(q, k, torch.arange(n)).item() == pytest.approx(math.log(K + 1), abs=0.05)
 
 
-def test_a_key_of_the_own_photo_is_no_negative():
+def test_keys_of_the_same_photo_are_not_negatives():
     model = model_of(K=4, T=0.1)
     q = units(2, 5).float()
     model.enqueue(torch.cat([q, q]), torch.tensor([7, 8, 7, 8]))
@@ -153,30 +153,30 @@ def test_a_key_of_the_own_photo_is_no_negative():
     assert own < foreign - 0.5
 
 
-def test_all_negatives_masked_is_no_loss():
+def test_loss_is_zero_if_all_negatives_are_masked():
     model = model_of(K=2)
     q = units(1, 5).float()
     model.enqueue(q.repeat(2, 1), torch.tensor([3, 3]))
     assert model.loss(q, q, torch.tensor([3])).item() == pytest.approx(0, abs=1e-6)
 
 
-def test_symmetric_is_the_mean_of_both_directions():
+def test_symmetric_loss_is_the_mean_of_both_directions():
     a, b, ids = views(6), views(6, 1), torch.arange(6)
     both = model_of(symmetric=True)(a, b, ids)
     halves = [model_of()(a, b, ids), model_of()(b, a, ids)]
     assert both.item() == pytest.approx(sum(h.item() for h in halves) / 2, rel=1e-5)
 
 
-def test_forward_asks_before_it_remembers():
+def test_forward_computes_the_loss_before_enqueueing():
     model, a, b, ids = model_of(), views(6), views(6, 1), torch.arange(6)
     q, k = model.queries(a), model.keys(b)
-    wanted = expected_loss(model, q, k, ids)
-    assert model(a, b, ids).item() == pytest.approx(wanted, rel=1e-5)
+    expected = expected_loss(model, q, k, ids)
+    assert model(a, b, ids).item() == pytest.approx(expected, rel=1e-5)
     assert model.queue_ids.tolist() == [0, 1, 2, 3, 4, 5] + [-1] * 10
     torch.testing.assert_close(model.queue[:6], k)
 
 
-def test_symmetric_remembers_both_views():
+def test_symmetric_enqueues_both_views():
     model, a, b = model_of(symmetric=True), views(4), views(4, 1)
     k_a, k_b = model.keys(a), model.keys(b)
     model(a, b, torch.arange(4))
@@ -186,18 +186,18 @@ def test_symmetric_remembers_both_views():
 
 @pytest.mark.parametrize("n", [1, 2, 5, 8, 17])
 @pytest.mark.parametrize("splits", [1, 3, 8])
-def test_keys_come_back_in_the_order_of_their_photos(n, splits):
+def test_keys_are_in_the_order_of_their_photos(n, splits):
     model = model_of(splits=splits)
-    wanted = F.normalize(model.encoder_k(views(n)), dim=1)
+    expected = F.normalize(model.encoder_k(views(n)), dim=1)
     for _ in range(3):
-        torch.testing.assert_close(model.keys(views(n)), wanted)
+        torch.testing.assert_close(model.keys(views(n)), expected)
     torch.testing.assert_close(
         model.queries(views(n)), F.normalize(model.encoder_q(views(n)), dim=1)
     )
 
 
-def test_batch_statistics_are_kept_apart():
-    model = model_of(normed, splits=2)
+def test_sub_batches_have_separate_batch_statistics():
+    model = model_of(with_batch_norm, splits=2)
     model.train()
     a = views(8)
     with torch.no_grad():
@@ -207,13 +207,13 @@ def test_batch_statistics_are_kept_apart():
     assert not torch.allclose(together[4:], changed[4:])
 
 
-def test_split_batch_norm_is_a_plain_loop():
-    """Mean and variance of each half, one number at a time, in float64."""
-    model, given = model_of(normed, splits=2).double(), views(6).double()
+def test_split_batch_norm_matches_a_plain_loop():
+    """Mean and variance of each half, in scalar float64 arithmetic."""
+    model, given = model_of(with_batch_norm, splits=2).double(), views(6).double()
     model.train()
     conv, norm, _, last = model.encoder_q[0]
     maps = conv(given).permute(0, 2, 3, 1).tolist()
-    wanted = []
+    expected = []
     for half in (maps[:3], maps[3:]):
         pixels = [pixel for photo in half for row in photo for pixel in row]
         means = [sum(channel) / len(channel) for channel in zip(*pixels, strict=True)]
@@ -228,22 +228,22 @@ def test_split_batch_norm_is_a_plain_loop():
                 for y in range(2)
                 for x in range(2)
             ]
-            wanted.append(flat)
-    features = last(torch.tensor(wanted, dtype=torch.float64))
+            expected.append(flat)
+    features = last(torch.tensor(expected, dtype=torch.float64))
     expected = F.normalize(model.encoder_q[1](features), dim=1)
     torch.testing.assert_close(model.queries(given).double(), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_queries_and_keys_are_of_unit_length():
+def test_queries_and_keys_have_unit_length():
     model = model_of()
-    for found in (model.queries(views(7)), model.keys(views(7))):
-        torch.testing.assert_close(found.norm(dim=1), torch.ones(7))
+    for vectors in (model.queries(views(7)), model.keys(views(7))):
+        torch.testing.assert_close(vectors.norm(dim=1), torch.ones(7))
 
 
 @pytest.mark.parametrize("bf16", [False, True])
 @pytest.mark.parametrize("mlp", [False, True])
 def test_learns_in_both_precisions(bf16, mlp):
-    model = model_of(normed, symmetric=True, mlp=mlp, m=0.5, T=0.2)
+    model = model_of(with_batch_norm, symmetric=True, mlp=mlp, m=0.5, T=0.2)
     model.train()
     before = [p.clone() for p in model.encoder_q.parameters()]
     optimizer = torch.optim.SGD(model.encoder_q.parameters(), lr=0.1)
@@ -268,7 +268,7 @@ def test_bf16_loss_is_close_to_float32():
     assert rounded == pytest.approx(exact, rel=0.03)
 
 
-def test_state_dict_carries_the_queue():
+def test_state_dict_contains_the_queue():
     model, other = model_of(), model_of(K=16)
     model.enqueue(units(5, 5).float(), torch.arange(5))
     other.load_state_dict(model.state_dict())
@@ -278,8 +278,8 @@ def test_state_dict_carries_the_queue():
 
 
 def test_keys_come_from_shuffled_sub_batches():
-    """Photos share batch statistics with others than those that their queries share them with."""
-    model, a = model_of(normed), views(8)
+    """Keys and queries of a photo are in different sub-batches, with different statistics."""
+    model, a = model_of(with_batch_norm), views(8)
     model.train()
     with torch.no_grad():
         in_order = [F.normalize(model.encoder_k(part), dim=1) for part in a.tensor_split(2)]

@@ -1,4 +1,4 @@
-"""Muon beside a plain loop on one matrix, and the network it moves."""
+"""Muon against a plain loop on one matrix, and on a small network."""
 
 import torch
 from torch import nn
@@ -21,23 +21,23 @@ def step(net: nn.Module, optimizer: Muon, seed: int) -> None:
     optimizer.step()
 
 
-def test_every_weight_moves_and_kernels_move_by_the_rate_whatever_their_gradient() -> None:
+def test_every_weight_changes_and_kernels_by_an_amount_independent_of_the_gradient() -> None:
     net = network()
     before = [p.detach().clone() for p in net.parameters()]
     optimizer = Muon(net.parameters(), 0.0)
     for group in optimizer.param_groups:
         group["lr"] = 0.01 * group.get("rates", 1.0)
     step(net, optimizer, 0)
-    moved = [p.detach() - b for p, b in zip(net.parameters(), before, strict=True)]
-    assert all(m.abs().sum() > 0 for m in moved[:3])
-    for m in moved:
+    changes = [p.detach() - b for p, b in zip(net.parameters(), before, strict=True)]
+    assert all(m.abs().sum() > 0 for m in changes[:3])
+    for m in changes:
         if m.ndim > 1:
             size = float(m.square().mean().sqrt()) / (0.2 * 0.01)
             assert 0.5 < size < 1.5
 
 
-def test_a_step_is_momentum_turned_orthogonal() -> None:
-    """Jordan et al.: U V^T of the Nesterov momentum, here from the decomposition itself."""
+def test_a_step_is_orthogonalised_momentum() -> None:
+    """Jordan et al.: U V^T of the Nesterov momentum, computed by SVD."""
     net = network()
     weight = net[3].weight
     optimizer = Muon(net.parameters(), 0.0)
@@ -50,25 +50,28 @@ def test_a_step_is_momentum_turned_orthogonal() -> None:
         assert gradient is not None
         momentum = 0.9 * momentum + 0.1 * gradient
         u, _, v = torch.linalg.svd(0.1 * gradient + 0.9 * momentum, full_matrices=False)
-        wanted = -0.01 * 0.2 * max(weight.shape) ** 0.5 * (u @ v)
-        moved = weight.detach() - before
-        # Three steps of Newton and Schulz leave singular values between .5 and 1.5 or so.
-        assert torch.nn.functional.cosine_similarity(moved.flatten(), wanted.flatten(), 0) > 0.9
+        expected = -0.01 * 0.2 * max(weight.shape) ** 0.5 * (u @ v)
+        changes = weight.detach() - before
+        # Three steps of Newton and Schulz give singular values between about .5 and 1.5.
+        assert torch.nn.functional.cosine_similarity(changes.flatten(), expected.flatten(), 0) > 0.9
 
 
-def test_its_state_goes_on_where_it_was() -> None:
-    straight, first = network(), network()
-    run, begun = Muon(straight.parameters(), 0.0), Muon(first.parameters(), 0.0)
-    for optimizer in (run, begun):
+def test_state_dict_resumes_exactly() -> None:
+    uninterrupted, first = network(), network()
+    optimizer_of_all, first_optimizer = (
+        Muon(uninterrupted.parameters(), 0.0),
+        Muon(first.parameters(), 0.0),
+    )
+    for optimizer in (optimizer_of_all, first_optimizer):
         for group in optimizer.param_groups:
             group["lr"] = 0.01
-    step(straight, run, 0)
-    step(straight, run, 1)
-    step(first, begun, 0)
+    step(uninterrupted, optimizer_of_all, 0)
+    step(uninterrupted, optimizer_of_all, 1)
+    step(first, first_optimizer, 0)
     second = network()
     second.load_state_dict(first.state_dict())
-    goes_on = Muon(second.parameters(), 0.0)
-    goes_on.load_state_dict(begun.state_dict())
-    step(second, goes_on, 1)
-    for a, b in zip(straight.parameters(), second.parameters(), strict=True):
+    resumed_optimizer = Muon(second.parameters(), 0.0)
+    resumed_optimizer.load_state_dict(first_optimizer.state_dict())
+    step(second, resumed_optimizer, 1)
+    for a, b in zip(uninterrupted.parameters(), second.parameters(), strict=True):
         assert torch.equal(a, b)

@@ -6,28 +6,28 @@ from mocosearch.errors import Unsuitable
 from mocosearch.moco.precision import autocast, resolve_device
 
 
-def test_auto_is_the_accelerator_or_the_processor():
+def test_auto_is_the_accelerator_or_the_cpu():
     assert (resolve_device("auto").type == "cpu") is not torch.accelerator.is_available()
     assert resolve_device("cpu") == torch.device("cpu")
 
 
-def test_auto_passes_over_an_accelerator_that_does_not_compute(monkeypatch):
-    def found(check_available: bool) -> torch.device:
+def test_auto_ignores_an_accelerator_that_does_not_compute(monkeypatch):
+    def accelerator(check_available: bool) -> torch.device:
         return torch.device("meta")
 
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", found)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", accelerator)
     assert resolve_device("auto") == torch.device("cpu")
 
 
 @pytest.mark.parametrize("name", ["abacus", "cuda:77", "", "meta"])
-def test_a_device_that_is_not_there_is_refused_before_any_work(name, fill, tmp_path):
+def test_unknown_device_fails_before_any_work(name, fill, tmp_path):
     fill(tmp_path / "photos", range(3))
-    with pytest.raises(Unsuitable, match="no device"):
+    with pytest.raises(Unsuitable, match="no usable device"):
         train([tmp_path / "photos"], tmp_path / "enc", device=name)
     assert not (tmp_path / "enc").exists()
 
 
-def test_bf16_only_where_it_is_computed_in():
+def test_bf16_only_on_devices_with_bf16_arithmetic():
     with autocast("cpu", enabled=False):
         assert not torch.is_autocast_enabled("cpu")
     with autocast("mps"):

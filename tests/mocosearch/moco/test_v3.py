@@ -1,4 +1,4 @@
-"""MoCo v3 beside plain loops from its equations, in float64."""
+"""MoCo v3 against plain loops over its equations, in float64."""
 
 import math
 from copy import deepcopy
@@ -16,7 +16,7 @@ from mocosearch.moco.v3 import MoCoV3
 SIDE, WIDTH = 4, 6
 
 
-def normed() -> nn.Module:
+def with_batch_norm() -> nn.Module:
     return nn.Sequential(
         nn.Conv2d(3, WIDTH, 3), nn.BatchNorm2d(WIDTH), nn.Flatten(), nn.Linear(24, WIDTH)
     )
@@ -24,7 +24,7 @@ def normed() -> nn.Module:
 
 def model_of(**given) -> MoCoV3:
     torch.manual_seed(3)
-    return MoCoV3(normed, WIDTH, **{"N": 8, "dim": 5, "hidden": 7, **given})
+    return MoCoV3(with_batch_norm, WIDTH, **{"N": 8, "dim": 5, "hidden": 7, **given})
 
 
 def views(n: int, seed: int = 0) -> torch.Tensor:
@@ -37,8 +37,8 @@ def units(n: int, dim: int, seed: int = 0) -> torch.Tensor:
 
 
 def ctr(q, k, T, ids=None) -> float:
-    """Algorithm 1 of arXiv:2104.02057, one number at a time; keys of a query's own number but
-    its own are left out.
+    """Algorithm 1 of arXiv:2104.02057 in scalar arithmetic, without other keys of the query's id
+    as negatives.
     """
     ids = ids or range(len(q))
     total = 0.0
@@ -68,40 +68,40 @@ def batch_norm(x: list[list[float]]) -> list[list[float]]:
 @given(
     st.lists(st.integers(0, 4), min_size=1, max_size=7), st.floats(0.1, 1.0), st.integers(0, 2**20)
 )
-def test_loss_is_a_plain_loop_that_leaves_out_photos_of_one_burst(bursts, T, seed):
+def test_loss_matches_a_plain_loop_without_negatives_of_the_same_burst(bursts, T, seed):
     q, k = units(len(bursts), 5, seed), units(len(bursts), 5, seed + 1)
-    got = model_of(T=T).loss(q, k, torch.tensor(bursts)).item()
-    assert got == pytest.approx(ctr(q.tolist(), k.tolist(), T, bursts), rel=1e-9, abs=1e-12)
+    actual = model_of(T=T).loss(q, k, torch.tensor(bursts)).item()
+    assert actual == pytest.approx(ctr(q.tolist(), k.tolist(), T, bursts), rel=1e-9, abs=1e-12)
 
 
-def test_forward_is_both_ways_against_updated_keys():
+def test_forward_is_symmetric_with_updated_keys():
     model, a, b = model_of(m=0.5, T=0.3).double(), views(6).double(), views(6, 1).double()
     with torch.no_grad():
         for p in model.encoder_q.parameters():
             p.add_(torch.randn_like(p))
     q_a, q_b = model.queries(a).tolist(), model.queries(b).tolist()
     ids = [0, 1, 1, 2, 3, 1]
-    got = model(a, b, torch.tensor(ids)).item()
+    actual = model(a, b, torch.tensor(ids)).item()
     k_a, k_b = model.keys(a).tolist(), model.keys(b).tolist()
-    assert got == pytest.approx(ctr(q_a, k_b, 0.3, ids) + ctr(q_b, k_a, 0.3, ids), rel=1e-6)
+    assert actual == pytest.approx(ctr(q_a, k_b, 0.3, ids) + ctr(q_b, k_a, 0.3, ids), rel=1e-6)
     assert model.recent_keys().tolist() == k_b
 
 
-def test_momentum_update_is_the_equation_and_leaves_the_predictor():
+def test_momentum_update_matches_the_equation_without_the_predictor():
     model = model_of(m=0.9).double()
     with torch.no_grad():
         for p in model.encoder_q.parameters():
             p.add_(torch.randn_like(p))
     pairs = list(zip(model.encoder_k.parameters(), model.encoder_q.parameters(), strict=True))
-    wanted = [0.9 * k.clone() + (1 - 0.9) * q for k, q in pairs]
+    expected = [0.9 * k.clone() + (1 - 0.9) * q for k, q in pairs]
     model.momentum_update()
-    for (k, _), w in zip(pairs, wanted, strict=True):
+    for (k, _), w in zip(pairs, expected, strict=True):
         torch.testing.assert_close(k, w, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("vit", [False, True])
-def test_the_mlps_are_the_published_ones(vit):
-    """Layer for layer, with fresh batch norm, whose weights are one and zero."""
+def test_mlps_match_the_paper(vit):
+    """Layer by layer, with initial batch norm (weight 1, bias 0)."""
     model = model_of(vit=vit).double()
     model.train()
     x = torch.randn(5, WIDTH, dtype=torch.float64)
@@ -109,18 +109,18 @@ def test_the_mlps_are_the_published_ones(vit):
     layers = [m for m in projection if isinstance(m, nn.Linear)]
     assert len(layers) == (3 if vit else 2)
     assert [m.out_features for m in layers] == [7] * (len(layers) - 1) + [5]
-    wanted = x.tolist()
+    expected = x.tolist()
     for number, layer in enumerate(layers):
-        wanted = batch_norm(affine(layer, wanted))
+        expected = batch_norm(affine(layer, expected))
         if number < len(layers) - 1:
-            wanted = [[max(v, 0.0) for v in row] for row in wanted]
+            expected = [[max(v, 0.0) for v in row] for row in expected]
     with torch.no_grad():
-        got = projection(x)
-        torch.testing.assert_close(got, torch.tensor(wanted, dtype=torch.float64))
-        hidden = [[max(v, 0.0) for v in row] for row in batch_norm(affine(predictor[0], wanted))]
-        wanted = affine(predictor[3], hidden)
-        wanted = batch_norm(wanted) if vit else wanted
-        torch.testing.assert_close(predictor(got), torch.tensor(wanted, dtype=torch.float64))
+        actual = projection(x)
+        torch.testing.assert_close(actual, torch.tensor(expected, dtype=torch.float64))
+        hidden = [[max(v, 0.0) for v in row] for row in batch_norm(affine(predictor[0], expected))]
+        expected = affine(predictor[3], hidden)
+        expected = batch_norm(expected) if vit else expected
+        torch.testing.assert_close(predictor(actual), torch.tensor(expected, dtype=torch.float64))
     norms = [m for m in (*projection, *predictor) if isinstance(m, nn.BatchNorm1d)]
     assert [m.affine for m in norms] == [True] * (len(layers) - 1) + [False, True] + [False] * vit
     assert all(m.bias is None for m in (*projection, *predictor) if isinstance(m, nn.Linear))
@@ -135,7 +135,7 @@ def test_no_gradient_reaches_the_key_encoder():
     assert learning == [p for p in model.parameters() if p.requires_grad]
 
 
-def test_keys_that_tell_nothing_lose_as_much_as_chance():
+def test_loss_of_random_keys_is_the_chance_loss():
     model = model_of(N=512, T=1.0)
     q, k = units(512, 128, 1), units(512, 128, 2)
     assert model.loss(q, k, torch.arange(512)).item() * 2 == pytest.approx(
@@ -161,19 +161,19 @@ def test_learns_in_bf16():
 
 def lars(w, grads, lr, momentum, decay, trust):
     """Algorithm 1 of arXiv:1708.03888 on one weight, as a flat list."""
-    pace = [0.0] * len(w)
+    velocity = [0.0] * len(w)
     for grad in grads:
         change = [g + decay * v for g, v in zip(grad, w, strict=True)]
-        long, wide = (math.sqrt(sum(v * v for v in x)) for x in (w, change))
-        scale = trust * long / wide if long > 0 and wide > 0 else 1.0
-        pace = [momentum * p + scale * c for p, c in zip(pace, change, strict=True)]
-        w = [v - lr * p for v, p in zip(w, pace, strict=True)]
+        weight_norm, change_norm = (math.sqrt(sum(v * v for v in x)) for x in (w, change))
+        scale = trust * weight_norm / change_norm if weight_norm > 0 and change_norm > 0 else 1.0
+        velocity = [momentum * p + scale * c for p, c in zip(velocity, change, strict=True)]
+        w = [v - lr * p for v, p in zip(w, velocity, strict=True)]
     return w
 
 
 @settings(max_examples=25, deadline=None)
 @given(st.floats(0, 10), st.floats(0, 0.1), st.integers(0, 2**20), st.booleans())
-def test_lars_is_the_equation(lr, decay, seed, from_zero):
+def test_lars_matches_the_equation(lr, decay, seed, from_zero):
     torch.manual_seed(seed)
     start = torch.zeros(3, 2) if from_zero else torch.randn(3, 2)
     weight = nn.Parameter(start.double())
@@ -184,8 +184,8 @@ def test_lars_is_the_equation(lr, decay, seed, from_zero):
         weight.grad, bias.grad = grad.double(), push.double()
         optimizer.step()
     flat = [g.double().flatten().tolist() for g in grads]
-    wanted = lars(start.double().flatten().tolist(), flat, lr, 0.9, decay, 0.01)
-    assert weight.flatten().tolist() == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+    expected = lars(start.double().flatten().tolist(), flat, lr, 0.9, decay, 0.01)
+    assert weight.flatten().tolist() == pytest.approx(expected, rel=1e-9, abs=1e-12)
     plain = nn.Parameter(torch.tensor(before, dtype=torch.float64))
     sgd = torch.optim.SGD([plain], lr, momentum=0.9)
     for push in pushes:
@@ -194,7 +194,7 @@ def test_lars_is_the_equation(lr, decay, seed, from_zero):
     torch.testing.assert_close(bias, plain)
 
 
-def test_lars_goes_on_from_its_state():
+def test_lars_resumes_from_its_state():
     weights = [nn.Parameter(torch.ones(2, 2)) for _ in range(2)]
     first, second = (LARS([w], 1.0, weight_decay=0.1) for w in weights)
     for w, optimizer in zip(weights, (first, second), strict=True):

@@ -1,4 +1,4 @@
-"""The ViT beside torchvision's own with the same weights, and its positions beside a loop."""
+"""The ViT against torchvision's with the same weights, and its positions against a loop."""
 
 import math
 
@@ -18,16 +18,16 @@ def vit() -> ViT:
     return ViT(384).eval()
 
 
-def test_positions_are_a_plain_loop():
+def test_positions_match_a_plain_loop():
     h, w, width = 2, 3, 12
-    got = positions(h, w, width, torch.device("cpu"))
+    actual = positions(h, w, width, torch.device("cpu"))
     for row in range(h):
         for column in range(w):
-            wanted = []
+            expected = []
             for place in (row, column):
                 angles = [place / 10000 ** (i / (width // 4)) for i in range(width // 4)]
-                wanted += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
-            assert got[row * w + column].tolist() == pytest.approx(wanted, abs=1e-6)
+                expected += [math.sin(a) for a in angles] + [math.cos(a) for a in angles]
+            assert actual[row * w + column].tolist() == pytest.approx(expected, abs=1e-6)
 
 
 def torchvisions(vit: ViT, side: int) -> VisionTransformer:
@@ -58,22 +58,22 @@ def torchvisions(vit: ViT, side: int) -> VisionTransformer:
 
 
 @torch.no_grad()
-def test_it_is_torchvisions_transformer(vit):
+def test_matches_torchvisions_transformer(vit):
     pixels = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(vit(pixels), torchvisions(vit, 32)(pixels), rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()
-def test_maps_lie_as_the_patches_do(vit):
-    """A change in one corner moves that corner's tokens most."""
+def test_maps_have_the_layout_of_the_patches(vit):
+    """A change in one corner changes that corner's tokens most."""
     pixels = torch.randn(1, 3, 32, 48)
     changed = pixels.clone()
     changed[:, :, 16:, 32:] += 3
     for before, after in zip(vit.maps(pixels), vit.maps(changed), strict=True):
         assert before.shape == (1, 768, 2, 3)
         assert before.min() >= 0
-        moved = (after - before).square().sum(1).flatten()
-        assert moved.argmax() == 5
+        change = (after - before).square().sum(1).flatten()
+        assert change.argmax() == 5
 
 
 def test_the_patch_projection_is_frozen(vit):
@@ -81,19 +81,19 @@ def test_the_patch_projection_is_frozen(vit):
     assert frozen == {"patch_embed.proj.weight", "patch_embed.proj.bias"}
 
 
-def test_sides_are_whole_patches():
+def test_sides_must_be_multiples_of_the_patch_size():
     check_side(64)
-    with pytest.raises(Unsuitable, match="no multiple") as caught:
+    with pytest.raises(Unsuitable, match="not a multiple") as caught:
         SMALL.with_changes("vit_small", 100, None)
     assert "--size 96" in caught.value.hint
     assert SMALL.with_changes("vit_small", 48, None).encode_side % 16 == 0
     assert V3_VIT.with_changes("vit_base", None, None).encode_side == 224
 
 
-def test_a_backbone_takes_the_mean_and_spread_out_first(vit):
+def test_a_backbone_standardises_its_input(vit):
     backbone = Backbone("vit_small").eval()
     backbone.net.load_state_dict(vit.state_dict())
     pixels = torch.rand(1, 3, 16, 16)
     with torch.no_grad():
-        wanted = vit((pixels - backbone.mean) / backbone.std)
-        torch.testing.assert_close(backbone(pixels), wanted)
+        expected = vit((pixels - backbone.mean) / backbone.std)
+        torch.testing.assert_close(backbone(pixels), expected)

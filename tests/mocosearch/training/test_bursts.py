@@ -1,4 +1,4 @@
-"""Photos of one burst in training: no negatives of each other, or positives."""
+"""Photos of one burst in training: masked as negatives, or positives."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ BURSTS = np.array([7, 7, 3, 3, 3, 9, *range(20, 34)])
 
 
 def step(use: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What one step gives the model; each photo is of one grey, 10 levels from the next."""
+    """The model's input in one step; photo i is uniformly grey with level 10 i."""
     levels = np.arange(20, dtype=np.uint8) * 10
     pixels = np.broadcast_to(levels[:, None, None, None], (20, 32, 32, 3)).copy()
     training = Training(
@@ -27,22 +27,22 @@ def step(use: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         0,
         BURSTS,
     )
-    given = []
-    training.model.register_forward_pre_hook(lambda _, inputs: given.append(inputs))
+    inputs_of_steps = []
+    training.model.register_forward_pre_hook(lambda _, inputs: inputs_of_steps.append(inputs))
     training.step(0.5)
-    ((view_a, view_b, ids),) = given
+    ((view_a, view_b, ids),) = inputs_of_steps
     a, b = ((v.mean((1, 2, 3)) * 25.5).round().long() for v in (view_a, view_b))
     return a, b, ids
 
 
 @pytest.mark.parametrize("use", ["masked", "positive"])
-def test_the_model_hears_of_bursts_and_not_of_photos(use: str) -> None:
+def test_the_model_receives_burst_numbers(use: str) -> None:
     a, _, ids = step(use)
     numbers = torch.from_numpy(BURSTS)[a]
     assert torch.equal(numbers[:, None] == numbers, ids[:, None] == ids)
 
 
-def test_views_are_of_one_photo_or_of_one_burst() -> None:
+def test_second_view_is_of_the_photo_or_of_its_burst() -> None:
     a, b, _ = step("masked")
     assert torch.equal(a, b)
     torch.manual_seed(0)
@@ -51,6 +51,6 @@ def test_views_are_of_one_photo_or_of_one_burst() -> None:
     assert not torch.equal(a, b)
 
 
-def test_an_unknown_use_is_refused() -> None:
+def test_unknown_use_of_bursts() -> None:
     with pytest.raises(Unsuitable, match="bursts cannot be glued"):
         SMALL.with_changes(None, None, None, "glued")

@@ -1,4 +1,4 @@
-"""What guards a run: numbers that leave the finite, keys that collapse, nothing learned."""
+"""Runs that fail: NaN losses and weights, collapsed keys, no learning, too little memory."""
 
 import math
 import time
@@ -43,88 +43,88 @@ def run_of(
 
 @pytest.mark.parametrize("optimizer", ["sgd", "muon"])
 @pytest.mark.parametrize("frozen", [0, 1, 2])
-def test_frozen_stages_stay_as_they_are(tmp_path: Path, frozen: int, optimizer: str) -> None:
+def test_frozen_stages_do_not_change(tmp_path: Path, frozen: int, optimizer: str) -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     start = Backbone("resnet10")
     before = {name: value.clone() for name, value in start.named_parameters()}
     recipe = replace(fit_to(TINY, 50), frozen=frozen, optimizer=optimizer)
     training = Training(start, pixels, recipe, 0)
     run_of(tmp_path, training, 3)
-    held = ("net.conv1", "net.bn1", "net.layer1", "net.layer2")[: frozen and frozen + 2]
+    frozen_names = ("net.conv1", "net.bn1", "net.layer1", "net.layer2")[: frozen and frozen + 2]
     encoder_k = training.model.encoder_k[0].backbone
     for network in (training.backbone, encoder_k):
         for name, value in network.named_parameters():
             same = torch.equal(value, before[name])
-            assert same == name.startswith(held), name
+            assert same == name.startswith(frozen_names), name
     assert all(value.requires_grad for value in start.parameters())
 
 
-def spoil(training: Training) -> None:
+def set_nan(training: Training) -> None:
     with torch.no_grad():
         next(training.model.encoder_q.parameters()).fill_(math.nan)
 
 
-def test_a_spoilt_run_goes_back_and_on_in_fp32(training, tmp_path, monkeypatch) -> None:
+def test_a_nan_resumes_from_the_checkpoint_in_fp32(training, tmp_path, monkeypatch) -> None:
     step = Training.step
     precisions = []
 
-    def spoilt_once(self: Training, progress: float) -> torch.Tensor:
+    def step_with_nan_once(self: Training, progress: float) -> torch.Tensor:
         if self.steps == 3 and not self.fp32:
-            spoil(self)
+            set_nan(self)
         precisions.append(self.fp32)
         return step(self, progress)
 
-    monkeypatch.setattr(Training, "step", spoilt_once)
+    monkeypatch.setattr(Training, "step", step_with_nan_once)
     monkeypatch.setattr(time, "monotonic", iter(range(10**6)).__next__)
-    said: list[Progress] = []
-    losses = run_of(tmp_path, training, 6, said.append)
+    reports: list[Progress] = []
+    losses = run_of(tmp_path, training, 6, reports.append)
     assert len(losses) == 6
     assert all(map(math.isfinite, losses))
-    assert all(progress.images_per_second >= 0 for progress in said)
+    assert all(progress.images_per_second >= 0 for progress in reports)
     assert training.finite()
     assert training.steps == 6
     assert precisions == [False] * 4 + [True] * 6
 
 
-def test_a_run_that_stays_spoilt_ends_with_the_reason(training, tmp_path, monkeypatch) -> None:
+def test_a_nan_in_fp32_raises_diverged(training, tmp_path, monkeypatch) -> None:
     step = Training.step
 
-    def spoilt(self: Training, progress: float) -> torch.Tensor:
+    def step_with_nan(self: Training, progress: float) -> torch.Tensor:
         if self.steps == 2:
-            spoil(self)
+            set_nan(self)
         return step(self, progress)
 
-    monkeypatch.setattr(Training, "step", spoilt)
+    monkeypatch.setattr(Training, "step", step_with_nan)
     with pytest.raises(Diverged, match="nan at step 3, in fp32 too"):
         run_of(tmp_path, training, 6)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9], ids=["before a checkpoint", "at the end"])
-def test_weights_that_are_spoilt_after_a_good_loss_are_never_judged(
+def test_nan_weights_after_a_finite_loss_are_never_evaluated(
     training, tmp_path, monkeypatch, seconds
 ) -> None:
-    step, judged = Training.step, []
+    step, finite = Training.step, []
 
-    def spoils(self: Training, progress: float) -> torch.Tensor:
+    def step_then_nan(self: Training, progress: float) -> torch.Tensor:
         loss = step(self, progress)
         if self.steps == 4 and not self.fp32:
-            spoil(self)
+            set_nan(self)
         return loss
 
-    def judge() -> float:
-        judged.append(training.finite())
+    def view_recall() -> float:
+        finite.append(training.finite())
         return 0.5
 
-    monkeypatch.setattr(Training, "step", spoils)
+    monkeypatch.setattr(Training, "step", step_then_nan)
     monkeypatch.setattr(checkpoint, "INTERVAL", seconds)
-    losses = run_of(tmp_path, training, 4, view_recall=judge)
+    losses = run_of(tmp_path, training, 4, view_recall=view_recall)
     assert training.finite()
     assert training.fp32
     assert len(losses) == training.steps == 4
-    assert all(judged)
+    assert all(finite)
 
 
-def test_a_step_that_does_not_fit_into_memory_is_said(training, tmp_path, monkeypatch) -> None:
+def test_out_of_memory_raises_unsuitable(training, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(Training, "step", lambda self, progress: torch.empty(1 << 60).sum())
     with pytest.raises(Unsuitable, match="does not fit into memory") as caught:
         run_of(tmp_path, training, 1)
@@ -138,27 +138,27 @@ def test_a_step_that_does_not_fit_into_memory_is_said(training, tmp_path, monkey
         run_of(tmp_path, training, 1)
 
 
-def test_spoilt_weights_are_not_saved(training, tmp_path) -> None:
+def test_nan_weights_are_not_saved(training, tmp_path) -> None:
     run = Run(tmp_path, {"of": "this run"}, time.monotonic())
     run.save(training)
     training.steps = 1
-    spoil(training)
+    set_nan(training)
     run.save(training)
     state = checkpoint.latest(tmp_path)
     assert state is not None
     assert (state["steps"], state["of"]) == (0, "this run")
 
 
-def test_collapse_and_standstill_are_said_with_their_numbers(training) -> None:
+def test_warnings_report_collapse_and_lack_of_progress(training) -> None:
     chance = training.model.chance_loss
     assert chance == pytest.approx(math.log(25))
     training.model.enqueue(torch.randn(24, 128), torch.arange(24))
     training.losses = [chance - 1.0] * 20
     assert warnings(training) == []
     training.losses = [chance - 1.0] * 18 + [chance] * 2
-    (said,) = warnings(training)
-    assert f"loss {chance:.2f}, chance {chance:.2f}" in said
+    (reports,) = warnings(training)
+    assert f"loss {chance:.2f}, chance {chance:.2f}" in reports
     training.model.enqueue(torch.ones(24, 128), torch.arange(24))
     training.losses = [chance - 1.0]
-    (said,) = warnings(training)
-    assert "collapsed: effective rank 1.0" in said
+    (reports,) = warnings(training)
+    assert "collapsed: effective rank 1.0" in reports

@@ -14,20 +14,20 @@ from mocosearch.training.recipes import RECIPES, SMALL, V1, V2, V3, V3_VIT, Reci
 
 @pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 @pytest.mark.parametrize("photos", [2, 10, 500, 5000])
-def test_fitted_to_a_collection(recipe, photos):
-    found = fit_to(recipe, photos)
-    assert 2 <= found.batch <= min(recipe.batch, photos)
-    assert 1 <= found.splits <= max(1, found.batch // 2)
+def test_fit_to_a_collection(recipe, photos):
+    recipe_fit = fit_to(recipe, photos)
+    assert 2 <= recipe_fit.batch <= min(recipe.batch, photos)
+    assert 1 <= recipe_fit.splits <= max(1, recipe_fit.batch // 2)
     if recipe.K:
-        assert found.batch <= found.K <= max(found.batch, photos // 2)
+        assert recipe_fit.batch <= recipe_fit.K <= max(recipe_fit.batch, photos // 2)
     else:
-        assert found.K == 0
-    assert found.lr == pytest.approx(recipe.lr * found.batch / recipe.batch)
+        assert recipe_fit.K == 0
+    assert recipe_fit.lr == pytest.approx(recipe.lr * recipe_fit.batch / recipe.batch)
     others = {"batch": recipe.batch, "splits": recipe.splits, "K": recipe.K, "lr": recipe.lr}
-    assert replace(found, **others) == recipe
+    assert replace(recipe_fit, **others) == recipe
 
 
-def test_fitted_figures_of_small():
+def test_small_fit_to_collections_of_several_sizes():
     figures = {n: fit_to(SMALL, n) for n in (2, 10, 500, 5000)}
     assert {n: (r.batch, r.splits, r.K) for n, r in figures.items()} == {
         2: (2, 1, 2),
@@ -41,50 +41,50 @@ def test_a_large_collection_changes_nothing():
     assert fit_to(V2, 1_000_000) == V2
 
 
-def test_fitting_twice_is_fitting_once():
+def test_fit_to_is_idempotent():
     once = fit_to(V1, 100)
     assert fit_to(once, 100) == once
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(sorted(RECIPES)), st.integers(2, 600))
-def test_no_sub_batch_is_a_single_photo(name, photos):
-    """Batch statistics need two."""
-    found = fit_to(RECIPES[name], photos)
-    parts = torch.arange(found.batch).tensor_split(found.splits)
+def test_sub_batches_have_at_least_two_photos(name, photos):
+    """Batch norm needs two."""
+    recipe_fit = fit_to(RECIPES[name], photos)
+    parts = torch.arange(recipe_fit.batch).tensor_split(recipe_fit.splits)
     assert min(len(part) for part in parts) >= 2
 
 
-def test_auto_is_small_for_people_and_v2_for_archives():
+def test_auto_is_small_for_few_files_and_v2_for_many():
     assert choose("auto", 3000)[0] is SMALL
     assert choose("auto", 1_000_000)[0] is V2
-    assert "3000 files" in choose("auto", 3000)[1]
+    assert "3000 picture files" in choose("auto", 3000)[1]
 
 
-def test_auto_asks_for_the_time_as_well():
-    chosen, reason = choose("auto", 1_000_000, seconds=3600)
-    assert chosen is SMALL
+def test_auto_considers_the_time():
+    recipe, reason = choose("auto", 1_000_000, seconds=3600)
+    assert recipe is SMALL
     assert "1.0 hours are too short" in reason
     assert choose("auto", 1_000_000, seconds=1e7)[0] is V2
     assert choose("auto", 3000, seconds=1e7)[0] is SMALL
 
 
-def test_auto_asks_for_the_room_as_well():
+def test_auto_considers_the_cache_limit():
     assert choose("auto", 1_000_000, cache_limit=8 * 10**9)[0] is SMALL
     assert "197 GB, --cache-size allows 8.0" in choose("auto", 1_000_000, cache_limit=8 * 10**9)[1]
     assert choose("auto", 1_000_000, cache_limit=200 * 10**9)[0] is V2
 
 
-def test_photos_are_stored_for_the_views_and_some_for_the_whitening():
+def test_cache_bytes_count_views_and_the_whitening_sample():
     assert SMALL.cache_bytes(10) == 3 * 10 * (96 * 96 + 160 * 160)
     assert SMALL.cache_bytes(10_000) == 3 * (10_000 * 96 * 96 + 4_000 * 160 * 160)
 
 
 @pytest.mark.parametrize("architecture", ["vit_small", "vit_base"])
-def test_a_vit_has_settings_of_its_own(architecture):
+def test_vits_have_their_own_settings(architecture):
     assert choose("v3", 3000, architecture=architecture)[0] is V3_VIT
-    chosen, reason = choose("auto", 3000, architecture=architecture)
-    assert chosen is V3_VIT
+    recipe, reason = choose("auto", 3000, architecture=architecture)
+    assert recipe is V3_VIT
     assert architecture in reason
     assert choose("small", 3000, architecture=architecture)[0] is SMALL
     assert choose("v3", 3000, architecture="resnet18")[0] is V3
@@ -106,16 +106,16 @@ def test_settings_of_the_papers():
 
 
 @pytest.mark.parametrize("recipe", [SMALL, V1, V3, V3_VIT], ids=lambda r: r.architecture)
-def test_a_recipe_comes_back_from_json(recipe):
+def test_a_recipe_survives_json(recipe):
     assert Recipe.from_dict(json.loads(json.dumps(asdict(recipe)), object_hook=tuples)) == recipe
 
 
-def test_a_setting_that_is_gone_is_passed_over():
+def test_unknown_settings_are_ignored():
     assert Recipe.from_dict({**asdict(SMALL), "trunk": 1.0}) == SMALL
 
 
-def tuples(told: dict) -> dict:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
+def tuples(values: dict) -> dict:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
 
 
 def test_unknown_recipe():
@@ -126,7 +126,7 @@ def test_unknown_recipe():
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_small_trains_every_level_of_every_network(architecture):
+def test_levels_have_their_width_for_every_architecture(architecture):
     levels = Levels(Backbone(architecture)).eval()
     with torch.no_grad():
         assert levels(torch.rand(1, 3, 32, 32)).shape == (1, levels.width)

@@ -1,4 +1,4 @@
-"""A run that was stopped goes on as if it had not been."""
+"""A stopped run continues as if it had not been stopped."""
 
 import resource
 import shutil
@@ -28,7 +28,7 @@ TINY = replace(SMALL, size=32, cache_side=40, encode_side=48, batch=8, K=24, dim
 TINY_V3 = replace(V3, size=32, cache_side=40, encode_side=48, batch=8, dimension=16)
 
 
-def begun(seed: int = 0, recipe: Recipe = TINY) -> Training:
+def new_training(seed: int = 0, recipe: Recipe = TINY) -> Training:
     pixels = np.random.default_rng(3).integers(0, 256, (50, 40, 40, 3), dtype=np.uint8)
     torch.manual_seed(seed)
     return Training(Backbone("resnet10"), pixels, fit_to(recipe, 50), seed)
@@ -45,26 +45,26 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("recipe", [TINY, TINY_V3], ids=["small", "v3"])
-def test_restored_steps_are_the_same_bit_for_bit(tmp_path: Path, recipe: Recipe) -> None:
-    straight = begun(0, recipe)
+def test_steps_after_restore_are_bit_identical(tmp_path: Path, recipe: Recipe) -> None:
+    uninterrupted = new_training(0, recipe)
     for step in range(8):
-        straight.step(step / 8)
-    first = begun(0, recipe)
+        uninterrupted.step(step / 8)
+    first = new_training(0, recipe)
     for step in range(4):
         first.step(step / 8)
     checkpoint.save(tmp_path, first.state())
-    second = begun(0, recipe)
+    second = new_training(0, recipe)
     state = checkpoint.latest(tmp_path)
     assert state is not None
     second.restore(state)
     for step in range(4, 8):
         second.step(step / 8)
-    assert same(straight.state(), second.state())
+    assert same(uninterrupted.state(), second.state())
 
 
-def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
-    """It kept the network and its head apart."""
-    run, other = begun(), begun()
+def test_a_checkpoint_of_an_older_version_is_restored(tmp_path: Path) -> None:
+    """Older versions stored the network and its head as two parameter groups."""
+    run, other = new_training(), new_training()
     run.step(0.5)
     state = run.state()
     optimizer = dict(state["optimizer"])
@@ -79,7 +79,7 @@ def test_a_run_of_an_older_version_goes_on(tmp_path: Path) -> None:
     assert same(run.state(), other.state())
 
 
-def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Path) -> None:
+def test_two_checkpoints_are_kept_and_a_damaged_one_is_skipped(tmp_path: Path) -> None:
     for steps in (1, 2, 3):
         checkpoint.save(tmp_path, {"steps": steps})
     assert [p.name for p in sorted(tmp_path.iterdir())] == ["0000000002.pt", "0000000003.pt"]
@@ -91,7 +91,7 @@ def test_two_checkpoints_are_kept_and_a_damaged_one_is_passed_over(tmp_path: Pat
     assert checkpoint.latest(tmp_path / "absent") is None
 
 
-def test_a_checkpoint_that_finds_no_room_leaves_the_one_before(tmp_path: Path) -> None:
+def test_a_full_disk_leaves_the_previous_checkpoint(tmp_path: Path) -> None:
     checkpoint.save(tmp_path, {"steps": 1})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -129,56 +129,60 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MOCOSEARCH_HOME", str(tmp_path / "home"))
-    straight = train([folder], tmp_path / "straight", recipe=TINY, epochs=3)
-    assert not straight.interrupted
-    # Asked once a photo while decoding, then once a step.
+    uninterrupted = train([folder], tmp_path / "straight", recipe=TINY, epochs=3)
+    assert not uninterrupted.interrupted
+    # Polled once per photo, then once per step.
     stopped = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(2))
     assert stopped.interrupted
-    assert stopped.card.epochs < straight.card.epochs
+    assert stopped.card.epochs < uninterrupted.card.epochs
     resumed = train([folder], tmp_path / "e", resume=True)
-    assert resumed.card.fingerprint == straight.card.fingerprint
+    assert resumed.card.fingerprint == uninterrupted.card.fingerprint
     assert not list(tmp_path.glob(".*"))
 
 
 @pytest.fixture
-def judged_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is learned is kept."""
+def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trained network is always exported."""
 
-    def judge(backbone: Backbone, photos: Any) -> ViewRetrieval:
+    def view_retrieval(backbone: Backbone, photos: Any) -> ViewRetrieval:
         return ViewRetrieval(0.5, np.eye(len(photos), 8, dtype=np.float32))
 
-    monkeypatch.setattr("mocosearch.training.run.view_retrieval", judge)
+    monkeypatch.setattr("mocosearch.training.run.view_retrieval", view_retrieval)
 
 
-@pytest.mark.usefixtures("judged_alike")
-def test_what_an_interrupted_run_wrote_it_replaces(folder: Path, tmp_path: Path) -> None:
-    # Asked once a photo while each side is decoded, then once a step.
-    begun = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
+@pytest.mark.usefixtures("constant_recall")
+def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) -> None:
+    # Polled once per photo at each of two sizes, then once per step.
+    new_training = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
     again = train([folder], tmp_path / "e", resume=True, stopped=stop_after(1))
-    assert (begun.interrupted, begun.previous, begun.card.epochs) == (True, False, 0.5)
+    assert (new_training.interrupted, new_training.previous, new_training.card.epochs) == (
+        True,
+        False,
+        0.5,
+    )
     assert (again.interrupted, again.previous, again.card.epochs) == (True, False, 1.0)
     assert Encoder.open(tmp_path / "e").card == again.card
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("judged_alike")
-def test_an_interrupted_run_takes_the_place_of_no_earlier_encoder(
+@pytest.mark.usefixtures("constant_recall")
+def test_an_interrupted_run_does_not_replace_a_previous_encoder(
     folder: Path, tmp_path: Path, encoder_folder: Path
 ) -> None:
-    earlier = Encoder.open(encoder_folder)
+    previous = Encoder.open(encoder_folder)
     shutil.copytree(encoder_folder, tmp_path / "e")
     runs = (({"recipe": TINY, "epochs": 3}, 33), ({"resume": True}, 1))
-    for how, asked in runs:
-        stopped = train([folder], tmp_path / "e", **how, stopped=stop_after(asked))
+    for how, polls in runs:
+        stopped = train([folder], tmp_path / "e", **how, stopped=stop_after(polls))
         assert (stopped.interrupted, stopped.previous) == (True, True)
-        assert stopped.card == Encoder.open(tmp_path / "e").card == earlier.card
+        assert stopped.card == Encoder.open(tmp_path / "e").card == previous.card
     resumed = train([folder], tmp_path / "e", resume=True)
     assert (resumed.interrupted, resumed.previous, resumed.card.epochs) == (False, False, 3)
     assert Encoder.open(tmp_path / "e").card == resumed.card
     assert not list(tmp_path.glob(".*"))
 
 
-def test_what_was_learned_for_long_is_not_lost_unseen(folder: Path, tmp_path: Path) -> None:
+def test_a_long_unfinished_run_is_not_discarded(folder: Path, tmp_path: Path) -> None:
     place, states = tmp_path / "e", tmp_path / ".e.training"
     state = {"start": {}, "elapsed": 99999.0, "learned": 24620.0, "steps": 7}
     checkpoint.save(states, state)
@@ -193,14 +197,12 @@ def test_what_was_learned_for_long_is_not_lost_unseen(folder: Path, tmp_path: Pa
     assert not states.exists()
 
 
-def test_what_cannot_be_resumed_says_so(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_errors_of_resume(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOCOSEARCH_HOME", str(tmp_path / "home"))
     with pytest.raises(NotFound, match="resume"):
         train([folder], tmp_path / "e", resume=True)
-    pixels_known = train([folder], tmp_path / "warm", recipe=TINY, epochs=0)
-    assert pixels_known.card.epochs == 0
+    first = train([folder], tmp_path / "warm", recipe=TINY, epochs=0)
+    assert first.card.epochs == 0
     train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(1))
     (folder / "00.png").unlink()
     with pytest.raises(Mismatch):
@@ -208,7 +210,7 @@ def test_what_cannot_be_resumed_says_so(
 
 
 HOW = {"recipe": "small", "architecture": "resnet10", "size": 32, "batch": 8, "epochs": 30}
-KILLED = f"""
+PROGRAM = f"""
 import sys
 from pathlib import Path
 from mocosearch.training import checkpoint
@@ -220,8 +222,8 @@ train([sys.argv[1]], Path(sys.argv[2]), **{HOW})
 
 @pytest.mark.slow
 def test_a_killed_run_resumes_to_the_same_encoder(folder: Path, tmp_path: Path) -> None:
-    straight = train([folder], tmp_path / "straight", **HOW)
-    run = [sys.executable, "-c", KILLED, str(folder), str(tmp_path / "e")]
+    uninterrupted = train([folder], tmp_path / "straight", **HOW)
+    run = [sys.executable, "-c", PROGRAM, str(folder), str(tmp_path / "e")]
     states, deadline = tmp_path / ".e.training", time.monotonic() + 200
     with subprocess.Popen(run, cwd=Path(__file__).parents[3]) as process:
         while max([0, *(int(p.stem) for p in states.glob("*.pt"))]) < 5:
@@ -231,12 +233,12 @@ def test_a_killed_run_resumes_to_the_same_encoder(folder: Path, tmp_path: Path) 
         process.kill()
     assert not (tmp_path / "e").exists()
     resumed = train([folder], tmp_path / "e", resume=True)
-    assert resumed.card.fingerprint == straight.card.fingerprint
+    assert resumed.card.fingerprint == uninterrupted.card.fingerprint
 
 
 @pytest.mark.slow
-def test_a_run_by_the_clock_ends_on_it(folder: Path, tmp_path: Path) -> None:
-    """Within 15% of a minute, the export included, where the machine has nothing else to do."""
-    begun = time.monotonic()
+def test_a_run_with_a_time_limit_ends_on_time(folder: Path, tmp_path: Path) -> None:
+    """Within 15% of a minute, the export included, on an idle machine."""
+    new_training = time.monotonic()
     train([folder], tmp_path / "e", recipe=TINY, seconds=60)
-    assert time.monotonic() - begun == pytest.approx(60, rel=0.15)
+    assert time.monotonic() - new_training == pytest.approx(60, rel=0.15)

@@ -12,13 +12,13 @@ from mocosearch.training.schedule import Budget, learning_rate, momentum
 WARM = replace(SMALL, lr=0.4, warmup=0.1, cosine=True)
 
 
-def test_warm_up_rises_from_nothing_in_a_line():
+def test_warm_up_is_linear():
     assert learning_rate(WARM, 0) == 0
     assert learning_rate(WARM, 0.05) == pytest.approx(0.2)
     assert learning_rate(WARM, 0.1) == pytest.approx(0.4)
 
 
-def test_cosine_ends_at_nothing():
+def test_cosine_ends_at_zero():
     assert learning_rate(WARM, 1) == pytest.approx(0, abs=1e-12)
     assert learning_rate(WARM, 0.55) == pytest.approx(0.2)
     assert learning_rate(V2, 0) == V2.lr
@@ -27,13 +27,13 @@ def test_cosine_ends_at_nothing():
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0.1, 1))
 def test_cosine_is_half_a_period(progress):
-    turn = math.pi * (progress - 0.1) / 0.9
-    assert learning_rate(WARM, progress) == pytest.approx(0.4 * 0.5 * (1 + math.cos(turn)))
+    angle = math.pi * (progress - 0.1) / 0.9
+    assert learning_rate(WARM, progress) == pytest.approx(0.4 * 0.5 * (1 + math.cos(angle)))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.floats(0.1, 1), st.floats(0.1, 1))
-def test_cosine_never_rises_again(a, b):
+def test_cosine_is_monotone(a, b):
     a, b = sorted((a, b))
     assert learning_rate(WARM, a) >= learning_rate(WARM, b) - 1e-12
 
@@ -42,7 +42,7 @@ def test_cosine_never_rises_again(a, b):
     ("progress", "share"),
     [(0, 1), (0.599, 1), (0.6, 0.1), (0.799, 0.1), (0.8, 0.01), (1, 0.01)],
 )
-def test_v1_goes_down_in_two_steps(progress, share):
+def test_v1_decays_in_two_steps(progress, share):
     assert learning_rate(V1, progress) == pytest.approx(0.03 * share)
 
 
@@ -53,7 +53,7 @@ def test_momentum_goes_from_m_to_m_end():
 
 
 @pytest.mark.parametrize("progress", [0, 0.3, 1])
-def test_momentum_of_the_papers_is_constant(progress):
+def test_momentum_of_v1_and_v2_is_constant(progress):
     assert momentum(V1, progress) == pytest.approx(0.999)
     assert momentum(V2, progress) == pytest.approx(0.999)
 
@@ -63,7 +63,7 @@ def test_budget_of_steps():
     assert [budget.progress(s) for s in (0, 1, 4, 9)] == [0, 0.25, 1, 1]
 
 
-def test_budget_of_no_steps_is_spent():
+def test_budget_of_zero_steps_is_complete():
     assert Budget(steps=0, seconds=None, start=0).progress(1) == 1
 
 
@@ -74,5 +74,5 @@ def test_budget_of_seconds():
     assert Budget(None, 0, now - 1).progress(0) == 1
 
 
-def test_seconds_win_over_steps():
+def test_seconds_take_precedence_over_steps():
     assert Budget(10, 1e9, time.monotonic()).progress(10) < 0.01

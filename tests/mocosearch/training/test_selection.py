@@ -1,4 +1,4 @@
-"""What a network finds, without labels."""
+"""View retrieval: how well a network retrieves photos, without labels."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,14 @@ def backbone() -> Backbone:
 
 
 def pictures(n: int) -> np.ndarray:
-    """Smooth colours, each picture its own."""
+    """Smooth pictures of different colours."""
     torch.manual_seed(1)
     small = torch.rand(n, 3, 4, 4)
     large = torch.nn.functional.interpolate(small, 48, mode="bicubic").clamp(0, 1)
     return (large * 255).byte().permute(0, 2, 3, 1).numpy()
 
 
-def test_it_is_a_share_and_repeats(backbone: Backbone) -> None:
+def test_recall_is_a_share_and_reproducible(backbone: Backbone) -> None:
     photos = pictures(30)
     first = view_retrieval(backbone, photos)
     assert 1 / 30 < first.recall <= 1
@@ -31,12 +31,12 @@ def test_it_is_a_share_and_repeats(backbone: Backbone) -> None:
     assert view_retrieval(backbone, photos).recall == first.recall
 
 
-def test_pictures_that_are_all_the_same_are_not_told_apart(backbone: Backbone) -> None:
+def test_recall_of_identical_pictures_is_low(backbone: Backbone) -> None:
     photos = np.repeat(pictures(1), 30, 0)
     assert view_retrieval(backbone, photos).recall <= 0.2
 
 
-def test_the_network_is_left_as_it_was(backbone: Backbone) -> None:
+def test_the_network_is_unchanged(backbone: Backbone) -> None:
     backbone.train()
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     view_retrieval(backbone, pictures(4))
