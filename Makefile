@@ -1,14 +1,15 @@
-.PHONY: help setup demo test test-all lint bench
+.PHONY: help setup demo test test-all lint docs bench dist
 VENV := .venv
 BIN := $(VENV)/bin
 PHOTOS ?=
-# A thread each: two processes whose threads wait for each other are slower than one.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+# One thread per process: processes whose threads wait for each other are slower than one process.
+# Bytecode is written, whatever the environment says: hundreds of processes import the same modules.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-help: ## list what can be made
+help: ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
 
-setup: $(VENV)/.done  ## a virtual environment in .venv with everything inside
+setup: $(VENV)/.done  ## a virtual environment in .venv with mocosearch and all that tests need
 
 $(VENV)/.done: pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
@@ -16,19 +17,27 @@ $(VENV)/.done: pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
-demo: setup  ## train, index and query on sample pictures, or on PHOTOS=folder
+demo: setup  ## index and query sample pictures, or PHOTOS=folder
 	$(BIN)/mocosearch demo $(if $(PHOTOS),--photos "$(PHOTOS)")
 
 test: setup  ## the fast tests
 	$(PYTEST)
 
-test-all: setup  ## every test, the slow ones too
+test-all: setup  ## all tests, including the slow ones
 	$(PYTEST) -m ''
 
-lint: setup  ## format, lint and types
+lint: setup  ## check format, lint and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: setup  ## the speed and memory figures, each against its baseline
+docs: setup  ## write the option tables in docs/ from the help texts
+	$(BIN)/python -m docs.options
+
+bench: setup  ## measure speed and memory, each against its baseline
 	$(BIN)/python -m benchmarks
+
+dist: setup  ## build a wheel and a source distribution in dist/, and test both
+	rm -rf dist
+	$(BIN)/uv build --quiet --no-build-isolation --python $(BIN)/python --out-dir dist
+	MOCOSEARCH_DIST=dist $(PYTEST) -m '' tests/cli/test_wheel.py

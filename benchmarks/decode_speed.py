@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 from PIL import Image
 
 from benchmarks.measure import (
@@ -39,6 +40,7 @@ OURS, PLAIN = "mocosearch.photos.decode", "Pillow"
 def main() -> None:
     args = arguments(__doc__, runs=5).parse_args()
     title(__doc__)
+    pillow_heif.register_heif_opener()
     camera = needed(args.photos / "camera")
     sets = {
         "JPEG, 12 megapixels": large(largest(camera)),

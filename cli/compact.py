@@ -13,11 +13,11 @@ def compact(
     Example: mocosearch compact
     """
     from indexes import Index
-    from mocosearch.home import missing, place
+    from mocosearch.home import not_found_error, path_of
 
-    folder = place("indexes", index)
+    folder = path_of("indexes", index)
     if not Index.exists(index):
-        raise missing("indexes", folder)
+        raise not_found_error("indexes", folder)
     with Index.create(folder, None) as opened:
         saved = opened.compact()
     size = (folder / "data.mdb").stat().st_size

@@ -1,4 +1,4 @@
-"""mocosearch demo: the whole road, from photos to a page of answers."""
+"""mocosearch demo: from photos to a page of answers."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -14,81 +14,85 @@ from cli.display import say, show, show_json
 
 if TYPE_CHECKING:
     from cli.gallery import Row
+    from cli.samples import Question
     from indexes import Match
 
 NAME = "demo"
 """Of its index, its encoder, and its folder in the home."""
-QUERIES = 6
+QUESTIONS = 6
+"""Photos of a folder of one's own that are searched for."""
 RESULTS = 7
 
 
 def demo(
     photos: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Your own folder, in place of sample pictures."),
+        typer.Option(metavar="FOLDER", help="Your own folder instead of the sample pictures."),
     ] = None,
     time: Annotated[
-        str, typer.Option("--for", metavar="TIME", help="Time for training: 90s, 20m.")
-    ] = "90s",
+        str | None,
+        typer.Option(
+            "--for",
+            metavar="TIME",
+            help="Also train for this time (90s, 20m), and query again with the new encoder.",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Index and query, then train, index and query again; the answers are a page of pictures.
+    """Index sample pictures, query them with altered ones, and write a page of the answers.
 
-    Example: mocosearch demo --photos ~/Pictures --for 20m
+    Example: mocosearch demo --photos ~/Pictures
     """
     from cli.display import duration
     from cli.index import index
-    from cli.samples import draw_collection
+    from cli.samples import draw_collection, draw_questions
     from mocosearch.home import home
     from mocosearch.photos.scan import roots_of
 
-    duration(time)
-    page, drawn = home() / NAME / "results.html", photos is None
-    if photos is None:
-        say("1/4 sample pictures")
-        photos = draw_collection(home() / NAME / "photos")
-    root = roots_of([photos])
-    say("2/4 index with the starter, and query")
-    _begin_anew()
+    if time is not None:
+        duration(time)
+    folder, drawn = home() / NAME, photos is None
+    root = roots_of([draw_collection(folder / "photos") if photos is None else photos])
+    _discard_index()
     _tolerant(lambda: index(root, index=NAME, encoder="starter"))
-    questions = _questions(root)
-    first = _answered(questions, "at once, with the starter", drawn)
-    _write(page, first, drawn)
-    say(f"the first answers: {page}")
-    say(f"3/4 train on {root[0]} for {time}")
-    _tolerant(lambda: _train(root, time))
-    say("4/4 index with what was learned, and query again")
-    _tolerant(lambda: index(root, index=NAME, encoder=NAME))
-    then = _answered(questions, f"after {time} of training on these photos", drawn)
-    images = _write(page, list(chain(*zip(first, then, strict=True))), drawn)
+    questions = draw_questions(folder / "questions") if drawn else _questions(root)
+    rows = _answers(questions, "with the starter", drawn)
+    page = folder / "results.html"
+    images = _write(page, rows, drawn)
+    if time is not None:
+        say(f"answers of the starter: {page}")
+        _tolerant(lambda: _train(root, time))
+        _tolerant(lambda: index(root, index=NAME, encoder=NAME))
+        trained = _answers(questions, f"after {time} of training", drawn)
+        _write(page, list(chain(*zip(rows, trained, strict=True))), drawn)
     if json:
         show_json({"page": str(page), "queries": len(questions), "images": images})
     else:
         show(f"{page}")
 
 
-def _begin_anew() -> None:
-    """The photos of an earlier demo are others, and their disk may be gone."""
+def _discard_index() -> None:
+    """An earlier demo indexed other photos, whose disk may be gone."""
     from indexes.store.place import discard
-    from mocosearch.home import place
+    from mocosearch.home import path_of
 
-    folder = place("indexes", NAME)
+    folder = path_of("indexes", NAME)
     if folder.is_dir():
         discard(folder)
 
 
 def _train(root: list[str], time: str) -> None:
     from cli.train import train
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.training import checkpoint
 
-    # Nobody resumes a demo, and an unfinished one would be in the way.
-    checkpoint.clear(checkpoint.folder_of(place("encoders", NAME)), keep=False)
+    # Nobody resumes a demo, and an unfinished run would be in the way.
+    checkpoint.clear(checkpoint.folder_of(path_of("encoders", NAME)), keep=False)
     train(root, name=NAME, time=time)
 
 
 def _tolerant(step: Callable[[], None]) -> None:
-    """Go on where a step was done but for some skipped files."""
+    """Run a step, and continue if it only skipped some files."""
     try:
         step()
     except typer.Exit as end:
@@ -96,48 +100,56 @@ def _tolerant(step: Callable[[], None]) -> None:
             raise
 
 
-def _questions(root: list[str]) -> list[tuple[str, bytes]]:
-    """Some of the photos: path and content."""
+def _questions(root: list[str]) -> "list[Question]":
+    """Some readable photos of a folder, chosen at random."""
     from cli.gallery import SIDE
-    from cli.question import read_image
+    from cli.samples import Question
     from mocosearch.errors import Unreadable
-    from mocosearch.photos import scan
+    from mocosearch.photos import decode, scan
+    from mocosearch.photos.decode import read
 
-    files = [found.path for found in scan(root)]
+    files = [file.path for file in scan(root)]
     random.Random(1).shuffle(files)
-    chosen: list[tuple[str, bytes]] = []
-    while files and len(chosen) < QUERIES:
+    chosen: list[Question] = []
+    while files and len(chosen) < QUESTIONS:
         path = files.pop()
         with suppress(Unreadable):
-            chosen.append((path, read_image(path, SIDE)[0]))
+            decode(read(path) or b"", SIDE)
+            chosen.append(Question(Path(path), ""))
     return chosen
 
 
-def _answered(questions: list[tuple[str, bytes]], when: str, drawn: bool) -> list["Row"]:
+def _answers(questions: "Sequence[Question]", encoder: str, drawn: bool) -> list["Row"]:
+    """A row of the page for each question; a photo is left out of its own answers."""
     from cli.gallery import Row
     from indexes import Index
-    from mocosearch.photos import decode
 
     rows = []
+    right = 0
     with Index.open(NAME) as opened:
-        for path, image in questions:
-            pixels = decode(image, opened.encoder.side).pixels
-            matches = opened.search(pixels[None], RESULTS + 1)
-            others = [match for match in matches if path not in match.record.paths][:RESULTS]
-            words = f"{when}: {_same(path, others)} of the same picture" if drawn else when
-            rows.append(Row(image, Path(path).name, others, words=words))
+        for path, words in questions:
+            matches = opened.search([path], RESULTS + 1)
+            others = [m for m in matches if str(path) not in m.record.paths][:RESULTS]
+            title = f"{words}, {encoder}" if words else encoder
+            if drawn:
+                same = _same(path, others)
+                right += same
+                title += f": {same} of {len(others)} show the same picture"
+            title = title[0].upper() + title[1:]
+            rows.append(Row(path.read_bytes(), path.name, others, words=title))
+    if drawn:
+        say(f"{encoder}: {right} of {RESULTS * len(rows)} answers show the same picture")
     return rows
 
 
-def _same(path: str, matches: Sequence["Match"]) -> str:
+def _same(path: Path, matches: Sequence["Match"]) -> int:
     from cli.samples import picture_of
 
-    same = sum(picture_of(match.record.paths[0]) == picture_of(path) for match in matches)
-    return f"{same} of {len(matches)}"
+    return sum(picture_of(match.record.paths[0]) == picture_of(path) for match in matches)
 
 
 def _write(page: Path, rows: Sequence["Row"], drawn: bool) -> int:
-    """Returns how many photos were asked."""
+    """Write the page; returns the number of indexed photos."""
     from cli.gallery import write
     from cli.samples import CREDITS
     from indexes import Index
@@ -145,12 +157,13 @@ def _write(page: Path, rows: Sequence["Row"], drawn: bool) -> int:
     with Index.open(NAME) as opened:
         images = len(opened)
     page.parent.mkdir(parents=True, exist_ok=True)
+    left_out = "" if drawn else ", and is left out of its answers"
     write(
         page,
         rows,
         title="Where are the others like this?",
-        words=f"Asked among {images} photos; the picture asked with stands left, in blue, and is "
-        "left out of its answers.",
+        words=f"Answers from {images} photos, nearest first. The picture with the blue border is "
+        f"the query{left_out}.",
         footer=CREDITS if drawn else "",
     )
     return images

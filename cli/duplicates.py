@@ -33,7 +33,7 @@ def duplicates(
         float, typer.Option(metavar="X", min=0.0, max=1.0, help="Least cosine of two copies.")
     ] = 0.9,
     turned: Annotated[
-        bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads files.")
+        bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
     ] = False,
     keep: Annotated[
         str | None,
@@ -44,97 +44,139 @@ def duplicates(
     ] = None,
     ignore: Annotated[
         list[str] | None,
-        typer.Option(metavar="GROUP", help="Remember that this group is no group of copies."),
+        typer.Option(metavar="GROUP", help="Remember that the files of this group are not copies."),
     ] = None,
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with commas.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
     print0: Annotated[
         bool,
-        typer.Option("-0", "--print0", help="Print the paths not to keep, each with a zero byte."),
+        typer.Option(
+            "-0", "--print0", help="Print the paths not to keep, each ended by a zero byte."
+        ),
     ] = False,
     script: Annotated[
-        bool, typer.Option("--script", help="Print a shell script that removes what is not kept.")
+        bool,
+        typer.Option("--script", help="Print a shell script that removes the other files."),
     ] = False,
 ) -> None:
     """List pictures that are in the collection more than once.
 
-    Keys and perceptual hashes must both agree with those of the file to keep. Nothing is ever
-    deleted: --script prints the commands, which you may read and run. Files that are gone, or
-    were changed since they were indexed, are left out.
+    Every file of a group is a copy of the file to keep. Nothing is ever deleted: --script prints
+    the commands, for you to read and run. Files that are missing or have changed since they were
+    indexed are left out.
 
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     begun = time.perf_counter()
+    output = _output(json, as_csv, print0, script)
+    _check(folder, against, turned, keep)
+    from mocosearch.photos.scan import roots_of
+
+    roots = roots_of([folder]) if folder is not None else []
+    skipped: dict[str, str] = {}
+    changed: set[str] = set()
+    with _opened(index, writable=bool(ignore)) as opened:
+        if against:
+            photos = new_photos(roots, opened.encoder.side, skipped)
+            groups = list(opened.copies_of(photos, threshold, roots, changed))
+        else:
+            groups = _groups(opened, roots, threshold, turned, keep, changed)
+        if ignore:
+            opened.ignore(ignore, groups)
+            groups = [group for group in groups if group.name not in ignore]
+    seconds = time.perf_counter() - begun
+    warn_skipped(skipped)
+    if changed:
+        warn(
+            f"left out, missing or changed since they were indexed: {len(changed)} files; "
+            "next: mocosearch index FOLDER"
+        )
+    _show(groups, output, against, seconds)
+    ended(False, len(skipped))
+
+
+def _output(json: bool, as_csv: bool, print0: bool, script: bool) -> str:
+    """The name of the only output option given, or text."""
+    options = {"json": json, "csv": as_csv, "print0": print0, "script": script}
+    names = [name for name, value in options.items() if value]
+    if len(names) > 1:
+        raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
+    return names[0] if names else "text"
+
+
+def _check(folder: str | None, against: bool, turned: bool, keep: str | None) -> None:
+    """Raises typer.BadParameter for options that exclude each other."""
     if keep not in (None, "largest", "oldest", "best-format"):
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
-    if sum([json, as_csv, print0, script]) > 1:
-        raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
     if against and turned:
         raise typer.BadParameter("--turned compares the collection with itself, not --against it")
     if against and keep:
         raise typer.BadParameter("with --against the collection's file is kept, there is no --keep")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
-    from cli.search import check_filled
-    from indexes import Index, Where
-    from mocosearch.photos.scan import roots_of
 
-    roots = roots_of([folder]) if folder is not None else []
-    skipped: dict[str, str] = {}
-    changed: set[str] = set()
-    opening = Index.create(index, None) if ignore and Index.exists(index) else Index.open(index)
-    with opening as opened:
-        check_filled(opened)
-        if against:
-            photos = new_photos(roots, opened.encoder.side, skipped)
-            found = list(opened.copies_of(photos, threshold, roots, changed))
-        else:
-            for root in roots:
-                _check_known(opened, root)
-            where = Where(under=tuple(roots))
-            found = opened.duplicates(
-                threshold, where, turned=turned, keep=keep or "largest", changed=changed
-            )
-        if ignore:
-            opened.ignore(ignore, found)
-            found = [group for group in found if group.name not in ignore]
-    seconds = time.perf_counter() - begun
-    warn_skipped(skipped)
-    if changed:
-        warn(
-            f"left out, gone or changed since they were indexed: {len(changed)} files; "
-            "next: mocosearch index FOLDER"
-        )
-    if json:
-        show_json({"groups": [plain(group) for group in found], "seconds": seconds})
-        ended(False, len(skipped))
+
+def _opened(name: str, writable: bool) -> "Index":
+    """The index. Raises NotFound, and NoPhotos where it is empty."""
+    from cli.search import check_filled
+    from indexes import Index
+
+    index = Index.open(name, writable=writable)
+    try:
+        check_filled(index)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _groups(
+    index: "Index",
+    roots: list[str],
+    threshold: float,
+    turned: bool,
+    keep: str | None,
+    changed: set[str],
+) -> "list[Group]":
+    from indexes import Where
+
+    for root in roots:
+        _check_known(index, root)
+    return index.duplicates(
+        threshold, Where(under=tuple(roots)), turned=turned, keep=keep or "largest", changed=changed
+    )
+
+
+def _show(groups: "Sequence[Group]", output: str, against: bool, seconds: float) -> None:
+    """The groups on stdout, and for people a summary on stderr."""
+    if output == "json":
+        show_json({"groups": [plain(group) for group in groups], "seconds": seconds})
         return
-    if as_csv:
+    if output == "csv":
         show(COLUMNS)
-    for number, group in enumerate(found):
-        if as_csv:
+    for number, group in enumerate(groups):
+        if output == "csv":
             for member in group.members:
                 show_raw(row(group, member), b"\n")
-        elif print0:
+        elif output == "print0":
             for member in others(group, against):
                 show_raw(member.path, b"\0")
-        elif script:
+        elif output == "script":
             _show_script(group, against, head=number == 0)
         else:
             _show_group(group)
-    files = sum(len(group.members) for group in found)
-    say(f"{len(found)} groups of copies, {files} files, in {seconds:.1f} s")
-    ended(False, len(skipped))
+    files = sum(len(group.members) for group in groups)
+    say(f"{len(groups)} groups of copies, {files} files, in {seconds:.1f} s")
 
 
 def new_photos(
     roots: list[str], side: int, skipped: dict[str, str]
 ) -> "Iterator[tuple[str, int, bytes, Picture]]":
     """The photos below some folders, with size and digest; `skipped` gets the others."""
-    from mocosearch.photos import Content, outcomes, scan
+    from mocosearch.photos import Photo, read_photos, scan
 
-    for found, outcome in outcomes(list(scan(roots)), side):
-        if isinstance(outcome, Content):
+    for found, outcome in read_photos(list(scan(roots)), side):
+        if isinstance(outcome, Photo):
             yield found.path, found.size, outcome.digest, outcome.picture
         elif outcome is not None:
             skipped[found.path] = outcome
@@ -142,13 +184,13 @@ def new_photos(
 
 def others(group: "Group", against: bool) -> "Sequence[Member]":
     """What need not be kept: of a new photo and the collection, the new photo alone."""
-    return group.members[:1] if against else [m for m in group.members if m is not group.kept]
+    return group.members[:1] if against else [m for m in group.members if m is not group.keep]
 
 
 def plain(group: "Group") -> dict[str, Any]:
     """A group for JSON."""
     paths = [member.path for member in group.members]
-    return {"name": group.name, "score": group.score, "keep": group.kept.path, "paths": paths}
+    return {"name": group.name, "score": group.score, "keep": group.keep.path, "paths": paths}
 
 
 def row(group: "Group", member: "Member") -> str:
@@ -156,7 +198,7 @@ def row(group: "Group", member: "Member") -> str:
     text = io.StringIO()
     r = member.record
     facts = [r.width, r.height, r.format, r.size]
-    keeps = "yes" if member is group.kept else "no"
+    keeps = "yes" if member is group.keep else "no"
     words = [group.name, f"{group.score:.4f}", keeps, *facts, member.path]
     # With this end, names that hold either of its characters are quoted.
     csv.writer(text, lineterminator="\r\n").writerow(words)
@@ -166,9 +208,9 @@ def row(group: "Group", member: "Member") -> str:
 def _check_known(index: "Index", folder: str) -> None:
     """Raises NotFound for a folder of which the index can hold nothing."""
     from mocosearch.errors import NotFound
-    from mocosearch.photos.scan import spellings
+    from mocosearch.photos.scan import unicode_forms
 
-    if not any(map(index.roots.reach, spellings(folder))):
+    if not any(map(index.roots.reach, unicode_forms(folder))):
         places = ", ".join(sorted(index.roots.places.values()))
         raise NotFound(
             f"{folder} lies in no folder of this index",
@@ -180,7 +222,7 @@ def _show_group(group: "Group") -> None:
     show(f"{group.name}  {len(group.members)} files, {group.score:.3f}")
     for member in group.members:
         r = member.record
-        mark = "keep" if member is group.kept else ""
+        mark = "keep" if member is group.keep else ""
         size = f"{r.width}x{r.height}"
         show(
             f"  {mark:4}  {size:>10}  {r.format:4}  {r.size / 1e6:6.1f} MB  {one_line(member.path)}"
@@ -191,9 +233,9 @@ def _show_script(group: "Group", against: bool, head: bool) -> None:
     if head:
         show("#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu")
     # A name with a line break must not leave its comment.
-    show(f"# {group.name} {group.score:.3f}: keeps {one_line(group.kept.path)}")
+    show(f"# {group.name} {group.score:.3f}: keeps {one_line(group.keep.path)}")
     for member in others(group, against):
         # Either may have gone since, or become a link to the other.
-        keep, spare = shlex.quote(group.kept.path), shlex.quote(member.path)
+        keep, spare = shlex.quote(group.keep.path), shlex.quote(member.path)
         check = f"[ -e {keep} ] && [ -e {spare} ] && ! [ {keep} -ef {spare} ]"
         show_raw(f"if {check}; then rm -- {spare}; fi", b"\n")

@@ -44,13 +44,13 @@ def list_(
     from mocosearch.encoder.card import Card
     from mocosearch.encoder.recover import recover_all
     from mocosearch.errors import Damaged
-    from mocosearch.home import home, names, place
+    from mocosearch.home import home, names, path_of
 
     recover_all(home() / "encoders")
     cards: dict[str, Card] = {}
     for name in names("encoders"):
         try:
-            cards[name] = Card.from_json((place("encoders", name) / "card.json").read_bytes())
+            cards[name] = Card.from_json((path_of("encoders", name) / "card.json").read_bytes())
         except (Damaged, FileNotFoundError):
             warn(f"{one_line(name)}: its card cannot be read; train it again")
     if json:
@@ -95,7 +95,7 @@ def add(
     """
     from mocosearch.encoder.recover import recover
     from mocosearch.errors import Damaged, Unsuitable
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.pretrained.published import PUBLISHED
     from mocosearch.requirements import require_torch
 
@@ -104,7 +104,7 @@ def add(
     if mirror and not published:
         raise typer.BadParameter("--mirror needs the name of a published network")
     local = None if published else _local_file(what)
-    folder = place("encoders", name or (what if published else Path(what).name.split(".")[0]))
+    folder = path_of("encoders", name or (what if published else Path(what).name.split(".")[0]))
     recover(folder)
     if folder.exists():
         raise Unsuitable(f"{folder} exists already", "choose another --name")

@@ -101,10 +101,10 @@ def _figure(image: bytes, caption: str, score: float, kind: str) -> str:
 
 def _thumbnail(image: bytes) -> str:
     from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import upright
+    from mocosearch.photos.decode import decode_image
 
     try:
-        picture = upright(image, SIDE)
+        picture = decode_image(image, SIDE)
     except Unreadable:
         return ""
     out = io.BytesIO()

@@ -92,14 +92,14 @@ def index(
     from indexes.search.kinds import Plan, check
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NoPhotos
-    from mocosearch.home import missing, place
+    from mocosearch.home import not_found_error, path_of
     from mocosearch.photos.scan import roots_of
 
     if not (photos or remove or move or kind or recall or encoder):
         raise typer.BadParameter("name the folders of photos", param_hint="PHOTOS...")
     fresh = not Index.exists(index)
     if fresh and not photos:
-        raise missing("indexes", place("indexes", index))
+        raise not_found_error("indexes", path_of("indexes", index))
     if fresh:
         roots_of(photos or ())
     if move:
@@ -110,7 +110,7 @@ def index(
     if fresh and chosen is not None:
         wished = Plan(kind or Plan.kind, Plan.recall if recall is None else recall)
         check(wished, chosen.dimension)
-    _warn(place("indexes", index))
+    _warn(path_of("indexes", index))
     with (
         Index.create(index, chosen if fresh else None, wait=wait) as opened,
         _gone_where_empty(opened, fresh),

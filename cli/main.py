@@ -1,10 +1,11 @@
-"""The program: its commands, and the one place where errors become lines and exit codes."""
+"""The app: its commands, and the one place where errors become messages and exit codes."""
 
 import errno
 import gc
 import io
 import os
 import sys
+import warnings
 from contextlib import suppress
 from typing import Annotated
 
@@ -23,16 +24,18 @@ from cli.indexes import indexes
 from cli.info import info
 from cli.query import query
 from cli.train import train
+from cli.values import PlainCommand, PlainGroup
 from cli.verify import verify
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
 app = typer.Typer(
     name="mocosearch",
-    help="Find the photos in a private collection that look like a picture you hold.",
+    cls=PlainGroup,
+    help="Find the photos in a private collection that look like a picture you have.",
     epilog="Example: mocosearch index ~/Pictures, then mocosearch query photo.jpg. "
-    "Nothing leaves this machine. Exit codes: 0 done, 1 it failed, 2 wrong usage, "
-    "3 done but some files were skipped, 130 interrupted (what was committed is kept).",
+    "Nothing leaves this machine. Exit codes: 0 done, 1 failed, 2 wrong usage, "
+    "3 done but some files were skipped, 130 interrupted (everything committed is kept).",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -41,12 +44,12 @@ for command in (
     *(train, index, query, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
-    app.command()(common(command))
+    app.command(cls=PlainCommand)(common(command))
 app.add_typer(encoders, name="encoders")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"mocosearch {__version__}")
         raise typer.Exit
 
@@ -57,20 +60,23 @@ def _options(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Find the photos in a private collection that look like a picture you hold."""
+    """Find the photos in a private collection that look like a picture you have."""
 
 
 def run() -> None:
-    """Run the program, and leave at once when it is done.
+    """Run the program and end the process at once.
 
-    Nothing is left to tidy by then, and taking the inference libraries apart again would cost
-    a query a fifth of its time.
+    Nothing needs tidying by then, and unloading the inference libraries would take a fifth of a
+    query's time.
     """
-    # What is imported stays; to look through it for garbage again and again costs a query 15 ms.
+    # Imported modules stay in memory. Collecting garbage among them costs a query 15 ms.
     gc.set_threshold(50_000)
+    # A file that Pillow cannot decode is reported as skipped; its warnings about odd ones are not
+    # for users.
+    warnings.filterwarnings("ignore", category=UserWarning, module="PIL")
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A name that the terminal's encoding lacks is escaped, never an error.
+        # Characters that the terminal's encoding lacks are escaped instead of raising an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     code = _run()
@@ -81,8 +87,9 @@ def run() -> None:
 
 
 def _open_closed_streams() -> None:
-    """Give each standard stream that was closed (`>&-`) a place of its own, where no file of ours
-    takes its number: nothing can be read from stdin or written to stdout, and stderr is silent.
+    """Open each standard stream that is closed (`>&-`), so that no other file takes its number.
+
+    Then stdin is empty, writing to stdout fails, and stderr is silent.
     """
     for name, mode, flags in (
         ("stdin", "r", os.O_RDONLY),
@@ -94,26 +101,26 @@ def _open_closed_streams() -> None:
 
 
 def _run() -> int:
-    """The exit code; every error that a user can cause ends as two lines on stderr."""
+    """Run the app and return the exit code; an error that a user can cause becomes two lines."""
     try:
-        code = _ended()
+        code = _app_code()
         sys.stdout.flush()
     except MocosearchError as error:
         return _fail(error)
     except BrokenPipeError:
-        # The reader of a pipe went away, as `head` does: no more output, and no complaint.
+        # The reader of the pipe has ended, as `head` does.
         return 0
     except OSError as error:
         return _fail(_storage(error))
     return code
 
 
-def _ended() -> int:
-    """Run the app, which always ends with SystemExit."""
+def _app_code() -> int:
+    """Run the app, which always ends with SystemExit, and return its exit code."""
     try:
         app()
     except SystemExit as end:
-        # Typer makes a 1 of a pipe that was closed.
+        # Typer turns a closed pipe into exit code 1.
         if isinstance(end.__context__, BrokenPipeError):
             raise end.__context__ from None
         return end.code if isinstance(end.code, int) else int(end.code is not None)
@@ -123,17 +130,19 @@ def _ended() -> int:
 def _storage(error: OSError) -> StorageFailed:
     where = f" at {error.filename}" if error.filename else ""
     if error.errno == errno.ENOSPC:
-        return StorageFailed(f"no room on the disk{where}", "free some room, then run it again")
+        return StorageFailed(
+            f"no disk space left{where}", "free some disk space, then run it again"
+        )
     if error.errno == errno.EBADF:
-        return StorageFailed("stdout is closed", "leave it open, or send it to /dev/null")
+        return StorageFailed("stdout is closed", "keep it open, or redirect it to /dev/null")
     return StorageFailed(
         f"{error.strerror or error}{where}",
-        "if that is the home of mocosearch, MOCOSEARCH_HOME names another",
+        "if this is the home of mocosearch, set MOCOSEARCH_HOME to another folder",
     )
 
 
 def _fail(error: MocosearchError) -> int:
-    """Say what and what next, if there is a place to say it."""
+    """Print what happened and what to do next, if stderr is open."""
     with suppress(OSError):
         sys.stderr.write(one_line(f"error: {error.what}") + "\n")
         if error.hint:

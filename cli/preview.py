@@ -50,11 +50,11 @@ def _deep(environment: Mapping[str, str]) -> bool:
 def _opened(path: str, how: Pictures, cell: Cell) -> "Image | str":
     """A photo, as large as its place; one that cannot be read is its reason."""
     from mocosearch.errors import Unreadable
-    from mocosearch.photos.decode import read, upright
+    from mocosearch.photos.decode import decode_image, read
 
     box = (COLUMNS, 2 * ROWS) if how == "blocks" else (COLUMNS * cell.width, ROWS * cell.height)
     try:
-        picture = upright(read(path) or b"", max(2 * max(box), 4 * COLUMNS))
+        picture = decode_image(read(path) or b"", max(2 * max(box), 4 * COLUMNS))
     except Unreadable as error:
         return one_line(error.what)[:COLUMNS]
     picture.thumbnail(box)

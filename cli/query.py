@@ -107,12 +107,16 @@ def query(
         raise typer.BadParameter("name at least one image, or use --interactive")
     if gallery is not None and gallery.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--gallery {gallery}: name a file that ends in .html")
+    from PIL import Image
+
     from cli.conditions import where_of
     from cli.question import Crop, ask
     from cli.results import show_lines
     from cli.search import check_filled, search
     from indexes import Index
 
+    # decode.MAX_PIXELS is the limit, as it is for indexing.
+    Image.MAX_IMAGE_PIXELS = None
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     region = None if crop is None else Crop.of(crop)
     least, auto = _least(min_score)

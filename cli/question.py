@@ -167,9 +167,9 @@ def read_image(image: str, side: int, crop: Crop | None = None) -> "tuple[bytes,
 
 
 def _region(data: bytes, side: int, crop: Crop) -> "Pixels":
-    from mocosearch.photos.decode import MAX_PIXELS, upright
+    from mocosearch.photos.decode import MAX_PIXELS, decode_image
 
-    return _squashed(upright(data, MAX_PIXELS), crop, side)
+    return _squashed(decode_image(data, MAX_PIXELS), crop, side)
 
 
 def _squashed(picture: "Image.Image", crop: Crop, side: int) -> "Pixels":
@@ -185,14 +185,14 @@ def _without_borders(data: bytes, pixels: "Pixels") -> "list[Pixels]":
     """The picture within its borders, squashed to as large a square; none without borders."""
     import numpy as np
 
-    from mocosearch.photos.borders import inside_borders
-    from mocosearch.photos.decode import upright
+    from mocosearch.photos.borders import picture_box
+    from mocosearch.photos.decode import decode_image
 
-    if inside_borders(pixels) is None:
+    if picture_box(pixels) is None:
         return []
     # Seen from nearer, where it ends is known to the pixel.
-    picture = upright(data, NEARER * len(pixels))
-    box = inside_borders(np.asarray(picture))
+    picture = decode_image(data, NEARER * len(pixels))
+    box = picture_box(np.asarray(picture))
     return [] if box is None else [_squashed(picture, Crop(*box, shares=True), len(pixels))]
 
 
@@ -229,12 +229,12 @@ def folder_pixels(
     folder: str, side: int, skip: Callable[[str, str], None]
 ) -> "Iterator[list[Pixels]]":
     """All pictures below a folder, some at a time; `skip` hears of the others."""
-    from mocosearch.photos import Content, outcomes, scan
+    from mocosearch.photos import Photo, read_photos, scan
     from mocosearch.photos.scan import roots_of
 
     batch: list[Pixels] = []
-    for found, outcome in outcomes(list(scan(roots_of([folder]))), side):
-        if isinstance(outcome, Content):
+    for found, outcome in read_photos(list(scan(roots_of([folder]))), side):
+        if isinstance(outcome, Photo):
             batch.append(outcome.picture.pixels)
         elif outcome is not None:
             skip(found.path, outcome)

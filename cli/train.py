@@ -128,11 +128,11 @@ def train(
     fixed |= {"--recipe": recipe != "auto", "--epochs": epochs is not None}
     fixed |= {"--bursts": bursts, "--init": init, "--seed": seed, "--teacher": teacher}
     _check_resume(fixed if resume else {})
-    from mocosearch.home import place
+    from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
 
     # A wrong name is reported before torch is imported, which takes seconds.
-    photos, folder, encoder = roots_of(photos), place("encoders", name), _open_teacher(teacher)
+    photos, folder, encoder = roots_of(photos), path_of("encoders", name), _open_teacher(teacher)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:

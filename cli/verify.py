@@ -21,11 +21,11 @@ def verify(
     """
     from indexes import Index
     from indexes.verify import faults
-    from mocosearch.home import missing, place
+    from mocosearch.home import not_found_error, path_of
 
-    folder = place("indexes", index)
+    folder = path_of("indexes", index)
     if not Index.exists(index):
-        raise missing("indexes", folder)
+        raise not_found_error("indexes", folder)
     if repair:
         with Index.create(folder, None) as opened:
             say(f"search indexes built again from {opened.repair()} keys")

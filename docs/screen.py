@@ -1,8 +1,8 @@
-"""Draw docs/query.svg: what the program shows of an example query, pictures included.
+"""Draw docs/query.svg: the output of an example query, including its pictures.
 
-    python docs/screen.py
+    python -m docs.screen
 
-The photos are drawn here, so that they are ours to give away; the text and the pictures are what
+The photos are drawn here, so their licence is ours. The text and the pictures are what
 `mocosearch query --preview` sends to a terminal.
 """
 
@@ -28,7 +28,7 @@ SIZE = (640, 480)
 EACH = 8
 COLUMNS = 140
 WIDE, HIGH, PICTURE = 8.4, 19, 150
-"""Pixels of a character, and of a picture in its place of 22 by 11 characters."""
+"""Width and height of a character, and of a picture (22 by 11 characters), in pixels."""
 STYLES = {"": "#d8dee9", "1": "#ffffff", "2": "#8a93a6", "34": "#6fa8ff"}
 INLINE = re.compile(r"\x1b\]1337;File=[^:]*:([^\x07]*)\x07")
 NOT_TEXT = re.compile(r"\x1b\]8;;[^\x1b]*\x1b\\|\x1b\[\d*[A-GJK]|\x1b[78]|\r")
@@ -38,22 +38,22 @@ Pen = ImageDraw.ImageDraw
 
 
 def main() -> None:
-    """Make a collection, ask, and write what is shown."""
+    """Draw a collection, query it, and write the output as a picture."""
     with tempfile.TemporaryDirectory() as place:
         photos = Path(place) / "photos"
-        asked = draw_photos(photos)
+        query = draw_photos(photos)
         env = {**os.environ, "MOCOSEARCH_HOME": f"{place}/home", "COLUMNS": str(COLUMNS)}
         env |= {"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}
         env.pop("NO_COLOR", None)
         for words in (["train", str(photos), "--epochs", "0"], ["index", str(photos)]):
             subprocess.run([PROGRAM, *words], env=env, check=True)
-        words = ["query", str(asked), "-k", "5", "--preview"]
+        words = ["query", str(query), "-k", "5", "--preview"]
         shown = on_a_terminal([str(PROGRAM), *words], env).replace(str(photos), "/photos")
-    PAGE.write_text(svg(f"$ mocosearch query {asked.name} -k 5 --preview", shown))
+    PAGE.write_text(svg(f"$ mocosearch query {query.name} -k 5 --preview", shown))
 
 
 def on_a_terminal(command: list[str], env: dict[str, str]) -> str:
-    """What a command writes to a terminal."""
+    """The output of a command on a terminal."""
     terminal, inside = pty.openpty()
     with subprocess.Popen(command, stdin=inside, stdout=inside, env=env) as process:
         os.close(inside)
@@ -62,17 +62,17 @@ def on_a_terminal(command: list[str], env: dict[str, str]) -> str:
             while more := os.read(terminal, 65536):
                 shown += more
         except OSError:
-            pass  # So a terminal's end is told on Linux.
+            pass  # Linux reports the end of a terminal this way.
     os.close(terminal)
     assert process.returncode == 0, shown
     return shown.decode()
 
 
-def svg(typed: str, shown: str) -> str:
-    """The screen as a picture: its text, and its pictures in a row below."""
+def svg(line: str, shown: str) -> str:
+    """The screen as SVG: its text, and the pictures in a row below."""
     pictures = INLINE.findall(shown)
     text = NOT_TEXT.sub("", INLINE.sub("", shown))
-    rows = [typed, *(line for line in text.splitlines() if line.strip(" 0123456789"))]
+    rows = [line, *(row for row in text.splitlines() if row.strip(" 0123456789"))]
     width = max(len(SPAN.sub("", row)) for row in rows) * WIDE + 40
     top = 34 + HIGH * len(rows)
     made = [
@@ -94,7 +94,7 @@ def svg(typed: str, shown: str) -> str:
 
 
 def spans(row: str, y: int) -> Iterator[str]:
-    """A row's pieces by their colours; each has the width of its characters in any font."""
+    """The pieces of a row by colour, each as wide as its characters in any font."""
     column, style = 0, ""
     for number, piece in enumerate(SPAN.split(row)):
         if number % 2:
@@ -105,7 +105,7 @@ def spans(row: str, y: int) -> Iterator[str]:
 
 
 def label(text: str, x: float, y: int, colour: str) -> str:
-    """Text from x on, as wide as its characters."""
+    """Text that starts at x and is as wide as its characters."""
     return (
         f'<text x="{x:.1f}" y="{y}" fill="{colour}" xml:space="preserve" '
         f'textLength="{len(text) * WIDE:.1f}" lengthAdjust="spacingAndGlyphs">'
@@ -114,7 +114,7 @@ def label(text: str, x: float, y: int, colour: str) -> str:
 
 
 def small(data: str) -> str:
-    """A sent picture, for a page that is committed."""
+    """A picture from the terminal, small enough to commit, as base64."""
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         picture.thumbnail((2 * PICTURE, 2 * PICTURE))
         out = io.BytesIO()
@@ -123,7 +123,7 @@ def small(data: str) -> str:
 
 
 def draw_photos(folder: Path) -> Path:
-    """Some years of three kinds of pictures; returns one to ask with, seen anew."""
+    """Draw three kinds of pictures over several years; returns a crop of one as the query."""
     chance = random.Random(4)
     for kind, draw in KINDS.items():
         for number in range(EACH):
@@ -131,16 +131,16 @@ def draw_photos(folder: Path) -> Path:
             path = folder / str(year) / kind / f"{kind}-{number + 1}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             save(scene(draw, chance), path, f"{year}:0{number % 9 + 1}:{number + 10} 12:00:00")
-    asked = folder.parent / "beach.jpg"
+    query = folder.parent / "beach.jpg"
     first = next(folder.rglob("beach-2.jpg"))
     with Image.open(first) as picture:
-        picture.crop((40, 30, 600, 450)).save(asked, quality=85)
+        picture.crop((40, 30, 600, 450)).save(query, quality=85)
         save(picture.resize((320, 240)), first.with_name("beach-2 (small).jpg"), None)
-    return asked
+    return query
 
 
 def save(picture: Image.Image, path: Path, taken: str | None) -> None:
-    """With the time at which a camera would have taken it."""
+    """Save a picture with the time a camera would have recorded."""
     exif = Image.Exif()
     if taken:
         exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = taken
@@ -148,7 +148,7 @@ def save(picture: Image.Image, path: Path, taken: str | None) -> None:
 
 
 def scene(draw: Callable[[Pen, random.Random], None], chance: random.Random) -> Image.Image:
-    """One picture of a kind, under a sky of its own, with a lens's softness and noise."""
+    """One picture of a kind, with the blur and noise of a lens."""
     picture = Image.new("RGB", SIZE)
     pen = ImageDraw.Draw(picture)
     draw(pen, chance)
@@ -157,7 +157,7 @@ def scene(draw: Callable[[Pen, random.Random], None], chance: random.Random) -> 
 
 
 def fade(pen: Pen, y: int, end: int, above: tuple[int, ...], below: tuple[int, ...]) -> None:
-    """Rows from one colour to another."""
+    """Fill rows with a gradient from one colour to another."""
     for row in range(y, end):
         share = (row - y) / max(end - y, 1)
         colour = tuple(round(a + (b - a) * share) for a, b in zip(above, below, strict=True))

@@ -29,7 +29,7 @@ from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
-from mocosearch.home import missing, place
+from mocosearch.home import not_found_error, path_of
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
@@ -66,7 +66,7 @@ class Index:
         """
         folder = _folder(name)
         if not (folder / DATA).is_file():
-            raise missing("indexes", folder)
+            raise not_found_error("indexes", folder)
         if writable:
             return cls(open_store(folder, wait=False))
         store = Store(folder, writable=False)
@@ -512,4 +512,4 @@ class Index:
 
 
 def _folder(name: str | os.PathLike[str]) -> Path:
-    return Path(name) if isinstance(name, Path) else place("indexes", os.fspath(name))
+    return Path(name) if isinstance(name, Path) else path_of("indexes", os.fspath(name))

@@ -1,24 +1,24 @@
-"""Every error that this software raises on purpose, on one page.
+"""All errors that the library raises on purpose.
 
-A library function raises; the command line prints `what`, then `hint`, and exits with
-`exit_code`. Anything that is not one of these (or an `OSError`) is a defect of ours.
+The library raises them. The command line prints `what`, then `hint`, and exits with `exit_code`.
+Any other exception, except an `OSError`, is a bug.
 
     MocosearchError
-    ├── NotFound        a folder, an encoder or an index that is not there
-    ├── NoPhotos        a collection with too little in it to work with
-    ├── Unreadable      one file that cannot become pixels
-    ├── Mismatch        two parts that do not belong together
-    ├── Damaged         a stored artefact that does not read as it was written
-    ├── Diverged        a training run whose numbers have left the finite
-    ├── Unsuitable      a value that is well formed and cannot be used
-    ├── StorageFailed   the disk is full, or the place cannot be written
-    ├── MissingPackage  an optional package that is not installed
+    ├── NotFound        a folder, encoder or index does not exist
+    ├── NoPhotos        there are too few readable photos
+    ├── Unreadable      a file cannot be decoded
+    ├── Mismatch        two parts do not belong together
+    ├── Damaged         a stored file is damaged, or has an unknown format
+    ├── Diverged        the loss of a training run is NaN or infinite
+    ├── Unsuitable      a value is well formed and cannot be used
+    ├── StorageFailed   the disk is full, or the folder cannot be written
+    ├── MissingPackage  an optional package is not installed
     └── Busy            another program is changing the same index
 """
 
 
 class MocosearchError(Exception):
-    """Something a user can cause, said in one line, with the next step in another."""
+    """An error that a user can cause: `what` happened and a `hint` what to do, one line each."""
 
     exit_code = 1
 
@@ -29,41 +29,41 @@ class MocosearchError(Exception):
 
 
 class NotFound(MocosearchError):
-    """A folder, an encoder or an index that is not there."""
+    """A folder, encoder or index does not exist."""
 
 
 class NoPhotos(MocosearchError):
-    """A collection with too few readable photos for what was asked."""
+    """There are too few readable photos for what is to be done."""
 
 
 class Unreadable(MocosearchError):
-    """One file that cannot become pixels; `what` is the reason, without the file's name."""
+    """A file cannot be decoded; `what` is the reason, without the file's name."""
 
 
 class Mismatch(MocosearchError):
-    """Two parts that do not belong together, such as an index and another encoder."""
+    """Two parts do not belong together, such as an index and another encoder."""
 
 
 class Damaged(MocosearchError):
-    """A stored artefact that does not read as it was written, or has an unknown format."""
+    """A stored file is damaged, or has an unknown format."""
 
 
 class Diverged(MocosearchError):
-    """A training run whose loss is not finite, in fp32 too."""
+    """The loss of a training run is NaN or infinite, in fp32 too."""
 
 
 class Unsuitable(MocosearchError):
-    """A value that is well formed and cannot be used here."""
+    """A value is well formed and cannot be used here."""
 
     exit_code = 2
 
 
 class StorageFailed(MocosearchError):
-    """The disk is full, or the place cannot be written."""
+    """The disk is full, or the folder cannot be written."""
 
 
 class MissingPackage(MocosearchError, ImportError):
-    """An optional package that is not installed."""
+    """An optional package is not installed."""
 
 
 class Busy(MocosearchError):

@@ -1,11 +1,13 @@
-"""Fixtures for all tests: a home of their own, pictures drawn from seeds, one tiny encoder."""
+"""Fixtures for all tests: a home folder per test, generated pictures, one small encoder."""
 
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 from mocosearch.encoder import Encoder
@@ -20,11 +22,32 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], None]], Path]:
+    """once(name, make): a folder that `make` fills once for all processes of the test run."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def folder_of(name: str, make: Callable[[Path], None]) -> Path:
+        folder = base / f"once-{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                part = base / f"part-{name}"
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return folder_of
+
+
 def _picture(seed: int, width: int = 72, height: int = 56) -> Image.Image:
-    """Coloured clouds with one sharp block; no two seeds look alike."""
+    """A smooth random background and one sharp rectangle; different for each seed."""
     rng = np.random.default_rng(seed)
-    clouds = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
-    picture = clouds.resize((width, height), Image.Resampling.BICUBIC)
+    background = Image.fromarray(rng.integers(0, 256, (5, 5, 3), dtype=np.uint8))
+    picture = background.resize((width, height), Image.Resampling.BICUBIC)
     left, top = int(rng.integers(0, width // 2)), int(rng.integers(0, height // 2))
     block = Image.new("RGB", (width // 4, height // 4), tuple(rng.integers(0, 256, 3).tolist()))
     picture.paste(block, (left, top))
@@ -47,21 +70,23 @@ def picture() -> Callable[..., Image.Image]:
 
 @pytest.fixture(scope="session")
 def fill() -> Callable[[Path, Sequence[int]], list[Path]]:
-    """fill(folder, seeds): one JPEG a seed, named after it."""
+    """fill(folder, seeds): one JPEG per seed, named after it."""
     return _fill
 
 
 @pytest.fixture(scope="session")
-def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The starter at 80 pixels, whitened on 12 drawn pictures; not to be changed."""
-    from mocosearch import train
+def encoder_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
+    """The starter at 80 pixels, whitened with 12 generated pictures; tests must not change it."""
 
-    base = tmp_path_factory.mktemp("encoder")
-    _fill(base / "photos", range(1000, 1012))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
-        train([base / "photos"], base / "tiny", architecture="resnet10", size=32, epochs=0)
-    return base / "tiny"
+    def make(base: Path) -> None:
+        from mocosearch import train
+
+        _fill(base / "photos", range(1000, 1012))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("MOCOSEARCH_HOME", str(base / "home"))
+            train([base / "photos"], base / "tiny", architecture="resnet10", size=32, epochs=0)
+
+    return once("encoder", make) / "tiny"
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +96,7 @@ def encoder(encoder_folder: Path) -> Encoder:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The shared test pictures, which are not part of the repository."""
+    """The folder of shared test pictures, which is not part of the repository."""
     if not DATA.is_dir():
         pytest.skip(f"no shared pictures at {DATA}")
     return DATA
@@ -79,14 +104,12 @@ def data() -> Path:
 
 @pytest.fixture
 def locked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folders called `locked` may not be read. As root every folder may, so the system's answer
-    is given here.
-    """
-    listed = os.listdir
+    """Folders named `locked` cannot be read. Root can read every folder, so the error is faked."""
+    listdir = os.listdir
 
-    def refusing(folder: str) -> list[str]:
+    def listdir_or_fail(folder: str) -> list[str]:
         if os.path.basename(folder) == "locked":
             raise PermissionError(13, "Permission denied", folder)
-        return listed(folder)
+        return listdir(folder)
 
-    monkeypatch.setattr(os, "listdir", refusing)
+    monkeypatch.setattr(os, "listdir", listdir_or_fail)

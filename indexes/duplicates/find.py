@@ -1,6 +1,5 @@
 """Groups of near-identical pictures: copies across a whole collection, or of new photos in it."""
 
-import itertools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -9,52 +8,57 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from indexes.duplicates.groups import Group, Member, named, worth
+from indexes.duplicates.groups import Group, Member, group_name, rank
 from indexes.duplicates.ignored import Ignored
-from indexes.duplicates.pairs import ROWS, Joined, Pairs, copies
+from indexes.duplicates.pairs import Pairs, candidate_sets
+from indexes.duplicates.pictures import Thumbnails, same_picture
 from indexes.duplicates.turned import turned_copies
 from indexes.search.copies import (
     COSINE,
-    Alike,
+    ROWS,
     Hashes,
+    Mask,
     Rows,
-    alike,
     are_copies,
+    copies_among,
+    group_rows,
+    hash_of,
     hashes_of,
-    parted,
 )
 from indexes.search.filters import Where
-from indexes.search.nearest import nearest
+from indexes.search.nearest import Match, nearest
 from indexes.search.segments import Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
 from mocosearch.encoder import Encoder
 from mocosearch.photos import FileStat, Picture
 from mocosearch.photos.formats import RAW_EXTENSIONS
-from mocosearch.photos.scan import inside
+from mocosearch.photos.scan import is_within
 
 NEAREST = 20
+SHARED = 64
+"""Photos that may share a hash and still be compared by their pictures."""
 _NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 def groups(
     snapshot: Snapshot,
-    least: float = COSINE,
+    min_score: float = COSINE,
     where: Where | None = None,
-    all_ways: bool = False,
+    turned: bool = False,
     keep: str = "largest",
     changed: set[str] | None = None,
 ) -> list[Group]:
     """Copies among the photos of an index, largest group first.
 
-    least: the lowest cosine of two copies; their perceptual hashes must agree too. all_ways:
-    also find turned and mirrored copies, by the hash in the 7 other orientations, confirmed by
-    the pictures themselves, which are read for that. keep: as of `worth`; every member of a group
-    is a copy of the one that is kept. changed: gets the paths that are left out, for their files
-    are gone, or others than those that were indexed.
+    min_score: the lowest cosine of two copies; their perceptual hashes must agree too. turned:
+    find turned and mirrored copies too, by the hash in the 7 other orientations, confirmed by
+    the pictures themselves, which are read for that. keep: as of `rank`; every member of a group
+    is a copy of the one to keep. changed: receives the paths that are left out because the files
+    are missing, or differ from those that were indexed.
 
-    Files of one content, other than links to one file, are copies; a raw file and a picture made
-    from it are not. What was told to `ignore` is left out.
+    Files of one content, other than links to one file, are copies; a raw file and a picture
+    developed from it are not. Groups that were ignored are left out.
     """
     where = where or Where()
     ids = snapshot.among(where)
@@ -62,84 +66,123 @@ def groups(
         return []
     records = [snapshot.record(int(id)) for id in ids]
     hashes = hashes_of(records)
-    turned_ones = turned_copies(records, hashes) if all_ways else _NO_PAIRS
+    pairs = turned_copies(records, hashes) if turned else _NO_PAIRS
     photos = _Photos(
-        records, snapshot.keys(ids), hashes, least, turned_ones, Ignored.of(snapshot.txn)
+        records, snapshot.keys(ids), hashes, min_score, pairs, Ignored.of(snapshot.txn)
     )
     gone = set() if changed is None else changed
-    made: list[Group] = []
-    for rows in photos.sets():
-        if len(rows) == 1 and len(records[rows[0]].paths) == 1:
-            continue
-        files = {row: _files(snapshot, records[row], where.lies_in, gone) for row in rows.tolist()}
-        first = {row: min(worth(m, keep) for m in files[row]) for row in files if files[row]}
-        order = np.array(sorted(first, key=first.__getitem__), np.int64)
-        for part in parted(order, photos.copies_of):
-            members = [member for row in sorted(part.tolist()) for member in files[row]]
-            if len(members) > 1:
-                name = named([records[row] for row in part])
-                kept = min(members, key=lambda member: worth(member, keep))
-                made.append(Group(name, _lowest(photos.keys[part]), members, kept))
+    all_groups = [
+        one
+        for rows in photos.candidate_sets()
+        if len(rows) > 1 or len(records[rows[0]].paths) > 1
+        for one in _groups_of(snapshot, photos, rows, where.lies_in, keep, gone)
+    ]
     return sorted(
-        (group for group in made if not photos.ignored.copies(group)),
+        (one for one in all_groups if not photos.ignored.copies(one)),
         key=lambda g: (-len(g.members), g.members[0].path),
     )
 
 
 @dataclass(frozen=True)
 class _Photos:
-    """Those of an index, a row each, and what makes copies of two of them."""
+    """The photos of an index, one per row, and what makes two of them copies."""
 
     records: list[Record]
     keys: Keys
     hashes: Hashes
-    least: float
+    min_score: float
     turned: Pairs
     ignored: Ignored
 
-    def sets(self) -> list[Rows]:
-        """Those that copies join, be it by way of others: no copy is outside its set."""
-        joined = Joined(len(self.records))
+    def candidate_sets(self) -> list[Rows]:
+        """Disjoint sets of rows; no copy of a row is outside its set."""
         raw = np.array([_is_raw(record) for record in self.records])
-        # A part at a time: what one part joins, the next need not compare.
-        found = copies(self.keys, self.hashes, self.least, joined.together)
-        for left, right in itertools.chain(found, [self.turned]):
-            # Never by way of a third: of a raw file and what was made from it both stay.
-            same = raw[left] == raw[right]
-            joined.join_all(left[same], right[same])
-        return joined.sets()
+        return candidate_sets(self.keys, self.hashes, raw, self.min_score, self.turned)
 
-    def copies_of(self, one: int, others: Rows) -> Alike:
-        """Which rows of one set are copies of one of it."""
-        same = alike(self.keys, self.hashes, one, others, self.least)
-        same |= np.isin(others, self.partners.get(one, []))
-        for at in np.flatnonzero(same) if self.ignored.groups else ():
-            same[at] = not self.ignored.both(self.records[one], self.records[others[at]])
+    def copies_of(self, some: Rows, others: Rows) -> Mask:
+        """Which pairs of rows of one set are copies, bool (m, n)."""
+        same = copies_among(self.keys, self.hashes, some, others, self.min_score)
+        if self.min_score <= COSINE and self.rare[some].any():
+            self._compare_pictures(some, others, same)
+        for at, row in enumerate(some.tolist()):
+            if row in self.partners:
+                same[at] |= np.isin(others, self.partners[row])
+            for other in np.flatnonzero(same[at]) if self.ignored.groups else ():
+                same[at, other] = not self.ignored.both(
+                    self.records[row], self.records[others[other]]
+                )
         return same
+
+    def _compare_pictures(self, some: Rows, others: Rows, same: Mask) -> None:
+        """Add copies whose keys differ although their hashes agree: strong blur and very small
+        copies change a key. A hash that many photos share is no evidence.
+        """
+        uncertain = self.hashes[some, None] == self.hashes[None, others]
+        uncertain &= self.rare[some, None] & ~same
+        for at, other in np.argwhere(uncertain).tolist():
+            same[at, other] = self.thumbnails.same(int(some[at]), int(others[other]))
+
+    @cached_property
+    def thumbnails(self) -> Thumbnails:
+        """The pictures, read when they are needed."""
+        return Thumbnails(self.records)
+
+    @cached_property
+    def rare(self) -> Mask:
+        """Which rows have a hash that few others have, bool (n,)."""
+        _, which, counts = np.unique(self.hashes, return_inverse=True, return_counts=True)
+        few: Mask = (counts[which] <= SHARED) & (self.hashes != 0)
+        return few
 
     @cached_property
     def partners(self) -> dict[int, list[int]]:
-        """Of each row those that show its picture turned."""
-        found: dict[int, list[int]] = {}
+        """For each row the rows that show its picture turned."""
+        partners: dict[int, list[int]] = {}
         for a, b in zip(*(side.tolist() for side in self.turned), strict=True):
-            found.setdefault(a, []).append(b)
-            found.setdefault(b, []).append(a)
-        return found
+            partners.setdefault(a, []).append(b)
+            partners.setdefault(b, []).append(a)
+        return partners
+
+
+def _groups_of(
+    snapshot: Snapshot,
+    photos: _Photos,
+    rows: Rows,
+    admits: Callable[[str], bool],
+    keep: str,
+    changed: set[str],
+) -> Iterator[Group]:
+    """The groups among one set of rows; `changed` as of `groups`."""
+    lost: dict[int, set[str]] = {row: set() for row in rows.tolist()}
+    files = {row: _files(snapshot, photos.records[row], admits, lost[row]) for row in rows.tolist()}
+    best = {row: min(rank(m, keep) for m in files[row]) for row in files if files[row]}
+    order = np.array(sorted(best, key=best.__getitem__), np.int64)
+    for part in group_rows(order, photos.copies_of):
+        members = [member for row in sorted(part.tolist()) for member in files[row]]
+        if len(members) > 1:
+            name = group_name([photos.records[row] for row in part])
+            best_member = min(members, key=lambda member: rank(member, keep))
+            yield Group(name, _lowest(photos.keys[part]), members, best_member)
+    for row, paths in lost.items():
+        others = rows[rows != row]
+        several = len(photos.records[row].paths) > 1
+        if paths and (several or photos.copies_of(np.array([row]), others).any()):
+            changed |= paths
 
 
 def _lowest(keys: Keys) -> float:
-    """The lowest cosine of any two keys, a part of all at a time: a group may be large."""
-    parts = (keys[at : at + ROWS] @ keys.T for at in range(0, len(keys), ROWS))
+    """The lowest cosine of any two keys, computed in parts because a group may be large."""
+    parts = (keys[at : at + ROWS] @ keys[at:].T for at in range(0, len(keys), ROWS))
     return min(1.0, *(float(part.min()) for part in parts))
 
 
 def _files(
-    snapshot: Snapshot, record: Record, wanted: Callable[[str], bool], changed: set[str]
+    snapshot: Snapshot, record: Record, admits: Callable[[str], bool], changed: set[str]
 ) -> list[Member]:
-    """A photo's files that are as they were indexed: links to one file are one."""
+    """A photo's unchanged files; several links to one file count once."""
     files: dict[tuple[int, int], Member] = {}
-    for path in filter(wanted, record.paths):
-        status = _still(snapshot, path)
+    for path in filter(admits, record.paths):
+        status = _unchanged(snapshot, path)
         if status is None:
             changed.add(path)
         else:
@@ -147,8 +190,10 @@ def _files(
     return list(files.values())
 
 
-def _still(snapshot: Snapshot, path: str) -> os.stat_result | None:
-    """Of a file that is as it was indexed: what took its place may be the only one of its kind."""
+def _unchanged(snapshot: Snapshot, path: str) -> os.stat_result | None:
+    """The status of a file that is unchanged since it was indexed: another file in its place may
+    be the only one of its kind.
+    """
     entry = snapshot.entry(path)
     try:
         status = os.stat(path)
@@ -158,7 +203,7 @@ def _still(snapshot: Snapshot, path: str) -> os.stat_result | None:
 
 
 def _is_raw(record: Record) -> bool:
-    """By its content, or by its name: what is read of it may be the JPEG within."""
+    """By its content, or by its name: a raw file may be read by the JPEG inside it."""
     names = (path.lower() for path in record.paths)
     return record.format == "RAW" or any(name.endswith(RAW_EXTENSIONS) for name in names)
 
@@ -167,44 +212,48 @@ def against(
     snapshot: Snapshot,
     encoder: Encoder,
     photos: Iterator[tuple[str, int, bytes, Picture]],
-    least: float = COSINE,
+    min_score: float = COSINE,
     folders: Sequence[str] = (),
     changed: set[str] | None = None,
 ) -> Iterator[Group]:
-    """The new photos, by path, size, digest and picture, of which the index holds copies.
+    """New photos, by path, size, digest and picture, with their copies in the index.
 
-    folders: where the new photos lie. A group begins with the new file; the collection's first one
-    is kept. Files below these folders are not compared with each other, though the index may hold
-    them, and neither are two names of one file. What was told to `ignore` is left out, and so is
-    what goes to `changed`, as of `groups`.
+    folders: the folders of the new photos. Files below them are not compared with each other,
+    even where the index holds them; nor are two names of one file. A group begins with the new
+    file, and the first one of the collection is to be kept. Ignored pairs are left out, and so are
+    the files in `changed`, as of `groups`.
     """
     ignored = Ignored.of(snapshot.txn)
     gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
+
+    def is_copy(new: Record, match: Match) -> bool:
+        old = match.record
+        if ignored.both(new, old) or _is_raw(new) != _is_raw(old):
+            return False
+        if old.digest == new.digest or are_copies(new, old, match.score, min_score):
+            return True
+        same_hash = hash_of(new) != 0 and hash_of(new) == hash_of(old)
+        return min_score <= COSINE and same_hash and same_picture(new, old)
+
     for path, size, digest, picture in photos:
         key = encoder.encode(picture.pixels[None])
         new = replace(Record.of(picture.facts, size, digest), paths=[path])
-        elsewhere = partial(_stands_elsewhere, new=path, folders=real)
-        same = [
-            (match, _files(snapshot, match.record, elsewhere, gone))
+        elsewhere = partial(_is_elsewhere, new=path, folders=real)
+        copies = [
+            (match, files)
             for match in nearest(snapshot, key, NEAREST, None)[0]
-            if not ignored.both(new, match.record)
-            and _is_raw(new) == _is_raw(match.record)
-            and (
-                match.record.digest == new.digest
-                or are_copies(new, match.record, match.score, least)
-            )
+            if is_copy(new, match) and (files := _files(snapshot, match.record, elsewhere, gone))
         ]
-        held = [(match, files) for match, files in same if files]
-        if held:
-            members = [Member(path, new), *(file for _, files in held for file in files)]
-            name = named([new, *(match.record for match, _ in held)])
-            yield Group(name, min(match.score for match, _ in held), members, kept=members[1])
+        if copies:
+            members = [Member(path, new), *(file for _, files in copies for file in files)]
+            name = group_name([new, *(match.record for match, _ in copies)])
+            yield Group(name, min(match.score for match, _ in copies), members, members[1])
 
 
-def _stands_elsewhere(held: str, new: str, folders: Sequence[str]) -> bool:
-    """Whether the collection's file is another one, and lies in none of the folders."""
+def _is_elsewhere(old: str, new: str, folders: Sequence[str]) -> bool:
+    """Whether the collection's file is another one than the new file, outside the folders."""
     with suppress(OSError):
-        if os.path.samefile(held, new):
+        if os.path.samefile(old, new):
             return False
-    return not any(inside(os.path.realpath(held), folder) for folder in folders)
+    return not any(is_within(os.path.realpath(old), folder) for folder in folders)

@@ -8,7 +8,7 @@ from typing import Any
 from indexes.store.records import Record
 
 BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG", "MPO", "GIF")
-"""From the least lossy on; others come last."""
+"""The least lossy first; others come last."""
 
 
 @dataclass(frozen=True)
@@ -23,18 +23,18 @@ class Member:
 class Group:
     """Files that show one picture; `score` is the lowest cosine of any two of them.
 
-    name: 8 hexadecimal digits that stand for the contents, the same in every run. kept: the
-    member to keep, of which each other one is a copy.
+    name: 8 hexadecimal digits that identify the contents, the same in every run. keep: the member
+    to keep; every other one is a copy of it.
     """
 
     name: str
     score: float
     members: list[Member]
-    kept: Member
+    keep: Member
 
 
-def worth(member: Member, keep: str) -> tuple[Any, ...]:
-    """Less for what is rather kept: `largest`, `oldest` or `best-format`; on a tie by path."""
+def rank(member: Member, keep: str) -> tuple[Any, ...]:
+    """Lower for the file to keep: `largest`, `oldest` or `best-format`; on a tie by path."""
     record = member.record
     pixels = (-record.width * record.height, -record.size)
     if keep == "oldest":
@@ -46,7 +46,7 @@ def worth(member: Member, keep: str) -> tuple[Any, ...]:
     return pixels, member.path
 
 
-def named(records: Sequence[Record]) -> str:
+def group_name(records: Sequence[Record]) -> str:
     """The name of a group of photos."""
     text = " ".join(sorted(record.digest for record in records))
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

@@ -1,8 +1,6 @@
-"""Copies among many photos: pairs of them, found by their hashes and made sure of by their keys,
-and groups around one of them.
-"""
+"""Sets of photos that may be copies: those with near hashes, and those without one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -12,102 +10,87 @@ from indexes.search.copies import (
     COLUMNS,
     COSINE,
     COSINE_ALONE,
-    Alike,
+    ROWS,
     Hashes,
+    Mask,
     Rows,
-    copies_by_row,
 )
 from indexes.search.segments import Keys
-
-ROWS = 1024
-"""Keys compared with COLUMNS others at once: 32 MiB of cosines."""
 
 Pairs = tuple[Rows, Rows]
 
 
-class Joined:
-    """Disjoint sets of 0..n-1 (union and find, with paths halved)."""
+class Union:
+    """Disjoint sets of 0..n-1 (union-find)."""
 
     def __init__(self, n: int) -> None:
-        self.above = np.arange(n)
+        self.parents = np.arange(n)
 
-    def root(self, a: int) -> int:
-        """The least of its set."""
-        above = self.above
-        while above[a] != a:
-            above[a] = above[above[a]]
-            a = int(above[a])
-        return a
-
-    def join_all(self, left: Rows, right: Rows) -> None:
+    def join(self, left: Rows, right: Rows) -> None:
         """Make one set of each pair's two."""
-        for a, b in zip(left.tolist(), right.tolist(), strict=True):
-            low, high = sorted((self.root(a), self.root(b)))
-            self.above[high] = low
+        while True:
+            a, b = self.roots(left), self.roots(right)
+            apart = a != b
+            if not apart.any():
+                return
+            a, b, left, right = a[apart], b[apart], left[apart], right[apart]
+            # A root points to a smaller one only, so there are no cycles.
+            np.minimum.at(self.parents, np.maximum(a, b), np.minimum(a, b))
 
     def roots(self, rows: Rows) -> Rows:
-        """The roots of many at once."""
-        above = self.above[rows]
-        while (self.above[above] != above).any():
-            above = self.above[above]
-        return above
-
-    def together(self, left: Rows, right: Rows) -> Alike:
-        """Which pairs are in one set."""
-        same: Alike = self.roots(left) == self.roots(right)
-        return same
+        """For each row the smallest member of its set."""
+        parents = self.parents[rows]
+        while (self.parents[parents] != parents).any():
+            parents = self.parents[parents]
+        self.parents[rows] = parents
+        return parents
 
     def sets(self) -> list[Rows]:
         """All of them, each ascending."""
-        roots = self.roots(np.arange(len(self.above)))
+        roots = self.roots(np.arange(len(self.parents)))
         order = np.argsort(roots, kind="stable")
         return np.split(order, np.flatnonzero(np.diff(roots[order])) + 1)
 
 
-def copies(
+def candidate_sets(
     keys: Keys,
     hashes: Hashes,
-    least: float = COSINE,
-    settled: Callable[[Rows, Rows], Alike] | None = None,
-) -> Iterator[Pairs]:
-    """All pairs i < j of keys (n, d) whose cosine and hashes both say that they are copies.
+    raw: Mask,
+    min_score: float = COSINE,
+    turned: Pairs | None = None,
+) -> list[Rows]:
+    """Disjoint sets of rows, each ascending; no copy of a row is outside the row's set.
 
-    They come in parts, each pair once. A hash of 0 is none, and then the keys must be all but
-    equal. Exact: no pair is missed. settled: says of pairs, as each part is reached, which need
-    not be looked at any more; ten thousand frames of one still scene have 50 million.
+    hashes: uint64 (n,), 0 where there is none; those rows are compared by their keys (n, d).
+    raw: which rows are raw files; raw files and developed pictures share no set. turned: further
+    pairs that are copies.
     """
-    for i, j in _candidates(keys, hashes, max(least, COSINE_ALONE)):
-        if settled is not None:
-            wanted = ~settled(i, j)
-            i, j = i[wanted], j[wanted]
-        for at in range(0, len(i), COLUMNS):
-            a, b = i[at : at + COLUMNS], j[at : at + COLUMNS]
-            good = copies_by_row(keys, hashes, a, b, least)
-            yield a[good], b[good]
+    union = Union(len(hashes))
+    for kind in (raw, ~raw):
+        rows = np.flatnonzero(kind & (hashes != 0))
+        distinct, first, which = np.unique(hashes[rows], return_index=True, return_inverse=True)
+        union.join(rows[first[which]], rows)
+        for i, j in near_hashes(distinct, BITS):
+            union.join(rows[first[i]], rows[first[j]])
+    _join_unhashed(union, keys, hashes, raw, max(min_score, COSINE_ALONE))
+    if turned is not None:
+        same = raw[turned[0]] == raw[turned[1]]
+        union.join(turned[0][same], turned[1][same])
+    return union.sets()
 
 
-def _candidates(keys: Keys, hashes: Hashes, alone: float) -> Iterator[Pairs]:
-    bare = np.flatnonzero(hashes == 0)
-    # What rounding takes from a cosine must not lose a pair that is looked at again.
-    yield from _near_keys(keys, bare, alone - 1e-4)
-    hashed = np.flatnonzero(hashes)
-    for i, j in near_hashes(hashes[hashed], BITS):
-        yield hashed[i], hashed[j]
-
-
-def _near_keys(keys: Keys, some: Rows, least: float) -> Iterator[Pairs]:
-    """Pairs i < j of a cosine, of which one at least is among some rows; each pair is compared."""
-    among = np.zeros(len(keys), bool)
-    among[some] = True
-    for top in range(0, len(some), ROWS):
-        rows = some[top : top + ROWS]
-        for start in range(0, len(keys), COLUMNS):
-            i, j = np.nonzero(keys[rows] @ keys[start : start + COLUMNS].T >= least)
-            i, j = rows[i], j + start
-            # Of two that are both among them each is met as the other's.
-            once = np.where(among[j], i < j, True)
-            i, j = i[once], j[once]
-            yield np.minimum(i, j), np.maximum(i, j)
+def _join_unhashed(union: Union, keys: Keys, hashes: Hashes, raw: Mask, min_score: float) -> None:
+    """Join each row without a hash with all rows of such a cosine."""
+    for kind in (raw, ~raw):
+        some, others = np.flatnonzero(kind & (hashes == 0)), np.flatnonzero(kind)
+        for rows in np.split(some, range(ROWS, len(some), ROWS)):
+            for part in np.split(others, range(COLUMNS, len(others), COLUMNS)):
+                roots = union.roots(np.concatenate([rows, part]))
+                if len(rows) and (roots != roots[0]).any():
+                    # Rounding of a cosine must not lose a pair that is compared again.
+                    near = keys[rows] @ keys[part].T >= min_score - 1e-4
+                    for row, partners in zip(rows, near, strict=True):
+                        union.join(np.full(int(partners.sum()), row), part[partners])
 
 
 def near_hashes(hashes: Hashes, bits: int) -> Iterator[Pairs]:
@@ -115,7 +98,7 @@ def near_hashes(hashes: Hashes, bits: int) -> Iterator[Pairs]:
 
     Cut into one piece more than bits may differ, two such hashes agree in one piece at least
     (Manku et al., "Detecting near-duplicates for web crawling", 2007, section 3). Sorted by a
-    piece, those that agree in it stand together, and are compared at every distance there.
+    piece, hashes that agree in it are neighbours, and are compared at every distance there.
     """
     edges = np.linspace(0, 64, bits + 2).astype(int).tolist()
     masks = [np.uint64((1 << high) - (1 << low)) for low, high in pairwise(edges)]

@@ -1,7 +1,7 @@
-"""Copies: one picture in several files, resized, re-encoded or touched up.
+"""Copies: one picture in several files, resized, re-encoded or retouched.
 
-Two measures must agree: the keys, which also find two photos of one scene alike, and the
-perceptual hash, which tells those apart.
+Two measures must agree: the keys, which are also similar for two photos of one scene, and the
+perceptual hash, which differs for those.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,19 +14,21 @@ from indexes.search.segments import Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
 
-COLUMNS = 8192
-"""Keys compared with one at once."""
+ROWS, COLUMNS = 256, 8192
+"""Keys compared at once: 8 MiB of cosines."""
+FEW = 1 << 14
+"""Cosines that one thread computes."""
 
 Rows = NDArray[np.int64]
 Hashes = NDArray[np.uint64]
-Alike = NDArray[np.bool_]
+Mask = NDArray[np.bool_]
 
 COSINE = 0.9
 """Least cosine of two copies' keys; a grey copy of a colourful picture has 0.92."""
 SURE = 0.97
-"""From this cosine on the hashes may differ in BITS; below it they must be the same. Between
-the two, Caltech-101 has two photos of one person in one pose, and motorcycles of one catalogue,
-with 2 to 4 bits between them."""
+"""From this cosine on the hashes may differ in BITS; below it they must be equal. Between the two
+cosines, Caltech-101 has two photos of one person in one pose, and motorcycles of one catalogue,
+whose hashes differ in 2 to 4 bits."""
 BITS = 4
 """Most bits of 64 in which the perceptual hashes of two copies differ."""
 COSINE_ALONE = 0.98
@@ -34,21 +36,21 @@ COSINE_ALONE = 0.98
 
 
 def hash_of(record: Record) -> int:
-    """The perceptual hash as a number; 0 where there is none, or no picture in the picture."""
+    """The perceptual hash as a number; 0 where there is none, or for a picture of one colour."""
     return int(record.perceptual or "0", 16)
 
 
 def bits_apart(a: str, b: str) -> int:
-    """In how many bits two hashes of as many hexadecimal digits differ."""
+    """The number of bits in which two hashes of equal length differ."""
     return (int(a, 16) ^ int(b, 16)).bit_count()
 
 
-def are_copies(a: Record, b: Record, cosine: float, least: float = COSINE) -> bool:
+def are_copies(a: Record, b: Record, cosine: float, min_score: float = COSINE) -> bool:
     """Whether two photos are one picture, by the cosine of their keys and their hashes."""
     if not (hash_of(a) and hash_of(b)):
-        return cosine >= max(least, COSINE_ALONE)
+        return cosine >= max(min_score, COSINE_ALONE)
     apart = bits_apart(a.perceptual, b.perceptual)
-    return cosine >= least and apart <= (BITS if cosine >= SURE else 0)
+    return cosine >= min_score and apart <= (BITS if cosine >= SURE else 0)
 
 
 def hashes_of(records: Sequence[Record]) -> Hashes:
@@ -65,37 +67,58 @@ def folded(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match]]:
         return [[match] for match in matches]
     keys = snapshot.keys([match.id for match in matches])
     hashes = hashes_of([match.record for match in matches])
-    groups = parted(np.arange(len(matches)), lambda one, others: alike(keys, hashes, one, others))
-    return [[matches[at] for at in group.tolist()] for group in groups]
+    rows = np.arange(len(matches))
+    groups = group_rows(rows, lambda some, others: copies_among(keys, hashes, some, others))
+    return [[matches[at] for at in rows.tolist()] for rows in groups]
 
 
-def parted(rows: Rows, copies_of: Callable[[int, Rows], Alike]) -> Iterator[Rows]:
-    """Rows in groups: the first that is left, then all that are copies of it, and so on.
+def group_rows(rows: Rows, copies_of: Callable[[Rows, Rows], Mask]) -> Iterator[Rows]:
+    """Rows in groups: the first of those left with all its copies among them, and so on.
 
-    None is in a group by way of another: a slow pan is no row of copies. copies_of: says of some
-    rows which are copies of one.
+    A row never joins a group through a third one: the frames of a slow pan are not copies.
+    copies_of: for rows (m,) and others (n,), which pairs are copies, bool (m, n).
     """
     while len(rows):
-        same = copies_of(int(rows[0]), rows[1:])
-        yield np.concatenate([rows[:1], rows[1:][same]])
-        rows = rows[1:][~same]
+        some = rows[:ROWS]
+        same = np.concatenate([copies_of(some, part) for part in _parts(rows)], 1)
+        free = np.ones(len(rows), bool)
+        for at in range(len(some)):
+            if free[at]:
+                members = same[at] & free
+                members[at] = True
+                free &= ~members
+                yield rows[members]
+        rows = rows[free]
 
 
-def alike(keys: Keys, hashes: Hashes, one: int, others: Rows, least: float = COSINE) -> Alike:
-    """Which rows are copies of one; `are_copies` for many."""
-    parts = np.split(others, range(COLUMNS, len(others), COLUMNS))
-    return np.concatenate(
-        [copies_by_row(keys, hashes, np.full_like(part, one), part, least) for part in parts]
-    )
+def copies_among(
+    keys: Keys, hashes: Hashes, some: Rows, others: Rows, min_score: float = COSINE
+) -> Mask:
+    """Which pairs of rows are copies, bool (m, n): `are_copies` for many."""
+    limits = np.full(65, np.inf, np.float32)
+    limits[: BITS + 1] = max(min_score, SURE)
+    limits[0] = min_score
+    needed = limits[np.bitwise_count(hashes[some, None] ^ hashes[None, others])]
+    unhashed = (hashes[some] == 0)[:, None] | (hashes[others] == 0)[None]
+    if unhashed.any():
+        needed[unhashed] = max(min_score, COSINE_ALONE)
+    if np.isinf(needed).all():
+        return np.zeros(needed.shape, bool)
+    copies: Mask = _cosines(keys[some], keys[others]) >= needed
+    return copies
 
 
-def copies_by_row(keys: Keys, hashes: Hashes, a: Rows, b: Rows, least: float) -> Alike:
-    """Which pairs are copies, by cosine and hashes; cosines only where the hashes allow it."""
-    apart = np.bitwise_count(hashes[a] ^ hashes[b])
-    bare = (hashes[a] == 0) | (hashes[b] == 0)
-    good: Alike = bare | (apart <= BITS)
-    a, b, apart, bare = a[good], b[good], apart[good], bare[good]
-    cosine = np.einsum("nd,nd->n", keys[a], keys[b])
-    near = (cosine >= least) & (apart <= np.where(cosine >= SURE, BITS, 0))
-    good[good] = np.where(bare, cosine >= max(least, COSINE_ALONE), near)
-    return good
+def _cosines(some: Keys, others: Keys) -> Keys:
+    """The cosines of keys (m, d) and (n, d), (m, n).
+
+    A few are multiplied in this thread: a query would wait 8 ms for the threads of numpy's BLAS
+    while those of FAISS and OpenVINO still look for work.
+    """
+    if len(some) * len(others) > FEW:
+        return some @ others.T
+    cosines: Keys = np.einsum("md,nd->mn", some, others)
+    return cosines
+
+
+def _parts(rows: Rows) -> list[Rows]:
+    return np.split(rows, range(COLUMNS, len(rows), COLUMNS))

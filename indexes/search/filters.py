@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mocosearch.photos.scan import inside
+from mocosearch.photos.scan import is_within
 
 EARTH_KM = 6371.0
 """Mean radius (IUGG)."""
@@ -81,7 +81,7 @@ def _in_any(path: str, folders: tuple[str, ...]) -> bool:
     if not folders:
         return False
     whole = _spelled(os.path.abspath(path))
-    return any(inside(whole, _spelled(folder)) for folder in folders)
+    return any(is_within(whole, _spelled(folder)) for folder in folders)
 
 
 def _spelled(path: str) -> str:

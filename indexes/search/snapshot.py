@@ -15,7 +15,7 @@ from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of,
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
-from mocosearch.photos.scan import spellings
+from mocosearch.photos.scan import unicode_forms
 
 
 class Snapshot:
@@ -101,7 +101,7 @@ class Snapshot:
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and time of the photo at an absolute path; None where it has no key."""
-        for spelling in spellings(path):
+        for spelling in unicode_forms(path):
             if self.roots.number(spelling) is not None:
                 stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
                 if stored is not None:

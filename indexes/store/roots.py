@@ -13,7 +13,7 @@ from pathlib import Path
 from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
-from mocosearch.photos.scan import inside, slashed
+from mocosearch.photos.scan import is_within, with_slashes
 
 ROOTS = b"roots"
 
@@ -53,18 +53,20 @@ class Roots:
 
     def number(self, path: str) -> int | None:
         """Of the root that holds an absolute path."""
-        return next((n for n, root in self.places.items() if inside(path, root)), None)
+        return next((n for n, root in self.places.items() if is_within(path, root)), None)
 
     def reach(self, folder: str) -> bool:
         """Whether it lies in a root, or a root in it: no other folder can hold their photos."""
-        return any(inside(folder, root) or inside(root, folder) for root in self.places.values())
+        return any(
+            is_within(folder, root) or is_within(root, folder) for root in self.places.values()
+        )
 
     def stored(self, path: str) -> str:
         """An absolute path as it is kept. Raises NotFound outside all roots."""
         number = self.number(path)
         if number is None:
             raise NotFound(f"{path} lies in no folder of this index")
-        return f"{number}/{slashed(_below(path, self.places[number]))}"
+        return f"{number}/{with_slashes(_below(path, self.places[number]))}"
 
     def path(self, stored: str) -> str:
         """The absolute path of one that is kept. Raises Damaged."""
@@ -95,7 +97,7 @@ def add(txn: Txn, folders: Iterable[str]) -> Roots:
     """Take absolute folders in, where none of the roots holds them already."""
     places = dict(Roots.of(txn).places)
     for folder in folders:
-        if not any(inside(folder, root) for root in places.values()):
+        if not any(is_within(folder, root) for root in places.values()):
             places[max(places, default=0) + 1] = folder
     return _joined(txn, places)
 
@@ -106,7 +108,7 @@ def move(txn: Txn, old: str, new: str) -> Roots:
     Raises NotFound where no root lies there.
     """
     places = Roots.of(txn).places
-    hit = {n: os.path.join(new, _below(p, old)) for n, p in places.items() if inside(p, old)}
+    hit = {n: os.path.join(new, _below(p, old)) for n, p in places.items() if is_within(p, old)}
     if not hit:
         raise unknown(old, places.values())
     return _joined(txn, places | {n: os.path.normpath(p) for n, p in hit.items()})
@@ -135,7 +137,7 @@ def _joined(txn: Txn, places: dict[int, str]) -> Roots:
         n: above
         for n, path in places.items()
         for above, root in places.items()
-        if n != above and inside(path, root) and (path != root or above < n)
+        if n != above and is_within(path, root) and (path != root or above < n)
     }
     outermost = Roots({n: path for n, path in places.items() if n not in inner})
     if inner:

@@ -17,7 +17,7 @@ from indexes.sync.diff import tidy
 from indexes.sync.entries import Batch, commit, present
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
-from mocosearch.photos import Content, Facts, FileStat, outcomes
+from mocosearch.photos import Facts, FileStat, Photo, read_photos
 
 
 def add(
@@ -53,8 +53,8 @@ def add(
 
 def _read(paths: list[str], encoder: Encoder) -> Batch:
     batch = Batch()
-    for found, outcome in outcomes([_found(path) for path in paths], encoder.side):
-        if not isinstance(outcome, Content):
+    for found, outcome in read_photos([_found(path) for path in paths], encoder.side):
+        if not isinstance(outcome, Photo):
             raise Unreadable(f"{found.path}: {outcome or 'not a picture'}")
         batch.keys.append(encoder.encode(outcome.picture.pixels[None]))
         batch.new.append((found, outcome.digest, outcome.picture.facts))

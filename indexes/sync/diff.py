@@ -14,7 +14,7 @@ from indexes.store.txn import Txn
 from indexes.sync.counts import Counts
 from indexes.sync.entries import forget
 from mocosearch.photos import FileStat, scan
-from mocosearch.photos.scan import inside, roots_of
+from mocosearch.photos.scan import is_within, roots_of
 
 DISKS = b"disks"
 
@@ -40,8 +40,8 @@ class Seen:
         """Whether the file is gone, as far as could be seen."""
         return (
             key not in self.keys
-            and any(inside(path, root) for root in self.roots)
-            and not any(inside(path, folder) for folder in [*self.unreadable, *self.away])
+            and any(is_within(path, root) for root in self.roots)
+            and not any(is_within(path, folder) for folder in [*self.unreadable, *self.away])
         )
 
 
@@ -60,7 +60,7 @@ def away(store: Store, seen: Seen) -> list[str]:
     """Disks mounted or linked below the roots looked through that seem to be unplugged."""
     with store.read() as txn:
         known = {*disks(txn), *seen.disks}
-    below = [disk for disk in sorted(known) if any(inside(disk, root) for root in seen.roots)]
+    below = [disk for disk in sorted(known) if any(is_within(disk, root) for root in seen.roots)]
     return [disk for disk in below if is_empty(disk)]
 
 
@@ -74,7 +74,7 @@ def disks(txn: Txn) -> list[str]:
 def _keep_disks(txn: Txn, seen: Seen) -> None:
     """Those of this walk, those away, and those where it did not look."""
     known = disks(txn)
-    unseen = [disk for disk in known if not any(inside(disk, root) for root in seen.roots)]
+    unseen = [disk for disk in known if not any(is_within(disk, root) for root in seen.roots)]
     kept = sorted({*unseen, *seen.away, *seen.disks})
     if kept != known:
         txn.put("meta", DISKS, json.dumps(kept).encode())
@@ -96,10 +96,10 @@ def compare(
     with store.read() as txn:
         known = Roots.of(txn)
         for found in files:
-            if inside(found.path, own):
+            if is_within(found.path, own):
                 continue
             if unmet:
-                seen.met |= {root for root in unmet if inside(found.path, root)}
+                seen.met |= {root for root in unmet if is_within(found.path, root)}
                 unmet -= seen.met
             key = path_key(known.stored(found.path))
             seen.keys.add(key)

@@ -14,7 +14,7 @@ from indexes.sync.counts import Counts, Progress
 from indexes.sync.entries import Batch, commit
 from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import OWN
-from mocosearch.photos import Content, FileStat, Picture, outcomes
+from mocosearch.photos import FileStat, Photo, Picture, read_photos
 
 if TYPE_CHECKING:
     from mocosearch.encoder.refit import Refit
@@ -54,7 +54,7 @@ def embed(
         rate = done / max(time.monotonic() - begun, 1e-9)
         return Progress(done, len(work), counts.skipped, rate)
 
-    for done, (found, outcome) in enumerate(outcomes(work, encoder.side, workers), 1):  # noqa: B007
+    for done, (found, outcome) in enumerate(read_photos(work, encoder.side, workers), 1):  # noqa: B007
         run.take(found, outcome)
         if time.monotonic() - said > SAID_SECONDS:
             report(progress())
@@ -78,9 +78,9 @@ class _Run:
         """Read, and not encoded yet."""
         self.committed_at = time.monotonic()
 
-    def take(self, found: FileStat, outcome: Content | str | None) -> None:
+    def take(self, found: FileStat, outcome: Photo | str | None) -> None:
         """A picture, a reason why there is none, or None for what is no picture."""
-        if not isinstance(outcome, Content):
+        if not isinstance(outcome, Photo):
             self.batch.skipped.append((found, outcome))
             self.counts.skip(found, outcome)
         elif self._known(outcome.digest):

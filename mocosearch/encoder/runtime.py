@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.encoder.recover import recover
 from mocosearch.errors import Damaged
-from mocosearch.home import missing, place
+from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
@@ -33,10 +33,16 @@ def openvino() -> Any:
     """The openvino module, without its converter.
 
     The converter imports openvino_telemetry, which reports its use to Intel, and takes a third of
-    the import time. A None in sys.modules makes its import fail, which openvino handles.
+    the import time. While sys.modules has None in its place, its import fails, which openvino
+    allows for.
     """
     if "openvino" not in sys.modules:
-        sys.modules.setdefault("openvino.tools.ovc", None)  # type: ignore[arg-type]
+        converter = "openvino.tools.ovc"
+        sys.modules[converter] = None  # type: ignore[assignment]
+        try:
+            import openvino
+        finally:
+            sys.modules.pop(converter, None)
     import openvino
 
     return openvino
@@ -54,11 +60,11 @@ class Encoder:
     @classmethod
     def open(cls, name: str | os.PathLike[str]) -> Self:
         """An encoder by its folder or its name in the home. Raises NotFound and Damaged."""
-        folder = Path(name) if isinstance(name, Path) else place("encoders", os.fspath(name))
+        folder = Path(name) if isinstance(name, Path) else path_of("encoders", os.fspath(name))
         if not (folder / CARD).is_file():
             recover(folder)
         if not (folder / CARD).is_file():
-            raise missing("encoders", folder)
+            raise not_found_error("encoders", folder)
         try:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:

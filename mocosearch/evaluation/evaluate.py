@@ -25,7 +25,7 @@ from mocosearch.evaluation.metrics import (
     ranking_metrics,
     recall_at_1,
 )
-from mocosearch.photos.decode import read, upright
+from mocosearch.photos.decode import decode_image, read
 
 QUERIES = 200
 """Photos that are altered and used as queries."""
@@ -144,7 +144,7 @@ def _read_pictures(
         if len(rows) == total:
             break
         try:
-            pictures.append(upright(read(path_of(row)) or b"", SIDE))
+            pictures.append(decode_image(read(path_of(row)) or b"", SIDE))
         except Unreadable:
             continue
         rows.append(row)

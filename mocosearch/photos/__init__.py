@@ -1,19 +1,19 @@
-"""From folders to pixels: find photos, decode them safely, keep them small for training."""
+"""From folders to pixels: find photos, decode them safely and cache them for training."""
 
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.facts import Facts
-from mocosearch.photos.reading import outcomes
+from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat, ScanReport, scan
-from mocosearch.photos.worker import Content, Outcome
+from mocosearch.photos.worker import Photo, ReadResult
 
 __all__ = [
-    "Content",
     "Facts",
     "FileStat",
-    "Outcome",
+    "Photo",
     "Picture",
+    "ReadResult",
     "ScanReport",
     "decode",
-    "outcomes",
+    "read_photos",
     "scan",
 ]

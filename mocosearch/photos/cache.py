@@ -1,4 +1,4 @@
-"""Each photo decoded once, kept as small pixels in one file that training reads at random."""
+"""The pixel cache: each photo decoded once and stored small, in one file for random access."""
 
 import errno
 import hashlib
@@ -15,21 +15,23 @@ from numpy.typing import NDArray
 from mocosearch.errors import Unsuitable
 from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
-from mocosearch.photos.reading import outcomes
+from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Content
+from mocosearch.photos.worker import Photo
 
 FORMAT = 2
 LIMIT = 8 * 1024**3
-"""Bytes that all pixel caches together may take where nothing else is said."""
+"""Default for the bytes that all pixel caches may take together."""
 
 
 @dataclass(frozen=True)
 class PixelCache:
-    """`pixels` uint8 (n, side, side, 3), memory-mapped from `file`; `paths` of the n photos, in
-    order; `bursts` int64 (n,), one number for photos of one burst; `skipped`, a reason for each
-    file that is named like a photo and cannot be read; `name`, the same for the same files, by
-    path, size and mtime, at the same side.
+    """The small pixels of a list of photos.
+
+    `pixels` is uint8 (n, side, side, 3), memory-mapped from `file`. `paths` are those of the n
+    photos, in order. `bursts` is int64 (n,), one number for photos of one burst. `skipped` has a
+    reason for each file that is named like a photo and cannot be read. `name` depends on the path,
+    size and mtime of each file, and on the side.
     """
 
     name: str
@@ -44,52 +46,51 @@ def pixel_cache(
     photos: Sequence[FileStat],
     side: int,
     folder: Path,
-    advanced: Callable[[int], None] = lambda photos: None,
+    progress: Callable[[int], None] = lambda count: None,
     limit: int = LIMIT,
-    beside: PixelCache | None = None,
+    other: PixelCache | None = None,
     *,
-    again: bool = True,
+    retry: bool = True,
 ) -> PixelCache:
-    """The photos' pixels, decoded now or read back from an earlier run.
+    """The photos' pixels, decoded now or read from an earlier run's cache in `folder`.
 
-    The file is named after the list of photos with their sizes and times, so that the same
-    collection is decoded once; it is written beside its place and renamed when whole.
-    `advanced(n)` hears of every n files done. All caches in the folder together take at most
-    `limit` bytes, the oldest going first; raises Unsuitable where this one takes more, or it and
-    `beside`, another of the same folder that is in use and stays.
+    The file is named after the photos with their sizes and times, so that a collection is decoded
+    once. It is written under a temporary name and renamed when complete. `progress(n)` is called
+    after every n files. All caches in the folder together take at most `limit` bytes: the oldest
+    are removed. Raises Unsuitable if this cache alone is larger, or this and `other`, a cache in
+    the same folder that is in use and not removed.
 
-    again: files that were skipped for what may have passed, such as a disk that did not answer,
-    are tried again, and where one can be read now, all are.
+    retry: read files again that were skipped for a temporary cause, such as a disk that did not
+    respond. If one of them can be read now, all photos are decoded again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _sweep(folder)
+    _remove_partial_files(folder)
     name = _digest([f"{FORMAT} {side}", *(f"{p.path}\0{p.size}\0{p.mtime}" for p in photos)], 10)
-    # An index tells by it, too, what was replaced with its size and mtime kept.
-    changed = _digest([str(photo.changed) for photo in photos], 5)
-    whole = folder / f"pixels-{name}-{changed}.u8"
-    kept = {whole} if beside is None else {whole, beside.file}
-    room = limit if beside is None or beside.file == whole else limit - beside.pixels.nbytes
+    # Part of the file's name only: it shows files that were replaced with the same size and mtime.
+    changes = _digest([str(photo.changed) for photo in photos], 5)
+    file = folder / f"pixels-{name}-{changes}.u8"
+    in_use = {file} if other is None else {file, other.file}
+    available = limit if other is None or other.file == file else limit - other.pixels.nbytes
 
     def check(size: int) -> None:
-        if size > room:
+        if size > available:
             raise Unsuitable(
-                f"the photos' pixels take more than {limit / 1e9:.1f} GB",
+                f"the pixels of the photos take more than {limit / 1e9:.1f} GB",
                 "allow more with --cache-size, or train at a smaller --size",
             )
 
-    told = _contents(whole)
-    if told is None or (again and _more_can_be_read(told, photos, side, advanced)):
-        _decode(photos, side, whole, advanced, check)
-        told = json.loads(whole.with_suffix(".json").read_text())
-    check(whole.stat().st_size)
-    os.utime(whole)
-    _forget_oldest(folder, kept, room - whole.stat().st_size)
-    shape = (len(told["paths"]), side, side, 3)
+    contents = _contents(file)
+    if contents is None or (retry and _more_can_be_read(contents, photos, side, progress)):
+        contents = _decode(photos, side, file, progress, check)
+    check(file.stat().st_size)
+    os.utime(file)
+    _remove_oldest(folder, in_use, available - file.stat().st_size)
+    shape = (len(contents["paths"]), side, side, 3)
     pixels = (
-        np.memmap(whole, np.uint8, "r", shape=shape) if told["paths"] else np.empty(shape, "u1")
+        np.memmap(file, np.uint8, "r", shape=shape) if contents["paths"] else np.empty(shape, "u1")
     )
-    numbers = np.array(told["bursts"], np.int64)
-    return PixelCache(name, whole, pixels, told["paths"], numbers, told["refused"])
+    numbers = np.array(contents["bursts"], np.int64)
+    return PixelCache(name, file, pixels, contents["paths"], numbers, contents["skipped"])
 
 
 def _digest(lines: Sequence[str], size: int) -> str:
@@ -97,82 +98,88 @@ def _digest(lines: Sequence[str], size: int) -> str:
     return hashlib.blake2b(text, digest_size=size).hexdigest()
 
 
-def _contents(whole: Path) -> dict[str, Any] | None:
-    """What a cache holds, where it is whole."""
-    if not (whole.exists() and whole.with_suffix(".json").exists()):
+def _contents(file: Path) -> dict[str, Any] | None:
+    """What describes a cache's pixels; None if the cache is incomplete or of an older version."""
+    if not (file.exists() and file.with_suffix(".json").exists()):
         return None
-    told: dict[str, Any] = json.loads(whole.with_suffix(".json").read_text())
-    return told
+    contents: dict[str, Any] = json.loads(file.with_suffix(".json").read_text())
+    return contents if contents.keys() == {"paths", "bursts", "skipped"} else None
 
 
 def _decode(
     photos: Sequence[FileStat],
     side: int,
-    whole: Path,
-    advanced: Callable[[int], None],
+    file: Path,
+    progress: Callable[[int], None],
     check: Callable[[int], None],
-) -> None:
-    part = whole.with_name(f".{whole.stem}.{os.getpid()}")
+) -> dict[str, Any]:
+    """Decode the photos into the file; returns its contents. Raises what `check` raises."""
+    partial = file.with_name(f".{file.stem}.{os.getpid()}")
     paths: list[str] = []
     taken: list[str | None] = []
     cameras: list[str | None] = []
     skipped: dict[str, str] = {}
     try:
-        with open(part, "wb") as file:
-            for photo, outcome in outcomes(photos, side):
-                if isinstance(outcome, str):
-                    skipped[photo.path] = outcome
-                elif outcome is not None:
-                    facts = outcome.picture.facts
-                    paths.append(photo.path)
+        with open(partial, "wb") as output:
+            for stat, result in read_photos(photos, side):
+                if isinstance(result, str):
+                    skipped[stat.path] = result
+                elif result is not None:
+                    facts = result.picture.facts
+                    paths.append(stat.path)
                     taken.append(facts.taken)
                     cameras.append(facts.camera)
-                    file.write(np.ascontiguousarray(outcome.picture.pixels).data)
-                    check(file.tell())
-                advanced(1)
-        told = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "refused": skipped}
-        # Whatever ends this here, contents and pixels of two runs never stand side by side.
-        whole.unlink(missing_ok=True)
-        whole.with_suffix(".json").write_text(json.dumps(told))
-        os.replace(part, whole)
+                    output.write(np.ascontiguousarray(result.picture.pixels).data)
+                    check(output.tell())
+                progress(1)
+        contents = {"paths": paths, "bursts": bursts(taken, cameras).tolist(), "skipped": skipped}
+        # In this order, contents and pixels of two runs are never together, even after a crash.
+        file.unlink(missing_ok=True)
+        file.with_suffix(".json").write_text(json.dumps(contents))
+        os.replace(partial, file)
     finally:
-        part.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
+    return contents
 
 
 def _more_can_be_read(
-    told: dict[str, Any], photos: Sequence[FileStat], side: int, advanced: Callable[[int], None]
+    contents: dict[str, Any],
+    photos: Sequence[FileStat],
+    side: int,
+    progress: Callable[[int], None],
 ) -> bool:
-    once = {path for path, reason in told["refused"].items() if _may_have_passed(reason)}
-    for _, outcome in outcomes([photo for photo in photos if photo.path in once], side):
-        advanced(0)
-        if isinstance(outcome, Content):
+    """Whether a file can be read now that was skipped for a temporary cause."""
+    temporary = {path for path, reason in contents["skipped"].items() if _is_temporary(reason)}
+    for _, result in read_photos([photo for photo in photos if photo.path in temporary], side):
+        progress(0)
+        if isinstance(result, Photo):
             return True
     return False
 
 
-def _may_have_passed(reason: str) -> bool:
-    """Whether it was the time, the process or the system, and not the file itself."""
-    systems = {os.strerror(number) for number in errno.errorcode}
-    return reason.startswith(("took longer than", "crashed the decoder")) or reason in systems
+def _is_temporary(reason: str) -> bool:
+    """Whether the time limit, the process or the system was the cause, not the file."""
+    errors = {os.strerror(number) for number in errno.errorcode}
+    return reason.startswith(("took longer than", "crashed the decoder")) or reason in errors
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what processes that were killed left half-written."""
+def _remove_partial_files(folder: Path) -> None:
+    """Remove the incomplete files of processes that were killed."""
     if os.name == "nt":
-        return  # Nobody can be asked there whether a process lives.
-    for part in folder.glob(".pixels-*"):
+        return  # On Windows, os.kill(pid, 0) would end the process.
+    for partial in folder.glob(".pixels-*"):
         try:
-            os.kill(int(part.suffix[1:]), 0)
+            os.kill(int(partial.suffix[1:]), 0)
         except ProcessLookupError:
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         except (ValueError, OSError):
             continue
 
 
-def _forget_oldest(folder: Path, kept: set[Path], room: int) -> None:
-    others = set(folder.glob("pixels-*.u8")) - kept
+def _remove_oldest(folder: Path, in_use: set[Path], available: int) -> None:
+    others = set(folder.glob("pixels-*.u8")) - in_use
     for file in sorted(others, key=lambda p: p.stat().st_mtime, reverse=True):
-        room -= file.stat().st_size
-        if room < 0:
+        available -= file.stat().st_size
+        if available < 0:
             file.unlink(missing_ok=True)
             file.with_suffix(".json").unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What a photo says of itself: when, where and with what it was taken."""
+"""The metadata of a photo: when, where and with which camera it was taken."""
 
 import math
 from collections.abc import Callable
@@ -11,48 +11,49 @@ from PIL import ExifTags, Image
 T = TypeVar("T")
 
 FIRST_YEAR = 1826
-"""Of the oldest photograph that is left; a camera with an empty battery says less."""
+"""Year of the oldest surviving photograph. A camera with a flat battery writes earlier ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is kept of a photo beside its pixels; None is what the file does not say."""
+    """What is stored of a photo apart from its pixels; None if the file does not say."""
 
     width: int
-    """Upright, in pixels, as `height` is."""
+    """Pixels of the upright picture."""
     height: int
+    """Pixels of the upright picture."""
     format: str
     taken: str | None = None
-    """EXIF's time of capture, ISO 8601, with its offset from UTC where EXIF has one."""
+    """EXIF's time of capture, ISO 8601, with the offset from UTC if EXIF has one."""
     camera: str | None = None
-    """Make and model, the make once."""
+    """Make and model; the make is not repeated."""
     latitude: float | None = None
     """Degrees north, -90 to 90."""
     longitude: float | None = None
     """Degrees east, -180 to 180."""
     truncated: bool = False
-    """Whether the file ends too early, and only a part of the picture could be decoded."""
+    """Whether the file ends too early, so that only part of the picture was decoded."""
     perceptual: str = ""
-    """A hash of the upright picture in 16 hexadecimal digits (mocosearch.photos.perceptual)."""
+    """Hash of the upright picture, 16 hexadecimal digits (mocosearch.photos.perceptual)."""
     pixels: str = ""
-    """Digest of the small pixels, 32 hexadecimal digits: a copy with other tags has the same."""
+    """Digest of the small pixels, 32 hexadecimal digits: equal for a copy with other metadata."""
 
 
 def exif_of(image: Image.Image) -> Image.Exif:
-    """What a picture says of itself; nothing where that is broken, which harms no pixel."""
+    """The picture's EXIF; empty if it is broken, which leaves the pixels intact."""
     try:
         return image.getexif()
     except Exception:
         return Image.Exif()
 
 
-def turn_of(exif: Image.Exif) -> int | None:
-    """The orientation, 1 to 8 (EXIF 2.32, tag 0x0112), or None where it is nonsense."""
-    return _or_none(_turn, exif)
+def orientation_of(exif: Image.Exif) -> int | None:
+    """The orientation, 1 to 8 (EXIF 2.32, tag 0x0112), or None if it is invalid."""
+    return _or_none(_orientation, exif)
 
 
 def taken_of(exif: Image.Exif) -> str | None:
-    """The time of capture (EXIF 2.32, tags 0x9003 and 0x9011), or None where it is nonsense."""
+    """The time of capture (EXIF 2.32, tags 0x9003 and 0x9011), or None if it is invalid."""
     return _or_none(_taken, exif)
 
 
@@ -61,22 +62,22 @@ def camera_of(exif: Image.Exif) -> str | None:
     return _or_none(_camera, exif)
 
 
-def place_of(exif: Image.Exif) -> tuple[float | None, float | None]:
+def position_of(exif: Image.Exif) -> tuple[float | None, float | None]:
     """Latitude and longitude in degrees (EXIF 2.32, GPS tags 1 to 4), both or neither."""
-    return _or_none(_place, exif) or (None, None)
+    return _or_none(_position, exif) or (None, None)
 
 
 def _or_none(read: Callable[[Image.Exif], T | None], exif: Image.Exif) -> T | None:
     try:
         return read(exif)
-    # Pillow raises whatever it likes on broken EXIF, and no photo is skipped for that.
+    # Pillow raises any exception on broken EXIF, and no photo is skipped for that.
     except Exception:
         return None
 
 
-def _turn(exif: Image.Exif) -> int | None:
-    turn = exif.get(ExifTags.Base.Orientation)
-    return turn if turn in range(1, 9) else None
+def _orientation(exif: Image.Exif) -> int | None:
+    orientation = exif.get(ExifTags.Base.Orientation)
+    return orientation if orientation in range(1, 9) else None
 
 
 def _taken(exif: Image.Exif) -> str | None:
@@ -86,8 +87,8 @@ def _taken(exif: Image.Exif) -> str | None:
         (details.get(base.DateTimeDigitized), details.get(base.OffsetTimeDigitized)),
         (exif.get(base.DateTime), details.get(base.OffsetTime)),
     )
-    for written, offset in sources:
-        moment = _moment(_text(written))
+    for time, offset in sources:
+        moment = _moment(_text(time))
         if moment is not None:
             return moment.replace(tzinfo=_zone(_text(offset))).isoformat()
     return None
@@ -106,20 +107,21 @@ def _zone(text: str) -> timezone | None:
         offset = datetime.strptime(text, "%z").utcoffset()
     except ValueError:
         return None
-    # Clocks on Earth go from 12 hours behind to 14 ahead.
-    known = offset is not None and timedelta(hours=-12) <= offset <= timedelta(hours=14)
-    return timezone(offset) if known and offset is not None else None
+    # Time zones range from UTC-12 to UTC+14.
+    if offset is None or not timedelta(hours=-12) <= offset <= timedelta(hours=14):
+        return None
+    return timezone(offset)
 
 
 def _camera(exif: Image.Exif) -> str | None:
     make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
-    # "NIKON CORPORATION" makes the "NIKON D70".
+    # Make "NIKON CORPORATION", model "NIKON D70".
     if model and model.casefold().split()[0] in make.casefold().split():
         return model
     return f"{make} {model}".strip() or None
 
 
-def _place(exif: Image.Exif) -> tuple[float, float] | None:
+def _position(exif: Image.Exif) -> tuple[float, float] | None:
     gps, tags = exif.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPS
     latitude = _degrees(gps.get(tags.GPSLatitude), _text(gps.get(tags.GPSLatitudeRef)), "S")
     longitude = _degrees(gps.get(tags.GPSLongitude), _text(gps.get(tags.GPSLongitudeRef)), "W")

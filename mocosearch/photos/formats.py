@@ -1,11 +1,11 @@
-"""Which files are pictures, and in which format: told by their first bytes; boxes inside some."""
+"""The format of a picture, recognised by its first bytes, and the boxes inside some formats."""
 
 import os
 import struct
 from collections.abc import Iterator
 
 HEAD = 64
-"""Bytes that are enough to tell a format."""
+"""Number of bytes that are enough to recognise a format."""
 
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "JPEG"),
@@ -24,7 +24,7 @@ _SIGNATURES = (
     (0, b"IIRS", "RAW"),
     (0, b"MMOR", "RAW"),
     (0, b"IIU\0", "RAW"),
-    # The size of a bitmap's header is under 256; two letters alone begin many a text.
+    # A bitmap's header has a size below 256; the two letters BM also begin ordinary texts.
     (15, b"\0\0\0", "BMP"),
 )
 _BRANDS = {
@@ -33,23 +33,24 @@ _BRANDS = {
     b"crx ": "RAW",
 }
 _GENERAL_BRANDS = frozenset({b"mif1", b"mif2", b"msf1"})
-"""Of the container, whatever is in it."""
+"""Brands of the container, whatever it holds."""
 RAW_EXTENSIONS = (
     *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"),
 )
-"""Of cameras' own formats."""
+"""Extensions of the camera makers' formats."""
 _EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
     *RAW_EXTENSIONS,
 )
 _REDUCED, _INNER, _DNG = 254, 330, 50706
-"""TIFF's tags NewSubfileType and SubIFDs, and DNGVersion."""
+"""The TIFF tags NewSubfileType, SubIFDs and DNGVersion."""
 
 
 def format_of(data: bytes) -> str | None:
-    """Pillow's name of the format, RAW for a camera's, or None; HEAD bytes are enough for all
-    but the RAW formats that are TIFFs, which need the file.
+    """Pillow's name of the format, "RAW" for a camera maker's, or None.
+
+    HEAD bytes are enough, except to tell RAW from TIFF, which takes the whole file.
     """
     if data[4:8] == b"ftyp":
         return _brand(data)
@@ -60,15 +61,19 @@ def format_of(data: bytes) -> str | None:
 
 
 def looks_like_picture(head: bytes, path: str) -> bool:
-    """Told by content; an extension counts only to call an unknown content a bad picture."""
+    """Whether the content or the name is a picture's; with the name alone, it is a damaged one.
+
+    head: the first HEAD bytes.
+    """
     if format_of(head) is not None:
         return True
     return os.path.splitext(path)[1].lower() in _EXTENSIONS
 
 
 def boxes(data: bytes | memoryview, *path: bytes) -> Iterator[tuple[bytes, memoryview]]:
-    """Kind and content of each box of an ISO media or JPEG 2000 file, or of each in the boxes
-    that `path` names from the outermost on (ISO/IEC 14496-12, 4.2).
+    """Kind and content of each box in an ISO media or JPEG 2000 file (ISO/IEC 14496-12, 4.2).
+
+    path: kinds of nested boxes, outermost first; then only the boxes inside these.
     """
     rest = memoryview(data)
     while len(rest) >= 8:
@@ -77,7 +82,7 @@ def boxes(data: bytes | memoryview, *path: bytes) -> Iterator[tuple[bytes, memor
         if size == 1 and len(rest) >= 16:
             begin = 16
             (size,) = struct.unpack_from(">Q", rest, 8)
-        # The last one need not say where it ends.
+        # The last box may leave out its size.
         size = size or len(rest)
         if size < begin:
             return
@@ -85,13 +90,13 @@ def boxes(data: bytes | memoryview, *path: bytes) -> Iterator[tuple[bytes, memor
         if not path:
             yield kind, content
         elif kind == path[0]:
-            # This one alone begins with a version, of four bytes.
+            # Only `meta` begins with four bytes of version and flags.
             yield from boxes(content[4:] if kind == b"meta" else content, *path[1:])
         rest = rest[size:]
 
 
 def _brand(data: bytes) -> str | None:
-    """Of an ISO media file: its own brand first, then those that it is compatible with."""
+    """The format of an ISO media file, by its major brand, then by its compatible brands."""
     end = min(int.from_bytes(data[:4], "big"), HEAD)
     brands = [data[8:12], *(data[at : at + 4] for at in range(16, end, 4))]
     for brand in brands:
@@ -101,8 +106,8 @@ def _brand(data: bytes) -> str | None:
 
 
 def _is_raw_tiff(data: bytes) -> bool:
-    """DNG by its version; CR2 by its mark; NEF, ARW and their like by a reduced first picture
-    with the real one inside (TIFF 6.0, supplement 1).
+    """DNG has a version tag and CR2 a mark; in NEF, ARW and similar formats, the first image is
+    reduced and the full one is a SubIFD (TIFF 6.0, supplement 1).
     """
     if data[8:10] == b"CR":
         return True

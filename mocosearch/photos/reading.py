@@ -1,4 +1,4 @@
-"""Many files read at once, in processes that a bad file may kill or hang."""
+"""Read many files at once, in processes that a bad file may crash or block."""
 
 import contextlib
 import os
@@ -7,182 +7,226 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Outcome
+from mocosearch.photos.worker import ReadResult
 
-SECONDS = 20.0
-"""Time for one file; then its worker is killed and the file skipped."""
-STARTS = 3
-"""Times that a process may fail to start before that is an error."""
-LOOK = 0.5
-"""Seconds between two looks at the clock."""
-WAITING = 512
-"""Files read before the consumer has taken them: at 160 pixels a side, 40 MB."""
+TIME_LIMIT = 20.0
+"""Seconds for one file; then its worker is killed and the file is skipped."""
+ATTEMPTS = 3
+"""Times that a worker may die before it begins with a file; more are an error."""
+CHECK_INTERVAL = 0.5
+"""Seconds between two checks of the time limit."""
+READ_AHEAD = 512
+"""Results that may wait for the consumer: 40 MB at 160 pixels a side."""
 
 
-def outcomes(
+def read_photos(
     files: Sequence[FileStat], side: int, workers: int | None = None
-) -> Iterator[tuple[FileStat, Outcome]]:
-    """Each file with its outcome, in the order given.
+) -> Iterator[tuple[FileStat, ReadResult]]:
+    """Read and decode files in worker processes; yields each file with its result, in order.
 
-    A worker that dies or takes longer than SECONDS costs the file it was at and nothing else.
-    Close the iterator to stop early; the workers end with it.
+    side: of the square pictures, in pixels. workers: how many; one per core by default. A file
+    that crashes its worker, or takes longer than TIME_LIMIT, is skipped; no other file is. Close
+    the iterator to stop early; that ends the workers. Raises MocosearchError if workers do not
+    start.
     """
     if not files:
         return
     count = min(len(files), workers or os.cpu_count() or 1)
-    todo: Iterator[tuple[int, FileStat]] = enumerate(files)
-    lock, room = threading.Lock(), threading.Semaphore(WAITING)
-    answered: Queue[tuple[int, Outcome] | BaseException] = Queue()
-    ended = threading.Event()
-    readers = [_Reader(todo, lock, room, answered, side, ended) for _ in range(count)]
+    queue = _FileQueue(files)
+    readers = [_Reader(queue, side) for _ in range(count)]
     for reader in readers:
         reader.start()
-    threading.Thread(target=_watch, args=(readers, ended), daemon=True).start()
+    threading.Thread(target=_enforce_time_limit, args=(readers, queue.stop), daemon=True).start()
     try:
-        early: dict[int, Outcome] = {}
-        for number, found in enumerate(files):
-            while number not in early:
-                answer = answered.get()
+        pending: dict[int, ReadResult] = {}
+        for number, stat in enumerate(files):
+            while number not in pending:
+                answer = queue.results.get()
                 if isinstance(answer, BaseException):
                     raise answer
-                early[answer[0]] = answer[1]
-            room.release()
-            yield found, early.pop(number)
+                pending[answer[0]] = answer[1]
+            queue.slots.release()
+            yield stat, pending.pop(number)
     finally:
-        ended.set()
-        # All before any is waited for, since each wakes whichever reader waits for room; `ended`
-        # goes before, or one reader might go on and be woken twice, and another never.
+        queue.stop.set()
+        # `stop` is set first: else a reader might read on and use the slot that is released for
+        # another, which would then wait for ever.
         for reader in readers:
-            reader.stop()
+            reader.interrupt()
         for reader in readers:
             reader.close()
 
 
-def _watch(readers: "list[_Reader]", ended: threading.Event) -> None:
-    """Looks at the clock whatever the others do: a consumer may be away for long."""
+def _enforce_time_limit(readers: "list[_Reader]", stop: threading.Event) -> None:
+    """Kill workers whose file takes too long. This has a thread of its own, because the consumer
+    may be busy for a long time.
+    """
     before = time.monotonic()
-    while not ended.wait(LOOK):
+    while not stop.wait(CHECK_INTERVAL):
         now = time.monotonic()
-        # Where all of this program stood still, as by Ctrl-Z, no worker is to blame.
-        stood_still = now - before - LOOK
+        # If this program was suspended, as by Ctrl-Z, that time does not count.
+        pause = now - before - CHECK_INTERVAL
         before = now
         for reader in readers:
-            reader.kill_if_late(stood_still)
+            reader.kill_if_late(pause)
+
+
+class _FileQueue:
+    """What the readers of one call share: files to read, results, and a slot per result that may
+    wait.
+    """
+
+    def __init__(self, files: Sequence[FileStat]) -> None:
+        self.slots = threading.Semaphore(READ_AHEAD)
+        self.results: Queue[tuple[int, ReadResult] | BaseException] = Queue()
+        self.stop = threading.Event()
+        self._files = enumerate(files)
+        self._lock = threading.Lock()
+
+    def next(self) -> tuple[int, FileStat] | None:
+        """The next file with its number, when there is a slot; None at the end."""
+        self.slots.acquire()
+        if self.stop.is_set():
+            return None
+        with self._lock:
+            return next(self._files, None)
+
+
+@dataclass
+class _Answer:
+    """What a worker sent for one file."""
+
+    began: bool = False
+    complete: bool = False
+    result: ReadResult = None
 
 
 class _Reader(threading.Thread):
-    """Keeps one worker process busy; a new one takes the place of one that died."""
+    """Keeps one worker process busy, and replaces it when it dies."""
 
-    def __init__(
-        self,
-        todo: Iterator[tuple[int, FileStat]],
-        lock: threading.Lock,
-        room: threading.Semaphore,
-        answered: "Queue[tuple[int, Outcome] | BaseException]",
-        side: int,
-        ended: threading.Event,
-    ) -> None:
+    def __init__(self, queue: _FileQueue, side: int) -> None:
         super().__init__(daemon=True)
-        self.todo, self.lock, self.room, self.answered = todo, lock, room, answered
-        self.side, self.ended = side, ended
+        self.queue, self.side = queue, side
         self.late = False
-        self.since: float | None = None
-        # Held to change or judge `since`: a file that is done just now is not late.
-        self.clock = threading.Lock()
-        self.process = self._process()
+        self.start_time: float | None = None
+        # Held to change `late` and `start_time`, so that a file that is just finished is not late.
+        self.timer = threading.Lock()
+        self.process = self._new_process()
 
     def run(self) -> None:
         try:
-            self._greet()
-            while not self.ended.is_set():
-                self.room.acquire()
-                if self.ended.is_set():
-                    break
-                with self.lock:
-                    number, found = next(self.todo, (None, None))
-                if number is None or found is None:
-                    break
-                self.answered.put((number, self._outcome(found)))
+            self._wait_until_ready()
+            while not self.queue.stop.is_set() and (file := self.queue.next()):
+                number, stat = file
+                self.queue.results.put((number, self._read(stat.path)))
         except BaseException as error:
-            self.answered.put(error)
+            self.queue.results.put(error)
 
-    def kill_if_late(self, stood_still: float) -> None:
-        """`stood_still`: seconds since the last look that do not count."""
-        with self.clock:
-            if self.since is None:
+    def kill_if_late(self, pause: float) -> None:
+        """Kill the worker if its file takes too long, not counting `pause` seconds."""
+        with self.timer:
+            if self.start_time is None:
                 return
-            self.since += stood_still
-            if time.monotonic() - self.since > SECONDS:
-                self.since, self.late = None, True
+            self.start_time += pause
+            if time.monotonic() - self.start_time > TIME_LIMIT:
+                self.start_time, self.late = None, True
                 self.process.kill()
 
-    def _now(self, since: float | None) -> None:
-        with self.clock:
-            self.since = since
-
-    def stop(self) -> None:
-        self.room.release()
+    def interrupt(self) -> None:
+        """Let the thread end soon."""
+        self.queue.slots.release()
         self.process.kill()
 
     def close(self) -> None:
+        """Wait for the thread and the process to end."""
         self.join()
-        self._end()
+        self._end_process()
 
-    def _outcome(self, found: FileStat) -> Outcome:
+    def _read(self, path: str) -> ReadResult:
+        for _ in range(ATTEMPTS):
+            answer = self._ask(path)
+            late = self._stop_timer()
+            # A worker that is killed just after it has answered must not cost the next file.
+            if (late or not answer.complete) and not self.queue.stop.is_set():
+                self._replace_process()
+            if answer.complete:
+                return answer.result
+            if late:
+                return f"took longer than {TIME_LIMIT:.0f} s"
+            # If the worker died before it began with the file, the file is not the cause.
+            if answer.began or self.queue.stop.is_set():
+                return "crashed the decoder"
+        raise _start_error()
+
+    def _ask(self, path: str) -> _Answer:
         stdin, stdout = self.process.stdin, self.process.stdout
-        self._now(time.monotonic())
-        try:
-            worker.ask(stdin, found.path)  # type: ignore[arg-type]
-            return worker.answer_from(stdout, self.side)  # type: ignore[arg-type]
-        except (EOFError, OSError, ValueError):
-            reason = f"took longer than {SECONDS:.0f} s" if self.late else "crashed the decoder"
-            self._now(None)
-            self.late = False
-            if not self.ended.is_set():
-                self._replace()
-                self._greet()
-            return reason
-        finally:
-            self._now(None)
+        assert stdin is not None
+        assert stdout is not None
+        answer = _Answer()
+        with self.timer:
+            self.start_time = time.monotonic()
+        # If the worker dies, the answer stays incomplete.
+        with contextlib.suppress(EOFError, OSError, ValueError):
+            worker.send_path(stdin, path)
+            answer.began = worker.receive_begin(stdout)
+            if answer.began:
+                answer.result = worker.receive_result(stdout, self.side)
+                answer.complete = True
+        return answer
 
-    def _process(self) -> subprocess.Popen[bytes]:
-        # -P: what lies in the current folder, be it photos of anyone's, is no part of the program.
+    def _stop_timer(self) -> bool:
+        """Returns whether the worker was killed for the time that it took."""
+        with self.timer:
+            late, self.late, self.start_time = self.late, False, None
+        return late
+
+    def _new_process(self) -> subprocess.Popen[bytes]:
+        # -P: Python files in the current folder, which may be anyone's, are not imported.
         command = [sys.executable, "-P", "-m", "mocosearch.photos.worker", str(self.side)]
-        above = str(Path(__file__).parents[2])
-        paths = os.pathsep.join([above, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+        package = str(Path(__file__).parents[2])
+        paths = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": paths},
-            # Ctrl-C is for the parent alone, which then ends its workers.
+            # Ctrl-C reaches only the parent, which then ends its workers.
             start_new_session=True,
         )
 
-    def _end(self) -> None:
+    def _end_process(self) -> None:
         self.process.kill()
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout):
-            # What a dead worker never read is still in the buffer, and goes with it.
+            # Closing writes what is still in the buffer, and fails because the worker is dead.
             with contextlib.suppress(OSError):
                 pipe.close()  # type: ignore[union-attr]
 
-    def _replace(self) -> None:
-        self._end()
-        self.process = self._process()
+    def _replace_process(self) -> None:
+        self._end_process()
+        self.process = self._new_process()
+        self._wait_until_ready()
 
-    def _greet(self) -> None:
-        """Wait until the process is ready; one that dies before has cost no file yet."""
-        for _ in range(STARTS):
+    def _wait_until_ready(self) -> None:
+        """Wait for the worker's first message. One that dies before has not begun any file."""
+        for _ in range(ATTEMPTS):
             assert self.process.stdout
-            if self.process.stdout.readline() == worker.READY or self.ended.is_set():
+            if self.process.stdout.readline() == worker.READY or self.queue.stop.is_set():
                 return
-            self._replace()
-        raise MocosearchError("a process to read photos did not start", "is memory short?")
+            self._end_process()
+            self.process = self._new_process()
+        raise _start_error()
+
+
+def _start_error() -> MocosearchError:
+    return MocosearchError(
+        "a process that reads photos did not start", "check whether there is enough free memory"
+    )

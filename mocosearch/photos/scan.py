@@ -1,4 +1,4 @@
-"""Walk folders and list what might be a photo, without opening a single file."""
+"""Walk folders and list the files that may be photos, without opening any."""
 
 import errno
 import os
@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 
 from mocosearch.errors import NotFound
 
-LEFT_OUT = frozenset(
+SYSTEM_FOLDERS = frozenset(
     {"@eadir", "$recycle.bin", "system volume information", "lost+found", "#recycle"}
 )
-"""Folders of the system's own in small letters, left out beside every hidden one."""
-_NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-_LATEST = 2**63 - 1
-"""In nanoseconds, the year 2262; some file systems go on to 2446."""
+"""Names of the system's own folders, in lower case. They are skipped, as hidden folders are."""
+_NO_FILE_ERRORS = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_MAX_TIME = 2**63 - 1
+"""In nanoseconds: the year 2262. Some file systems have times up to 2446."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +27,20 @@ class FileStat:
     size: int
     mtime: int
     changed: int = 0
-    """When its content or its facts were last changed, as the system keeps it, which programs
-    cannot set back as they can the mtime; 0 where it is not known.
+    """The system's time of the last change to content or metadata (ctime), in nanoseconds, which
+    programs cannot set back as they can the mtime; 0 if unknown.
     """
 
     @classmethod
     def of(cls, path: str, status: os.stat_result) -> "FileStat":
-        """As the system tells of it. Windows keeps the time of creation in that place."""
+        """From the system's data. On Windows, st_ctime is the time of creation and is not used."""
         changed = 0 if os.name == "nt" else status.st_ctime_ns
-        mtime, changed = (_within_64_bits(time) for time in (status.st_mtime_ns, changed))
+        mtime, changed = (_in_64_bits(time) for time in (status.st_mtime_ns, changed))
         return cls(path, status.st_size, mtime, changed)
 
 
-def _within_64_bits(time: int) -> int:
-    return max(-_LATEST, min(time, _LATEST))
+def _in_64_bits(time: int) -> int:
+    return max(-_MAX_TIME, min(time, _MAX_TIME))
 
 
 def roots_of(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
@@ -48,68 +48,68 @@ def roots_of(folders: Sequence[str | os.PathLike[str]]) -> list[str]:
 
     Raises NotFound for a path that does not exist.
     """
-    wanted: dict[str, None] = {}
+    paths: dict[str, None] = {}
     for folder in folders:
         path = os.path.abspath(os.path.expanduser(os.fspath(folder)))
         if not os.path.exists(path):
             raise NotFound(f"no such folder: {path}", "check the spelling, or mount the disk")
-        wanted[path] = None
-    return [path for path in wanted if not any(above in wanted for above in _parents(path))]
+        paths[path] = None
+    return [path for path in paths if not any(parent in paths for parent in _parents(path))]
 
 
 def _parents(path: str) -> Iterator[str]:
-    while (above := os.path.dirname(path)) != path:
-        yield above
-        path = above
+    while (parent := os.path.dirname(path)) != path:
+        yield parent
+        path = parent
 
 
-def inside(path: str, root: str) -> bool:
+def is_within(path: str, root: str) -> bool:
     r"""Whether `path` is `root` or lies below it; both absolute.
 
-    Where the system takes `C:\Photos` and `c:/photos` for one, so does this.
+    On a system where `C:\Photos` and `c:/photos` are the same folder, they are here too.
     """
     path, root = os.path.normcase(path), os.path.normcase(root)
     return path == root or path.startswith(os.path.join(root, ""))
 
 
-def spellings(path: str) -> list[str]:
-    """A path as it is, then with accents composed (NFC), then apart from their letters (NFD).
+def unicode_forms(path: str) -> list[str]:
+    """The path itself, with composed accents (NFC) and with separate accents (NFD); each once.
 
-    A Mac takes all of these for one name, and may list another than was typed.
+    macOS treats them as the same name, and may list a form that the user did not type.
     """
     forms = [path, unicodedata.normalize("NFC", path), unicodedata.normalize("NFD", path)]
     return list(dict.fromkeys(forms))
 
 
-def slashed(path: str) -> str:
-    """With `/` between its parts, whatever the system puts there."""
+def with_slashes(path: str) -> str:
+    """The path with `/` in place of the system's separator."""
     return path.replace(os.sep, "/")
 
 
 @dataclass
 class ScanReport:
-    """What a scan met and passed over, and what may not be there at the next: paths."""
+    """Paths that a scan skipped, and paths that the next scan may not reach."""
 
     hidden: list[str] = field(default_factory=list)
-    """Hidden or the system's own."""
+    """Hidden files and folders, and the system's own."""
     excluded: list[str] = field(default_factory=list)
-    """By the patterns that were given."""
+    """Files and folders that match an exclude pattern."""
     unreadable: list[str] = field(default_factory=list)
-    """Folders that may not be read, and single files of which the system tells nothing."""
+    """Folders without permission to read, and files that the system reports an error for."""
     disks: list[str] = field(default_factory=list)
-    """Folders on another disk than the one above them, walked through all the same."""
+    """Folders on another disk than their parent; these are scanned."""
 
 
 def scan(
     roots: Sequence[str], exclude: Sequence[str] = (), scan_report: ScanReport | None = None
 ) -> Iterator[FileStat]:
-    """Every regular file below the roots, in a stable order, each real file once.
+    """Every regular file below the roots, in a stable order, each real file once. Opens no file.
 
-    Links to folders are followed and loops end, because a folder is known by its device and
-    inode; a link to a file that a root holds anyway is passed over. So are hidden files and
-    folders, `LEFT_OUT` and what matches a pattern of `exclude` (as in a shell) by its name or
-    by its path below the root; `scan_report` is filled with them. The Mac's `._` files are
-    yielded, for they come with photos. Nothing is ever opened.
+    Links to folders are followed. Each folder is scanned once, identified by device and inode, so
+    that loops end. A link to a file is skipped if the file itself is below a root. Hidden files and
+    folders are skipped, and SYSTEM_FOLDERS, and what matches a shell pattern of `exclude` by its
+    name or by its path below the root. `scan_report` is filled with the paths of these. The files
+    named `._*` that macOS adds to photos are not skipped.
     """
     walk = _Walk(roots, exclude, scan_report or ScanReport())
     for root in roots:
@@ -121,72 +121,73 @@ def scan(
         if stat.S_ISREG(status.st_mode):
             yield FileStat.of(root, status)
         elif stat.S_ISDIR(status.st_mode):
-            yield from walk.below(root)
+            yield from walk.files_below(root)
 
 
 class _Walk:
-    """One scan: what it has seen so far."""
+    """The state of one scan."""
 
     def __init__(
         self, roots: Sequence[str], exclude: Sequence[str], scan_report: ScanReport
     ) -> None:
         self.roots = [os.path.realpath(root) for root in roots]
         self.exclude, self.scan_report = exclude, scan_report
-        self.folders: set[tuple[int, int]] = set()
-        self.linked: set[tuple[int, int]] = set()
+        self.visited_folders: set[tuple[int, int]] = set()
+        self.link_targets: set[tuple[int, int]] = set()
 
-    def below(self, root: str) -> Iterator[FileStat]:
-        waiting: list[tuple[str, int | None]] = [(root, None)]
-        while waiting:
-            folder, above = waiting.pop()
+    def files_below(self, root: str) -> Iterator[FileStat]:
+        stack: list[tuple[str, int | None]] = [(root, None)]
+        while stack:
+            folder, parent_device = stack.pop()
             try:
                 here = os.stat(folder)
-                if (here.st_dev, here.st_ino) in self.folders:
+                if (here.st_dev, here.st_ino) in self.visited_folders:
                     continue
-                self.folders.add((here.st_dev, here.st_ino))
-                # Names alone: entries that remember their status weigh ten times as much.
+                self.visited_folders.add((here.st_dev, here.st_ino))
+                # Not os.scandir: its entries take ten times the memory of their names.
                 names = sorted(os.listdir(folder))
             except OSError:
                 self.scan_report.unreadable.append(folder)
                 continue
-            if above not in (None, here.st_dev):
+            if parent_device not in (None, here.st_dev):
                 self.scan_report.disks.append(folder)
-            inner = []
+            subfolders = []
             for name in names:
                 path = os.path.join(folder, name)
-                if self._passed_over(name, path, root):
+                if self._skip(name, path, root):
                     continue
-                status = self._told(os.lstat, path, locked=folder)
+                status = self._status(os.lstat, path, blocker=folder)
                 is_link = status is not None and stat.S_ISLNK(status.st_mode)
                 if is_link:
-                    status = self._told(os.stat, path, locked=path)
+                    status = self._status(os.stat, path, blocker=path)
                 if status is None:
                     continue
                 if stat.S_ISDIR(status.st_mode):
-                    inner.append(path)
+                    subfolders.append(path)
                 elif stat.S_ISREG(status.st_mode) and not (
-                    is_link and self._reached_anyway(path, status)
+                    is_link and self._is_scanned_elsewhere(path, status)
                 ):
                     yield FileStat.of(path, status)
-            waiting.extend((path, here.st_dev) for path in reversed(inner))
+            stack.extend((path, here.st_dev) for path in reversed(subfolders))
 
-    def _told(
-        self, look: Callable[[str], os.stat_result], path: str, locked: str
+    def _status(
+        self, stat_call: Callable[[str], os.stat_result], path: str, blocker: str
     ) -> os.stat_result | None:
-        """What the system tells of a path; None where nothing is there, or nothing is told.
+        """The system's data of a path; None if it does not exist, or on an error.
 
-        Then the path is noted as unreadable, or `locked` where that is what bars the way: once,
-        for a folder whose names alone may be read bars the way to each of them.
+        On an error, the path is reported as unreadable. If permission is missing, `blocker` is
+        reported instead, once: a folder that only its names can be read of blocks all its files.
         """
         try:
-            return look(path)
+            return stat_call(path)
         except OSError as error:
-            untold = locked if isinstance(error, PermissionError) else path
-            if error.errno not in _NOTHING_THERE and self.scan_report.unreadable[-1:] != [untold]:
-                self.scan_report.unreadable.append(untold)
+            culprit = blocker if isinstance(error, PermissionError) else path
+            unreadable = self.scan_report.unreadable
+            if error.errno not in _NO_FILE_ERRORS and unreadable[-1:] != [culprit]:
+                unreadable.append(culprit)
             return None
 
-    def _passed_over(self, name: str, path: str, root: str) -> bool:
+    def _skip(self, name: str, path: str, root: str) -> bool:
         if _is_hidden(name):
             self.scan_report.hidden.append(path)
         elif self._is_excluded(name, path, root):
@@ -198,21 +199,21 @@ class _Walk:
     def _is_excluded(self, name: str, path: str, root: str) -> bool:
         if not self.exclude:
             return False
-        names = (name, slashed(os.path.relpath(path, root)))
-        patterns = [slashed(pattern).rstrip("/") for pattern in self.exclude]
+        names = (name, with_slashes(os.path.relpath(path, root)))
+        patterns = [with_slashes(pattern).rstrip("/") for pattern in self.exclude]
         return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
-    def _reached_anyway(self, link: str, status: os.stat_result) -> bool:
-        """Whether a link's file stands below a root under its own name, or had a link before."""
+    def _is_scanned_elsewhere(self, link: str, status: os.stat_result) -> bool:
+        """Whether the file of a link is below a root under its own name, or had a link before."""
         real = os.path.realpath(link)
-        if any(inside(real, root) and self._is_walked(real, root) for root in self.roots):
+        if any(is_within(real, root) and self._is_scanned(real, root) for root in self.roots):
             return True
-        before = (status.st_dev, status.st_ino) in self.linked
-        self.linked.add((status.st_dev, status.st_ino))
-        return before
+        is_repeated = (status.st_dev, status.st_ino) in self.link_targets
+        self.link_targets.add((status.st_dev, status.st_ino))
+        return is_repeated
 
-    def _is_walked(self, path: str, root: str) -> bool:
-        """Whether neither a path nor a folder above it, below the root, is passed over."""
+    def _is_scanned(self, path: str, root: str) -> bool:
+        """Whether neither the path nor a folder between it and the root is skipped."""
         while len(path) > len(root):
             name = os.path.basename(path)
             if _is_hidden(name) or self._is_excluded(name, path, root):
@@ -222,4 +223,4 @@ class _Walk:
 
 
 def _is_hidden(name: str) -> bool:
-    return name.lower() in LEFT_OUT or (name.startswith(".") and not name.startswith("._"))
+    return name.lower() in SYSTEM_FOLDERS or (name.startswith(".") and not name.startswith("._"))

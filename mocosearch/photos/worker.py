@@ -1,7 +1,8 @@
-"""A process that reads and decodes one file after another, and may die of any of them.
+"""A process that reads and decodes one file after another, and may crash on any of them.
 
-Run as `python -m mocosearch.photos.worker SIDE`: a path in, an answer out, until the input
-ends. Its parent is `mocosearch.photos.reading`; both ends of the wire are in this file.
+Run as `python -m mocosearch.photos.worker SIDE`. It receives paths on stdin and sends results on
+stdout until stdin ends. Both ends of this protocol are in this file; the parent process uses it
+in `mocosearch.photos.reading`.
 """
 
 import contextlib
@@ -10,8 +11,9 @@ import os
 import signal
 import struct
 import sys
+import warnings
 from dataclasses import asdict, dataclass
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
 
@@ -19,81 +21,87 @@ from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import Picture, decode, digest_of, read
 from mocosearch.photos.facts import Facts
 
-MEMORY = 1_800_000_000
-"""Bytes of address space that a worker may add to what it starts with: under 2 GB together."""
-ALONE = 60
-"""Seconds for one file after which a worker ends itself: a parent that was killed, and cannot do
-it any more, would have long before.
+MEMORY_LIMIT = 1_800_000_000
+"""Bytes of address space that a worker may add to those it starts with: less than 2 GB in all."""
+ALARM = 60
+"""Seconds for one file after which a worker ends itself. The parent's limit is shorter, but a
+parent that was killed cannot apply it.
 """
 READY = b"ready\n"
+BEGIN = b"begin\n"
 _LENGTH = struct.Struct("<I")
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
-    """A picture read: `digest` of the file's bytes, and the pixels."""
+class Photo:
+    """A photo that was read: `digest` of the file's bytes, 16 bytes, and the picture."""
 
     digest: bytes
     picture: Picture
 
 
-Outcome = Content | str | None
-"""A picture, the reason why there is none, or None for a file that is no picture at all."""
+ReadResult = Photo | str | None
+"""A photo, the reason why the file is skipped, or None for a file that is not a picture."""
 
 
-def outcome_of(path: str, side: int) -> Outcome:
-    """Read and decode one file, in this process.
+def read_photo(path: str, side: int) -> ReadResult:
+    """Read and decode one file in this process.
 
-    A pipe, socket or device is never opened, and a file of the Mac's `._` kind neither: it
-    holds what another file system could not keep, whatever its name ends in.
+    Pipes, sockets and devices are not opened. Nor are files named `._*`: macOS stores there what
+    another file system cannot, whatever the extension.
     """
     try:
-        if os.path.basename(path).startswith("._") or not _regular(path):
+        if os.path.basename(path).startswith("._") or not _is_regular_or_missing(path):
             return None
         data = read(path)
-        return None if data is None else Content(digest_of(data), decode(data, side))
+        return None if data is None else Photo(digest_of(data), decode(data, side))
     except Unreadable as error:
         return error.what
     except MemoryError:
         return "too large for the memory"
 
 
-def _regular(path: str) -> bool:
-    """Whether it is a file, or nothing at all, which `read` then says."""
+def _is_regular_or_missing(path: str) -> bool:
+    """A missing file counts too: `read` gives the reason."""
     return os.path.isfile(path) or not os.path.exists(path)
 
 
-def ask(pipe: BinaryIO, path: str) -> None:
-    """The parent's half of a question."""
-    _put(pipe, os.fsencode(path))
+def send_path(pipe: IO[bytes], path: str) -> None:
+    """Ask a worker for a file. Raises BrokenPipeError if it has died."""
+    _send(pipe, os.fsencode(path))
     pipe.flush()
 
 
-def answer_from(pipe: BinaryIO, side: int) -> Outcome:
-    """The parent's half of an answer. Raises EOFError where the worker has died."""
-    told = json.loads(_take(pipe))
-    if "digest" not in told:
-        reason = told["reason"]
+def receive_begin(pipe: IO[bytes]) -> bool:
+    """Wait until a worker begins with a file; False if it died before."""
+    return pipe.readline() == BEGIN
+
+
+def receive_result(pipe: IO[bytes], side: int) -> ReadResult:
+    """A worker's result for the file that it began. Raises EOFError if it died over it."""
+    header = json.loads(_receive(pipe))
+    if "digest" not in header:
+        reason = header["reason"]
         return None if reason is None else str(reason)
-    pixels = np.frombuffer(_take(pipe), np.uint8).reshape(side, side, 3)
-    return Content(bytes.fromhex(told["digest"]), Picture(pixels, Facts(**told["facts"])))
+    pixels = np.frombuffer(_receive(pipe), np.uint8).reshape(side, side, 3)
+    return Photo(bytes.fromhex(header["digest"]), Picture(pixels, Facts(**header["facts"])))
 
 
-def _answer(pipe: BinaryIO, outcome: Outcome) -> None:
-    if isinstance(outcome, Content):
-        facts = asdict(outcome.picture.facts)
-        _put(pipe, json.dumps({"digest": outcome.digest.hex(), "facts": facts}).encode())
-        _put(pipe, np.ascontiguousarray(outcome.picture.pixels).tobytes())
+def _send_result(pipe: IO[bytes], result: ReadResult) -> None:
+    if isinstance(result, Photo):
+        facts = asdict(result.picture.facts)
+        _send(pipe, json.dumps({"digest": result.digest.hex(), "facts": facts}).encode())
+        _send(pipe, np.ascontiguousarray(result.picture.pixels).tobytes())
     else:
-        _put(pipe, json.dumps({"reason": outcome}).encode())
+        _send(pipe, json.dumps({"reason": result}).encode())
     pipe.flush()
 
 
-def _put(pipe: BinaryIO, data: bytes) -> None:
+def _send(pipe: IO[bytes], data: bytes) -> None:
     pipe.write(_LENGTH.pack(len(data)) + data)
 
 
-def _take(pipe: BinaryIO) -> bytes:
+def _receive(pipe: IO[bytes]) -> bytes:
     length = pipe.read(_LENGTH.size)
     data = pipe.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else b""
     if not data:
@@ -101,41 +109,57 @@ def _take(pipe: BinaryIO) -> bytes:
     return data
 
 
+def _set_process_options() -> None:
+    """Set what holds for the whole process. It is ours alone, unlike a program that imports us."""
+    import pillow_heif
+    from PIL import AvifImagePlugin, Image
+
+    # Each core has a worker already, and threads take address space.
+    pillow_heif.options.DECODE_THREADS = 1
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    # decode.MAX_PIXELS is the limit; Pillow's is lower for some formats.
+    Image.MAX_IMAGE_PIXELS = None
+    warnings.simplefilter("ignore")
+
+
 def _limit_memory() -> None:
     try:
         import resource
 
         with open("/proc/self/statm") as file:
-            limit = int(file.read().split()[0]) * resource.getpagesize() + MEMORY
+            limit = int(file.read().split()[0]) * resource.getpagesize() + MEMORY_LIMIT
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     except (ImportError, OSError, ValueError):
-        return  # Not a system that can do this: the time limit still holds.
+        return  # The system has no such limit; the time limit still applies.
 
 
-def _end_after(seconds: int) -> None:
-    """Have the system end this process, whatever it is at then; 0 for never. Not on Windows."""
+def _set_alarm(seconds: int) -> None:
+    """Have the system end this process after that time; 0 cancels. Windows has no alarm."""
     if hasattr(signal, "alarm"):
         signal.alarm(seconds)
 
 
 def main() -> None:
-    """A worker's life."""
+    """Answer until stdin ends."""
     side = int(sys.argv[1])
-    answers = os.fdopen(os.dup(1), "wb")
-    # Decoders written in C print to descriptors 1 and 2 about files that we report ourselves.
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
+    results = os.fdopen(os.dup(1), "wb")
+    # Decoders written in C print messages to descriptors 1 and 2; the result has the reason.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    _set_process_options()
     _limit_memory()
-    answers.write(READY)
-    answers.flush()
+    results.write(READY)
+    results.flush()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            path = os.fsdecode(_take(sys.stdin.buffer))
-            _end_after(ALONE)
-            outcome = outcome_of(path, side)
-            _end_after(0)
-            _answer(answers, outcome)
+            path = os.fsdecode(_receive(sys.stdin.buffer))
+            _set_alarm(ALARM)
+            results.write(BEGIN)
+            results.flush()
+            result = read_photo(path, side)
+            _set_alarm(0)
+            _send_result(results, result)
 
 
 if __name__ == "__main__":

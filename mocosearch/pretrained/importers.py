@@ -20,7 +20,7 @@ from mocosearch.encoder.refit import whitening_of
 from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
-from mocosearch.home import missing, place
+from mocosearch.home import not_found_error, path_of
 from mocosearch.moco.backbones import ARCHITECTURES, LITE, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
 from mocosearch.pretrained import lite0
@@ -74,7 +74,7 @@ def start_from(name: str) -> Start:
     Raises NotFound if there is neither, Damaged for a file that is truncated or not weights,
     Unsuitable for a linear probe, an unsupported network, or a pickle with code.
     """
-    folder = place("encoders", name)
+    folder = path_of("encoders", name)
     recover(folder)
     if (folder / CARD).is_file():
         return _from_encoder(folder)
@@ -83,7 +83,7 @@ def start_from(name: str) -> Start:
         return read(file)
     if file.exists():
         raise Unsuitable(f"{file} is neither an encoder nor a file", "name a file of weights")
-    raise missing("encoders", folder)
+    raise not_found_error("encoders", folder)
 
 
 def read(file: Path) -> Start:

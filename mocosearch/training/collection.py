@@ -98,7 +98,7 @@ def decode_collection(
     ) -> PixelCache:
         count = _counter(stage, len(files), report, stopped)
         retry = state is None
-        return pixel_cache(files, side, home() / "cache", count, cache_bytes, other, again=retry)
+        return pixel_cache(files, side, home() / "cache", count, cache_bytes, other, retry=retry)
 
     cache = decode("photos", files, plan.recipe.cache_side, None)
     n = len(cache.pixels)

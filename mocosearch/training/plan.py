@@ -9,7 +9,7 @@ from mocosearch.encoder.card import OWN_CORPUS, Card
 from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
-from mocosearch.home import STARTER, place
+from mocosearch.home import STARTER, path_of
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import Start, start_from
 from mocosearch.training.recipes import SMALL, Recipe, choose
@@ -136,7 +136,7 @@ def _start_plan(
         )
         return Plan(chosen, reason, fresh, None, Card.licence, None, None, *length)
     chosen = chosen.at_side(start.side, start.backbone.architecture)
-    if small and (init is None or place("encoders", init) == STARTER):
+    if small and (init is None or path_of("encoders", init) == STARTER):
         chosen = replace(chosen, frozen=STARTER_FROZEN_STAGES)
     origin = (start.origin, start.licence, start.corpus, start.whitening)
     return Plan(chosen, reason, start.backbone, *origin, *length)

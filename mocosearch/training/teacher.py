@@ -16,9 +16,9 @@ from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import NotFound, Unsuitable
 from mocosearch.photos.cache import PixelCache
 from mocosearch.photos.decode import Pixels
-from mocosearch.photos.reading import outcomes
+from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Content
+from mocosearch.photos.worker import Photo
 from mocosearch.training.recipes import SEED, Recipe
 
 BATCH = 16
@@ -134,12 +134,12 @@ def _pixels(
     photos: Sequence[FileStat], rows: Sequence[int], cache: PixelCache, side: int
 ) -> Iterator[tuple[list[int], Pixels]]:
     """Rows of the cache in batches, each with its photos as uint8 (n, side, side, 3)."""
-    outcome_of = outcomes([photos[row] for row in rows], side)
+    outcome_of = read_photos([photos[row] for row in rows], side)
     for start in range(0, len(rows), BATCH):
         batch = list(rows[start : start + BATCH])
         pictures = []
         for row, (_, outcome) in zip(batch, outcome_of, strict=False):
-            if isinstance(outcome, Content):
+            if isinstance(outcome, Photo):
                 pictures.append(outcome.picture.pixels)
             else:
                 # It could be read when the cache was written: its smaller copy is at hand.

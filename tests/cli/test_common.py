@@ -9,7 +9,7 @@ BAD = 25
 
 
 @pytest.fixture(scope="module")
-def some_bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bad_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bad")
     make_photos(folder, 2)
     for number in range(BAD):
@@ -17,17 +17,17 @@ def some_bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("option", "named"), [("--quiet", 20), (None, 20), ("-v", BAD)])
-def test_what_is_said_beside_the_results(
-    run: Run, some_bad: Path, tmp_path: Path, option: str | None, named: int
+@pytest.mark.parametrize(("option", "listed"), [("--quiet", 20), (None, 20), ("-v", BAD)])
+def test_output_besides_the_results(
+    run: Run, bad_files: Path, tmp_path: Path, option: str | None, listed: int
 ) -> None:
-    words = ["index", some_bad, "--index", tmp_path / "index", *([option] if option else [])]
-    said = run(*words).stderr.splitlines()
-    assert sum(line.startswith("skipped ") and "bad " in line for line in said) == named
-    assert any("2 embedded" in line for line in said) == (option != "--quiet")
-    assert any("altogether" in line for line in said) == (option == "-v")
+    words = ["index", bad_files, "--index", tmp_path / "index", *([option] if option else [])]
+    lines = run(*words).stderr.splitlines()
+    assert sum(line.startswith("skipped ") and "bad " in line for line in lines) == listed
+    assert any("2 embedded" in line for line in lines) == (option != "--quiet")
+    assert any("in total" in line for line in lines) == (option == "-v")
     if option == "--quiet":
-        assert all(line.startswith("skipped ") for line in said)
+        assert all(line.startswith("skipped ") for line in lines)
 
 
 def test_quiet_leaves_results_and_errors(run: Run, photos: Path, tmp_path: Path) -> None:

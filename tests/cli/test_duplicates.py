@@ -35,9 +35,9 @@ def own(run: Run, doubled: Path, tmp_path: Path) -> tuple[Path, Path]:
 
 def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
     words = ["duplicates", "--index", doubled / "index"]
-    told = json.loads(run(*words, "--json").stdout)
-    assert told.keys() == {"groups", "seconds"}
-    (group,) = told["groups"]
+    result = json.loads(run(*words, "--json").stdout)
+    assert result.keys() == {"groups", "seconds"}
+    (group,) = result["groups"]
     names = {Path(path).name for path in group["paths"]}
     assert names == {"photo 00.jpg", "it's a\ncopy.png", "small.jpg"}
     assert 0.9 < group["score"] <= 1
@@ -52,7 +52,7 @@ def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
     assert run(*words, "--json", "--script").returncode == 2
 
 
-def test_the_script_removes_what_is_not_kept(run: Run, own: tuple[Path, Path]) -> None:
+def test_the_script_removes_the_files_not_to_keep(run: Run, own: tuple[Path, Path]) -> None:
     copy, index = own
     words = ["duplicates", "--index", index, "--keep", "best-format"]
     spare = run(*words, "-0").stdout.split("\0")[:-1]
@@ -64,7 +64,7 @@ def test_the_script_removes_what_is_not_kept(run: Run, own: tuple[Path, Path]) -
     assert sorted(set(before) - set(copy.iterdir())) == sorted(map(Path, spare))
 
 
-def test_the_script_removes_nothing_whose_copy_went(run: Run, own: tuple[Path, Path]) -> None:
+def test_the_script_removes_nothing_without_its_copy(run: Run, own: tuple[Path, Path]) -> None:
     copy, index = own
     words = ["duplicates", "--index", index]
     script = run(*words, "--script").stdout
@@ -76,7 +76,7 @@ def test_the_script_removes_nothing_whose_copy_went(run: Run, own: tuple[Path, P
     assert json.loads(run(*words, "--json").stdout)["groups"][0]["keep"] != str(keeper)
 
 
-def test_the_script_goes_on_where_a_file_went(
+def test_the_script_continues_after_a_missing_file(
     run: Run, doubled: Path, own: tuple[Path, Path]
 ) -> None:
     copy, index = own
@@ -92,9 +92,7 @@ def test_the_script_goes_on_where_a_file_went(
     assert second.exists()
 
 
-def test_what_changed_since_it_was_indexed_is_left_out(
-    run: Run, tmp_path: Path, own: tuple[Path, Path]
-) -> None:
+def test_changed_files_are_left_out(run: Run, tmp_path: Path, own: tuple[Path, Path]) -> None:
     copy, index = own
     new = tmp_path / "new"
     new.mkdir()
@@ -103,21 +101,21 @@ def test_what_changed_since_it_was_indexed_is_left_out(
     shutil.copy(another, copy / "small.jpg")
     (copy / "photo 00.jpg").unlink()
     for more in ([], ["--json"], ["--csv"], ["-0"], ["--script"]):
-        told = run("duplicates", "--index", index, *more)
-        assert "small.jpg" not in told.stdout
-        assert "changed since they were indexed: 2 files; next: mocosearch index" in told.stderr
-    told = run("duplicates", new, "--against", "--index", index, "--json")
-    (group,) = json.loads(told.stdout)["groups"]
+        result = run("duplicates", "--index", index, *more)
+        assert "small.jpg" not in result.stdout
+        assert "changed since they were indexed: 2 files; next: mocosearch index" in result.stderr
+    result = run("duplicates", new, "--against", "--index", index, "--json")
+    (group,) = json.loads(result.stdout)["groups"]
     assert [Path(path).name for path in group["paths"]] == ["again.jpg", "it's a\ncopy.png"]
-    assert "changed since they were indexed: 2 files" in told.stderr
+    assert "changed since they were indexed: 2 files" in result.stderr
 
 
 def test_a_folder_that_the_index_does_not_hold(run: Run, doubled: Path, tmp_path: Path) -> None:
     words = ["duplicates", "--index", doubled / "index"]
-    told = run(*words, tmp_path)
-    assert told.returncode == 1
-    assert "in no folder of this index" in told.stderr
-    assert "--against" in told.stderr
+    result = run(*words, tmp_path)
+    assert result.returncode == 1
+    assert "in no folder of this index" in result.stderr
+    assert "--against" in result.stderr
     assert len(json.loads(run(*words, doubled, "--json").stdout)["groups"]) == 1
     assert run(*words, tmp_path, "--against").returncode == 0
     assert run(*words, tmp_path, "--against", "--keep", "oldest").returncode == 2
@@ -148,8 +146,8 @@ def test_the_table_holds_names_as_they_are(run: Run, photos: Path, tmp_path: Pat
         shutil.copy(photos / "other" / "photo 00.jpg", tmp_path / name)
     index = tmp_path / "index"
     assert run("index", tmp_path, "--index", index).returncode == 0
-    told = run("duplicates", "--csv", "--index", index).stdout
-    rows = list(csv.DictReader(told.splitlines(keepends=True)))
+    result = run("duplicates", "--csv", "--index", index).stdout
+    rows = list(csv.DictReader(result.splitlines(keepends=True)))
     assert sorted(Path(row["path"]).name for row in rows) == sorted(names)
 
 
@@ -160,12 +158,12 @@ def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Pa
         image.save(new / "again.jpg", quality=70)
         image.save(new / "and again.jpg", quality=75)
     words = ["duplicates", new, "--against", "--index", doubled / "index"]
-    told = json.loads(run(*words, "--json").stdout)["groups"]
-    assert [[Path(path).name for path in group["paths"]] for group in told] == [
+    result = json.loads(run(*words, "--json").stdout)["groups"]
+    assert [[Path(path).name for path in group["paths"]] for group in result] == [
         ["again.jpg", "photo 03.jpg"],
         ["and again.jpg", "photo 03.jpg"],
     ]
-    assert [Path(group["keep"]).name for group in told] == ["photo 03.jpg"] * 2
+    assert [Path(group["keep"]).name for group in result] == ["photo 03.jpg"] * 2
     spare = run(*words, "-0").stdout.split("\0")[:-1]
     assert [Path(path).name for path in spare] == ["again.jpg", "and again.jpg"]
     assert run("duplicates", "--against", "--index", doubled / "index").returncode == 2
@@ -179,9 +177,9 @@ def test_new_photos_are_ignored_from_then_on(run: Run, doubled: Path, tmp_path: 
     with Image.open(doubled / "photos" / "photo 04.jpg") as image:
         image.save(new / "again.jpg", quality=70)
     words = ["duplicates", new, "--against", "--index", tmp_path / "index", "--json"]
-    told = json.loads(run(*words).stdout)["groups"]
-    assert len(told) == 2
-    ignored = [word for group in told for word in ("--ignore", group["name"])]
+    result = json.loads(run(*words).stdout)["groups"]
+    assert len(result) == 2
+    ignored = [word for group in result for word in ("--ignore", group["name"])]
     assert json.loads(run(*words, *ignored).stdout)["groups"] == []
     assert json.loads(run(*words).stdout)["groups"] == []
 

@@ -211,7 +211,7 @@ def test_an_interrupted_index_keeps_what_is_committed(made: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("streams", "code", "said"),
     [
-        (">/dev/full", 1, "error: no room on the disk"),
+        (">/dev/full", 1, "error: no disk space left"),
         (">&-", 1, "error: stdout is closed"),
         (">/dev/full 2>&-", 1, ""),
         ("2>&-", 0, ""),

@@ -1,4 +1,4 @@
-"""What helps somebody who types: nearest names, completion."""
+"""Suggestions for mistyped names, and shell completion."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ from program import PROGRAM, Run, environment
 
 
 @pytest.mark.parametrize(
-    ("words", "meant"),
+    ("words", "suggestion"),
     [
         (["qeury", "x.jpg"], "query"),
         (["encoders", "lst"], "list"),
@@ -17,14 +17,18 @@ from program import PROGRAM, Run, environment
         (["index", "--retri", "."], "--retry"),
     ],
 )
-def test_what_was_meant(run: Run, words: list[str], meant: str, tmp_path: Path) -> None:
+def test_a_mistyped_word_gets_a_suggestion(
+    run: Run, words: list[str], suggestion: str, tmp_path: Path
+) -> None:
     ended = run(*words, cwd=tmp_path)
     assert ended.returncode == 2
-    assert meant in ended.stderr
+    assert suggestion in ended.stderr
 
 
 @pytest.mark.parametrize("kind", ["encoders", "indexes"])
-def test_which_name_was_meant(run: Run, tmp_path: Path, kind: str, photos: Path) -> None:
+def test_a_mistyped_name_gets_a_suggestion(
+    run: Run, tmp_path: Path, kind: str, photos: Path
+) -> None:
     for name in ("holiday", "family"):
         (tmp_path / kind / name).mkdir(parents=True)
     words = {"encoders": ["index", photos, "--encoder"], "indexes": ["query", "x.jpg", "--index"]}
@@ -33,18 +37,18 @@ def test_which_name_was_meant(run: Run, tmp_path: Path, kind: str, photos: Path)
     assert "did you mean holiday?" in ended.stderr
 
 
-@pytest.mark.parametrize(("typed", "offered"), [("qu", "query"), ("query --prev", "--preview")])
-def test_a_shell_completes_commands_and_options(typed: str, offered: str, home: Path) -> None:
-    words = f"mocosearch {typed}"
-    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
-    env = {**environment(home), **asked, "_MOCOSEARCH_COMPLETE": "complete_bash"}
+@pytest.mark.parametrize(("line", "completion"), [("qu", "query"), ("query --prev", "--preview")])
+def test_a_shell_completes_commands_and_options(line: str, completion: str, home: Path) -> None:
+    words = f"mocosearch {line}"
+    request = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    env = {**environment(home), **request, "_MOCOSEARCH_COMPLETE": "complete_bash"}
     ended = subprocess.run([PROGRAM], env=env, capture_output=True, text=True)
-    assert offered in ended.stdout.split()
+    assert completion in ended.stdout.split()
 
 
 def test_completion_is_installed_by_one_command(home: Path, tmp_path: Path) -> None:
     env = {**environment(home), "HOME": str(tmp_path)}
-    # The program looks for the shell that it was started from; the exit keeps bash there.
+    # The program looks for the shell that started it; the exit keeps bash running until then.
     line = ["bash", "-c", f"'{PROGRAM}' --install-completion; exit $?"]
     ended = subprocess.run(line, env=env, capture_output=True, text=True)
     assert ended.returncode == 0, ended.stderr

@@ -12,7 +12,7 @@ from program import PROGRAM, Run, environment, make_photos
 from cli import index as indexing
 from mocosearch.encoder.card import fingerprint
 from mocosearch.errors import StorageFailed
-from mocosearch.home import place
+from mocosearch.home import path_of
 
 
 def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_a_first_index_that_fails_leaves_nothing_bound_to_an_encoder(
         patch.setattr("indexes.sync", failing)
         with pytest.raises(type(error)):
             indexing.index([str(tmp_path / "photos")], index="fresh", encoder=str(encoder_folder))
-    assert not place("indexes", "fresh").exists()
+    assert not path_of("indexes", "fresh").exists()
 
 
 def test_what_is_no_photo_any_more_is_not_said_to_be_there_still(run: Run, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ USED = {
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "facts", "formats")),
-    *(f"mocosearch.photos.{name}" for name in ("perceptual", "worker")),
+    *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated", "worker")),
 }
 OTHERS = {
     *("numpy", "PIL", "lmdb", "faiss", "swig_runtime_data5", "openvino", "packaging"),

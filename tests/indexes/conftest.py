@@ -8,7 +8,7 @@ import pytest
 
 from indexes import Index
 from indexes.sync import embed
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def read(monkeypatch) -> list[str]:
     def here(files, side, workers=None):
         for found in files:
             seen.append(os.path.basename(found.path))
-            yield found, outcome_of(found.path, side)
+            yield found, read_photo(found.path, side)
 
-    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
     return seen

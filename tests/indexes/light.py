@@ -9,7 +9,7 @@ from PIL import Image
 from mocosearch.encoder import Card, Encoder
 from mocosearch.encoder.card import fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 SIDE, DIMENSION = 16, 24
 
@@ -50,9 +50,9 @@ def encode(self: Encoder, pixels: np.ndarray) -> np.ndarray:
 
 
 def here(files, side, workers=None):
-    """As `photos.outcomes`, in this process."""
+    """As `photos.read_photos`, in this process."""
     for found in files:
-        yield found, outcome_of(found.path, side)
+        yield found, read_photo(found.path, side)
 
 
 def draw(folder: Path, count: int) -> list[Path]:

@@ -436,7 +436,7 @@ def warm(base: Path) -> None:
 
 def main() -> None:
     Encoder.encode = encode  # type: ignore[method-assign, assignment]
-    embed.outcomes = here
+    embed.read_photos = here
     embed.ENCODED_AT_ONCE = embed.COMMITTED_AT_ONCE = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())

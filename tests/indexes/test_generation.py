@@ -24,7 +24,7 @@ OLD, NEW, NEWER = light(1), light(2), light(3)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
     monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 2)
     monkeypatch.setattr(embed, "COMMITTED_AT_ONCE", 2)
 

@@ -61,16 +61,16 @@ def test_a_disk_of_windows_answers_elsewhere(names: list[str]) -> None:
 
 def test_case_and_slashes_are_one_on_windows() -> None:
     with windows():
-        assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
-        assert scan.inside("C:/PHOTOS", "C:\\photos")
-        assert scan.inside("C:\\a.jpg", "C:\\")
-        assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
-        assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
+        assert scan.is_within("C:\\Photos\\a.jpg", "c:/photos")
+        assert scan.is_within("C:/PHOTOS", "C:\\photos")
+        assert scan.is_within("C:\\a.jpg", "C:\\")
+        assert not scan.is_within("C:\\Photos2\\a.jpg", "C:\\Photos")
+        assert not scan.is_within("D:\\Photos\\a.jpg", "C:\\Photos")
         assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
 
 
 def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
-    assert not scan.inside("/Photos/a.jpg", "/photos")
+    assert not scan.is_within("/Photos/a.jpg", "/photos")
     assert Roots({1: "/photos"}).stored("/photos/a\\b.jpg") == "1/a\\b.jpg"
     assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
 
@@ -78,7 +78,7 @@ def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
 @pytest.mark.parametrize("path", ["C:\\encoders\\mine", "encoders\\mine", "a/b", ".\\mine"])
 def test_a_path_of_windows_is_no_name(path: str) -> None:
     with windows():
-        assert home_module.place("encoders", path) == Path(path).absolute()
+        assert home_module.path_of("encoders", path) == Path(path).absolute()
 
 
 @pytest.mark.parametrize(("there", "asked"), [(APART, COMPOSED), (COMPOSED, APART)])
@@ -101,7 +101,7 @@ def test_a_folder_of_a_filter_may_be_spelled_either_way() -> None:
 
 @given(st.text(max_size=20))
 def test_the_first_spelling_is_as_it_was_written(path: str) -> None:
-    forms = scan.spellings(path)
+    forms = scan.unicode_forms(path)
     assert forms[0] == path
     assert len(forms) == len(set(forms))
     assert {unicodedata.normalize("NFC", form) for form in forms} == {

@@ -26,8 +26,8 @@ README = Path(__file__).parents[2] / "README.md"
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "outcomes", here)
-    monkeypatch.setattr(add, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
+    monkeypatch.setattr(add, "read_photos", here)
     return light(1)
 
 

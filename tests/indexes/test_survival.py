@@ -92,8 +92,8 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 def made(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of those."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "outcomes", here)
-    monkeypatch.setattr(add, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
+    monkeypatch.setattr(add, "read_photos", here)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
         index.sync([tmp_path / "photos"])

@@ -8,48 +8,77 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from indexes import Index, Match
 from indexes.duplicates import pairs
-from indexes.duplicates.pairs import copies, near_hashes
+from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
+from indexes.duplicates.pictures import same_picture
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search import copies as criterion
-from indexes.search.copies import are_copies, folded, hashes_of
+from indexes.search.copies import are_copies, copies_among, folded, group_rows, hashes_of
 from indexes.store.records import Record
 from indexes.sync import embed
+from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound
-from mocosearch.photos.perceptual import perceptual_hash, turned
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.perceptual import oriented_hashes, perceptual_hash
+from mocosearch.photos.worker import read_photo
 
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
 
+def some_records(rng, n):
+    """Keys float32 (n, 8) near a few directions, and records with hashes 0 to 40 bits apart."""
+    keys = rng.standard_normal((n, 8))[rng.integers(0, n, n)] + rng.normal(0, 0.1, (n, 8))
+    keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32)
+    bits = [0, 0b1, 0b111, 0b11110000, 2**40 - 1]
+    records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in rng.integers(0, 5, n)]
+    records[0] = replace(PLAIN, perceptual="")
+    return keys, records
+
+
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**16), st.integers(1, 60))
-def test_all_pairs_are_those_of_a_plain_loop(seed, n):
-    chance = np.random.default_rng(seed)
-    keys = chance.standard_normal((n, 8))[chance.integers(0, n, n)] + chance.normal(0, 0.1, (n, 8))
-    keys = (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32)
-    bits = [0, 0b111, 0b11110000, 2**40 - 1]
-    records = [replace(PLAIN, perceptual=f"{bits[b]:016x}") for b in chance.integers(0, 4, n)]
-    records[0] = replace(PLAIN, perceptual="")
+def test_no_copy_is_outside_its_set(seed, n):
+    rng = np.random.default_rng(seed)
+    keys, records = some_records(rng, n)
+    raw = rng.random(n) < 0.2
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pairs, "ROWS", 7)
         patch.setattr(pairs, "COLUMNS", 11)
-        patch.setattr(criterion, "COLUMNS", 11)
-        found = [
-            pair
-            for left, right in copies(keys, hashes_of(records))
-            for pair in zip(left.tolist(), right.tolist(), strict=True)
-        ]
-    expected = {
-        (i, j)
-        for i, j in itertools.combinations(range(n), 2)
-        if are_copies(records[i], records[j], float(keys[i] @ keys[j]))
-    }
-    assert len(found) == len(set(found))
-    assert set(found) == expected
+        sets = candidate_sets(keys, hashes_of(records), raw)
+    number = {row: at for at, rows in enumerate(sets) for row in rows.tolist()}
+    assert sorted(number) == list(range(n))
+    for i, j in itertools.combinations(range(n), 2):
+        if raw[i] != raw[j]:
+            assert number[i] != number[j]
+        elif are_copies(records[i], records[j], float(keys[i] @ keys[j])):
+            assert number[i] == number[j]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 60))
+def test_copies_are_those_of_a_plain_loop(seed, n):
+    keys, records = some_records(np.random.default_rng(seed), n)
+    rows = np.arange(n)
+    assert copies_among(keys, hashes_of(records), rows, rows).tolist() == [
+        [are_copies(a, b, float(keys[i] @ keys[j])) for j, b in enumerate(records)]
+        for i, a in enumerate(records)
+    ]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 2**16), st.integers(1, 40), st.integers(0, 80))
+def test_sets_are_joined_as_by_a_plain_loop(seed, n, count):
+    left, right = np.random.default_rng(seed).integers(0, n, (2, count))
+    expected = [{at} for at in range(n)]
+    for a, b in zip(left.tolist(), right.tolist(), strict=True):
+        whole = expected[a] | expected[b]
+        for member in whole:
+            expected[member] = whole
+    union = Union(n)
+    union.join(left[: count // 2], right[: count // 2])
+    union.join(left[count // 2 :], right[count // 2 :])
+    assert {frozenset(rows.tolist()) for rows in union.sets()} == set(map(frozenset, expected))
 
 
 @settings(max_examples=40, deadline=None)
@@ -120,23 +149,27 @@ def test_many_matches_are_folded_in_little_memory():
     assert most < n * n
 
 
-def test_pairs_that_are_settled_are_left_out():
-    keys = np.tile(np.eye(1, 8, dtype=np.float32), (40, 1))
-    hashes = np.full(40, 255, np.uint64)
-    hashes[:3] = 0
-    found = [
-        pair
-        for left, right in copies(keys, hashes, settled=lambda left, right: left % 2 == 0)
-        for pair in zip(left.tolist(), right.tolist(), strict=True)
-    ]
-    assert set(found) == {(i, j) for i, j in itertools.combinations(range(40), 2) if i % 2}
+def test_many_photos_without_a_hash_are_grouped_in_little_memory():
+    """Frames of one colour: as pairs they would take gigabytes."""
+    n = 10_000
+    keys = np.tile(np.eye(1, 8, dtype=np.float32), (n, 1))
+    hashes, raw = np.zeros(n, np.uint64), np.zeros(n, bool)
+    tracemalloc.start()
+    try:
+        (rows,) = candidate_sets(keys, hashes, raw)
+        groups = list(group_rows(rows, lambda a, b: copies_among(keys, hashes, a, b)))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert [len(group) for group in groups] == [n]
+    assert most < n * n
 
 
 def test_a_turned_hash_is_nearly_the_hash_of_the_turned_picture(picture):
     for seed in range(8):
         image = picture(seed, 160, 160)
         bits = np.unpackbits(np.frombuffer(bytes.fromhex(perceptual_hash(image)), np.uint8))
-        predicted = np.concatenate(turned(bits[None]))
+        predicted = np.concatenate(oriented_hashes(bits[None]))
         assert len(predicted) == 7
         for way in Image.Transpose:
             real = bytes.fromhex(perceptual_hash(image.transpose(way)))
@@ -195,13 +228,13 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
 
     def here(files, side, workers=None):
         for found in files:
-            content = outcome_of(found.path, side)
+            content = read_photo(found.path, side)
             if found.path.endswith(".iiq"):
                 facts = replace(content.picture.facts, format="RAW")
                 content = replace(content, picture=replace(content.picture, facts=facts))
             yield found, content
 
-    monkeypatch.setattr(embed, "outcomes", here)
+    monkeypatch.setattr(embed, "read_photos", here)
     index.sync([photos])
     assert index.duplicates() == []
     new = photos.parent / "new"
@@ -222,10 +255,10 @@ def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
     for group in found:
         entries = [index.entry(member.path) for member in group.members]
         keys = index.keys([entry.id for entry in entries])
-        kept = group.members.index(group.kept)
+        kept = group.members.index(group.keep)
         for member, key in zip(group.members, keys, strict=True):
             cosine = float(key @ keys[kept])
-            assert are_copies(member.record, group.kept.record, cosine) or member is group.kept
+            assert are_copies(member.record, group.keep.record, cosine) or member is group.keep
         assert group.score == pytest.approx(float((keys @ keys.T).min()), abs=1e-5)
 
 
@@ -287,7 +320,7 @@ def test_upright_nothing_is_a_turned_copy(index, photos):
 
 def new_photos(folder: Path, side: int):
     for file in sorted(folder.iterdir()):
-        content = outcome_of(str(file), side)
+        content = read_photo(str(file), side)
         yield str(file), file.stat().st_size, content.digest, content.picture
 
 
@@ -364,3 +397,44 @@ def test_the_pictures_for_copies(data, encoder_folder, tmp_path):
     assert upright <= bridge
     assert len(upright & plain) >= 0.9 * len(plain)
     assert every == bridge
+
+
+def striped(colour, seed=0):
+    """A picture of bars in two colours, with the same layout for every colour."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((96, 128, 3), 235, np.uint8)
+    for _ in range(12):
+        top, left = rng.integers(0, 80), rng.integers(0, 100)
+        pixels[top : top + 16, left : left + 28] = colour if rng.random() < 0.5 else (40, 40, 40)
+    return Image.fromarray(pixels)
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"), [("blurred", True), ("tiny", True), ("grey", True), ("recoloured", False)]
+)
+def test_pictures_decide_where_only_the_hashes_agree(tmp_path, changed, same):
+    """Strong blur, very small copies and grey ones change a key; another colour is no copy."""
+    whole = striped((190, 30, 30))
+    other = {
+        "blurred": lambda: whole.filter(ImageFilter.GaussianBlur(1)),
+        "tiny": lambda: whole.resize((64, 48)),
+        "grey": lambda: whole.convert("L"),
+        "recoloured": lambda: striped((30, 60, 200)),
+    }[changed]()
+    records = []
+    for name, image in (("whole.png", whole), ("other.png", other)):
+        image.save(tmp_path / name)
+        records.append(replace(PLAIN, paths=[str(tmp_path / name)]))
+    assert same_picture(*records) == same
+
+
+def test_copies_of_a_photo_form_one_group(data, tmp_path):
+    """27 versions of one photo: at least 26 in one group, and no other photo with them."""
+    lines = (data / "copies.tsv").read_text().splitlines()
+    label = {str(data / name): kind for name, kind in (line.split("\t") for line in lines)}
+    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
+        index.sync([data / "copies"])
+        group = index.duplicates()[0]
+    paths = [member.path for member in group.members]
+    assert {label[path] for path in paths} == {"bridge"}
+    assert len(paths) >= 26

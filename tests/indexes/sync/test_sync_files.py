@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from indexes.sync import embed
 from mocosearch.photos import decode, scan
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 pytestmark = pytest.mark.usefixtures("read")
 
@@ -38,10 +38,10 @@ def test_refused_files_are_read_again_when_asked(index, photos, fill, read, monk
     def failing(files, side, workers=None):
         for found in files:
             broken = found.path.endswith("0001.jpg")
-            yield found, "out of luck" if broken else outcome_of(found.path, side)
+            yield found, "out of luck" if broken else read_photo(found.path, side)
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed, "outcomes", failing)
+        patch.setattr(embed, "read_photos", failing)
         assert told(index.sync([photos])) == {"embedded": 2, "skipped": 1, "not_pictures": 1}
     assert told(index.sync([photos])) == {"unchanged": 2, "skipped": 1, "not_pictures": 1}
     assert read == []
@@ -115,12 +115,12 @@ def test_a_file_that_grows_while_it_is_read_is_read_again(index, photos, picture
 
     def slow(files, side, workers=None):
         for found in files:
-            read = outcome_of(found.path, side)
+            read = read_photo(found.path, side)
             growing.write_bytes(content)
             yield found, read
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed, "outcomes", slow)
+        patch.setattr(embed, "read_photos", slow)
         assert told(index.sync([photos])) == {"embedded": 1}
     assert index.facts(str(growing))["truncated"]
     assert told(index.sync([photos])) == {"embedded": 1}
@@ -194,9 +194,9 @@ def test_photos_are_read_only(index, photos, fill):
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("name", ["copies", "camera", "hostile"])
 def test_real_pictures_are_all_accounted_for(index, data, name, monkeypatch):
-    from mocosearch.photos import outcomes
+    from mocosearch.photos import read_photos
 
-    monkeypatch.setattr(embed, "outcomes", outcomes)
+    monkeypatch.setattr(embed, "read_photos", read_photos)
     files = list(scan([str(data / name)]))
     counts = index.sync([data / name])
     assert seen(counts) == len(files)
@@ -221,9 +221,9 @@ def test_each_orientation_finds_its_group_first(index, data):
 
 
 def test_reading_in_other_processes_gives_the_same(index, photos, fill, monkeypatch):
-    from mocosearch.photos import outcomes
+    from mocosearch.photos import read_photos
 
-    monkeypatch.setattr(embed, "outcomes", outcomes)
+    monkeypatch.setattr(embed, "read_photos", read_photos)
     files = fill(photos, range(10))
     assert told(index.sync([photos])) == {"embedded": 10}
     assert_found(index, *files)

@@ -1,4 +1,4 @@
-"""Which photos belong to one burst."""
+"""Photos of one burst."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mocosearch.photos.bursts import bursts
 
 
-def test_seconds_apart_by_one_camera() -> None:
+def test_a_burst_is_seconds_apart_and_of_one_camera() -> None:
     taken = [
         "2020-08-03T10:00:00",
         "2020-08-03T10:00:09",
@@ -22,13 +22,13 @@ def test_seconds_apart_by_one_camera() -> None:
     ]
     cameras = ["A", "A", "A", "B", "A", None, "A", "A"]
     numbers = bursts(taken, cameras)
-    # A chain of short pauses is one burst; another camera, no time, another clock are not.
+    # Consecutive pauses are short. The others have another camera, no time or an offset.
     assert numbers[0] == numbers[2] == numbers[6]
     assert len(set(numbers.tolist())) == 6
 
 
 @given(st.lists(st.tuples(st.integers(0, 60), st.sampled_from("AB")), max_size=12))
-def test_like_a_plain_search_for_chains(shots: list[tuple[int, str]]) -> None:
+def test_bursts_equal_those_of_a_plain_loop(shots: list[tuple[int, str]]) -> None:
     start = datetime(2020, 1, 1)
     taken = [(start + timedelta(seconds=s)).isoformat() for s, _ in shots]
     numbers = bursts(taken, [camera for _, camera in shots])

@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -9,223 +10,237 @@ import numpy as np
 import pytest
 
 from mocosearch.errors import Unsuitable
-from mocosearch.photos import Outcome, cache, decode, scan
+from mocosearch.photos import cache, decode, scan
 from mocosearch.photos.cache import pixel_cache
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 SIDE = 12
+SIZE = SIDE * SIDE * 3
 
 
-def listed(folder: Path) -> list[FileStat]:
+def list_files(folder: Path) -> list[FileStat]:
     return list(scan([str(folder)]))
 
 
 @pytest.fixture(autouse=True)
-def read(monkeypatch) -> list[str]:
-    """The paths that were decoded, in this process for speed."""
-    seen: list[str] = []
+def reads(monkeypatch) -> list[str]:
+    """The paths that were read; in this process, which is faster."""
+    paths: list[str] = []
 
-    def here(photos, side, workers=None):
+    def read_here(photos, side, workers=None):
         for photo in photos:
-            seen.append(photo.path)
-            outcome: Outcome = outcome_of(photo.path, side)
-            yield photo, outcome
+            paths.append(photo.path)
+            yield photo, read_photo(photo.path, side)
 
-    monkeypatch.setattr(cache, "outcomes", here)
-    return seen
+    monkeypatch.setattr(cache, "read_photos", read_here)
+    return paths
 
 
 def test_pixels_are_those_of_the_photos(fill, tmp_path):
     files = fill(tmp_path / "photos", range(5))
-    found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "cache")
-    assert found.paths == [str(f) for f in files]
-    assert found.pixels.shape == (5, SIDE, SIDE, 3)
-    for file, pixels in zip(files, found.pixels, strict=True):
+    result = pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "cache")
+    assert result.paths == [str(f) for f in files]
+    assert result.pixels.shape == (5, SIDE, SIDE, 3)
+    for file, pixels in zip(files, result.pixels, strict=True):
         assert np.array_equal(pixels, decode(file.read_bytes(), SIDE).pixels)
 
 
-def test_the_same_list_is_decoded_once(fill, tmp_path, read):
+def test_the_same_list_is_decoded_once(fill, tmp_path, reads):
     fill(tmp_path / "photos", range(4))
-    one, same = (pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c") for _ in range(2))
-    assert len(read) == 4
-    assert one.paths == same.paths
-    assert np.array_equal(one.pixels, same.pixels)
+    files = list_files(tmp_path / "photos")
+    first, second = (pixel_cache(files, SIDE, tmp_path / "c") for _ in range(2))
+    assert len(reads) == 4
+    assert first.paths == second.paths
+    assert np.array_equal(first.pixels, second.pixels)
 
 
-def test_a_changed_file_is_decoded_again(fill, tmp_path, read, picture):
+def test_a_changed_file_is_decoded_again(fill, tmp_path, reads, picture):
     files = fill(tmp_path / "photos", range(2))
-    before = np.array(pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels)
+    before = np.array(pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c").pixels)
     picture(99).save(files[0])
-    after = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels
-    assert len(read) == 4
+    after = pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c").pixels
+    assert len(reads) == 4
     assert not np.array_equal(before[0], after[0])
     assert np.array_equal(before[1], after[1])
 
 
-def test_a_touched_file_and_another_side_are_other_lists(fill, tmp_path, read):
+def test_another_mtime_or_side_makes_another_cache(fill, tmp_path, reads):
     files = fill(tmp_path / "photos", [1])
-    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+    pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
     os.utime(files[0], ns=(1, 1))
-    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-    pixel_cache(listed(tmp_path / "photos"), SIDE + 1, tmp_path / "c")
-    assert len(read) == 3
+    pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
+    pixel_cache(list_files(tmp_path / "photos"), SIDE + 1, tmp_path / "c")
+    assert len(reads) == 3
 
 
-def test_refused_files_are_told_each_time(fill, tmp_path):
+def test_skipped_files_are_reported_every_time(fill, tmp_path):
     files = fill(tmp_path / "photos", range(3))
     files[1].write_bytes(b"\xff\xd8\xff broken")
     (tmp_path / "photos" / "notes.txt").write_text("words, no picture")
     for _ in range(2):
-        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-        assert found.paths == [str(files[0]), str(files[2])]
-        assert list(found.skipped) == [str(files[1])]
-        assert len(found.pixels) == 2
+        result = pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert result.paths == [str(files[0]), str(files[2])]
+        assert list(result.skipped) == [str(files[1])]
+        assert len(result.pixels) == 2
 
 
-def test_every_file_is_told(fill, tmp_path):
+def test_a_cache_of_an_older_version_is_built_again(fill, tmp_path, reads):
+    """Version 0.1.0 called the skipped files refused."""
+    fill(tmp_path / "photos", range(2))
+    files = list_files(tmp_path / "photos")
+    first = pixel_cache(files, SIDE, tmp_path / "c")
+    description = first.file.with_suffix(".json")
+    description.write_text(description.read_text().replace('"skipped"', '"refused"'))
+    second = pixel_cache(files, SIDE, tmp_path / "c")
+    assert len(reads) == 4
+    assert (second.name, second.paths, second.skipped) == (first.name, first.paths, {})
+    assert "skipped" in json.loads(description.read_text())
+
+
+def test_progress_counts_every_file(fill, tmp_path):
     fill(tmp_path / "photos", range(3))
-    told: list[int] = []
-    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c", told.append)
-    assert sum(told) == 3
+    counts: list[int] = []
+    pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c", counts.append)
+    assert sum(counts) == 3
 
 
-@pytest.mark.parametrize("words", [0, 2])
-def test_no_photos_at_all(tmp_path, words):
+@pytest.mark.parametrize("texts", [0, 2])
+def test_a_folder_without_photos(tmp_path, texts):
     (tmp_path / "photos").mkdir()
-    for i in range(words):
+    for i in range(texts):
         (tmp_path / "photos" / f"{i}.txt").write_text("words, no picture")
     for _ in range(2):
-        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-        assert found.pixels.shape == (0, SIDE, SIDE, 3)
-        assert found.paths == []
+        result = pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert result.pixels.shape == (0, SIDE, SIDE, 3)
+        assert result.paths == []
 
 
-def test_names_in_broken_encodings(fill, tmp_path):
+def test_names_that_are_not_utf_8(fill, tmp_path):
     (file,) = fill(tmp_path / "photos", [1])
     os.rename(file, os.fsencode(tmp_path / "photos") + b"/caf\xe9.jpg")
     for _ in range(2):
-        found = pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-        assert os.fsencode(found.paths[0]).endswith(b"caf\xe9.jpg")
+        result = pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
+        assert os.fsencode(result.paths[0]).endswith(b"caf\xe9.jpg")
 
 
-def test_a_failed_run_leaves_nothing_half(fill, tmp_path, monkeypatch):
+def test_an_interrupted_run_leaves_no_files(fill, tmp_path, monkeypatch):
     fill(tmp_path / "photos", range(3))
+    files = list_files(tmp_path / "photos")
 
-    def failing(photos, side):
-        yield photos[0], outcome_of(photos[0].path, side)
+    def interrupt(photos, side):
+        yield photos[0], read_photo(photos[0].path, side)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "outcomes", failing)
+        patch.setattr(cache, "read_photos", interrupt)
         with pytest.raises(KeyboardInterrupt):
-            pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
+            pixel_cache(files, SIDE, tmp_path / "c")
     assert list((tmp_path / "c").iterdir()) == []
-    assert len(pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c").pixels) == 3
+    assert len(pixel_cache(files, SIDE, tmp_path / "c").pixels) == 3
 
 
-def test_the_oldest_go_first(fill, tmp_path, read):
-    limit = 2 * SIDE * SIDE * 3
-
-    def kept(found):
-        return pixel_cache(found, SIDE, tmp_path / "c", limit=limit)
+def test_the_oldest_caches_are_removed(fill, tmp_path, reads):
+    def build(files):
+        return pixel_cache(files, SIDE, tmp_path / "c", limit=2 * SIZE)
 
     photos = []
     for i in range(3):
         fill(tmp_path / f"p{i}", [i])
-        photos.append(listed(tmp_path / f"p{i}"))
+        photos.append(list_files(tmp_path / f"p{i}"))
     stamp = 1_000_000_000
     for i in (0, 1):
         before = set((tmp_path / "c").glob("*.u8"))
-        kept(photos[i])
+        build(photos[i])
         (new,) = set((tmp_path / "c").glob("*.u8")) - before
         os.utime(new, (stamp + i, stamp + i))
-    kept(photos[2])
+    build(photos[2])
     assert len(list((tmp_path / "c").glob("*.u8"))) == 2
     assert len(list((tmp_path / "c").glob("*.json"))) == 2
-    read.clear()
-    kept(photos[1])
-    kept(photos[2])
-    assert read == []
-    kept(photos[0])
-    assert read == [photos[0][0].path]
+    reads.clear()
+    build(photos[1])
+    build(photos[2])
+    assert reads == []
+    build(photos[0])
+    assert reads == [photos[0][0].path]
 
 
-def test_more_pixels_than_the_disk_may_hold(fill, tmp_path):
+def test_a_cache_larger_than_the_limit_is_an_error(fill, tmp_path):
     fill(tmp_path / "photos", range(3))
     with pytest.raises(Unsuitable, match=r"more than 0\.0 GB"):
-        pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c", limit=SIDE * SIDE * 3 * 2)
+        pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c", limit=2 * SIZE)
     assert list((tmp_path / "c").iterdir()) == []
 
 
-def test_two_caches_of_one_run_keep_to_the_limit_together_and_each_other(fill, tmp_path):
+def test_two_caches_in_use_stay_and_share_the_limit(fill, tmp_path):
     fill(tmp_path / "photos", range(3))
     fill(tmp_path / "others", [7])
-    found, folder, one = listed(tmp_path / "photos"), tmp_path / "c", SIDE * SIDE * 3
-    first = pixel_cache(found, SIDE, folder, limit=4 * one)
+    files, folder = list_files(tmp_path / "photos"), tmp_path / "c"
+    first = pixel_cache(files, SIDE, folder, limit=4 * SIZE)
     for file in folder.iterdir():
         os.utime(file, (1, 1))
-    pixel_cache(listed(tmp_path / "others"), SIDE, folder, limit=4 * one)
+    pixel_cache(list_files(tmp_path / "others"), SIDE, folder, limit=4 * SIZE)
     with pytest.raises(Unsuitable, match="more than"):
-        pixel_cache(found[:2], SIDE, folder, limit=4 * one, beside=first)
-    pixel_cache(found[:1], SIDE, folder, limit=4 * one, beside=first)
+        pixel_cache(files[:2], SIDE, folder, limit=4 * SIZE, other=first)
+    pixel_cache(files[:1], SIDE, folder, limit=4 * SIZE, other=first)
     names = {file.name for file in folder.glob("*.u8")}
     assert len(names) == 2
     assert first.file.name in names
 
 
-def test_pixels_that_are_stored_already_keep_to_the_limit_too(fill, tmp_path):
+def test_the_limit_holds_for_an_existing_cache_too(fill, tmp_path):
     fill(tmp_path / "photos", range(2))
-    found = listed(tmp_path / "photos")
-    pixel_cache(found, SIDE, tmp_path / "c")
+    files = list_files(tmp_path / "photos")
+    pixel_cache(files, SIDE, tmp_path / "c")
     with pytest.raises(Unsuitable, match="more than"):
-        pixel_cache(found, SIDE, tmp_path / "c", limit=SIDE * SIDE * 3)
+        pixel_cache(files, SIDE, tmp_path / "c", limit=SIZE)
     assert len(list((tmp_path / "c").iterdir())) == 2
 
 
-def test_a_file_replaced_with_its_size_and_mtime_kept_is_decoded_again(fill, tmp_path, read):
+def test_a_file_with_another_ctime_is_decoded_again(fill, tmp_path, reads):
+    """It was replaced, and has the size and mtime of the first one."""
     fill(tmp_path / "photos", range(2))
-    found = listed(tmp_path / "photos")
-    first = pixel_cache(found, SIDE, tmp_path / "c")
-    replaced = [replace(photo, changed=photo.changed + 1) for photo in found]
-    again = pixel_cache(replaced, SIDE, tmp_path / "c")
-    assert len(read) == 4
-    assert (again.name, again.file != first.file) == (first.name, True)
+    files = list_files(tmp_path / "photos")
+    first = pixel_cache(files, SIDE, tmp_path / "c")
+    second = pixel_cache([replace(f, changed=f.changed + 1) for f in files], SIDE, tmp_path / "c")
+    assert len(reads) == 4
+    assert second.name == first.name
+    assert second.file != first.file
 
 
 @pytest.mark.parametrize("reason", ["took longer than 20 s", os.strerror(errno.EIO)])
-def test_what_was_refused_for_the_disks_sake_is_tried_again(
-    fill, tmp_path, read, monkeypatch, reason
+def test_a_file_skipped_for_a_temporary_cause_is_read_again(
+    fill, tmp_path, reads, monkeypatch, reason
 ):
     fill(tmp_path / "photos", range(3))
-    found = listed(tmp_path / "photos")
-    works = cache.outcomes
+    files = list_files(tmp_path / "photos")
+    read_here = cache.read_photos
 
-    def failing(photos, side):
-        yield from ((p, reason if p is found[1] else o) for p, o in works(photos, side))
+    def fail(photos, side):
+        for stat, result in read_here(photos, side):
+            yield stat, reason if stat is files[1] else result
 
     with monkeypatch.context() as patch:
-        patch.setattr(cache, "outcomes", failing)
+        patch.setattr(cache, "read_photos", fail)
         for _ in range(2):
-            first = pixel_cache(found, SIDE, tmp_path / "c")
-            assert len(first.paths) == 2
-    assert len(pixel_cache(found, SIDE, tmp_path / "c", again=False).paths) == 2
-    read.clear()
-    whole = pixel_cache(found, SIDE, tmp_path / "c")
-    assert whole.paths == [photo.path for photo in found]
-    assert whole.skipped == {}
-    read.clear()
-    pixel_cache(found, SIDE, tmp_path / "c")
-    assert read == []
+            assert len(pixel_cache(files, SIDE, tmp_path / "c").paths) == 2
+    assert len(pixel_cache(files, SIDE, tmp_path / "c", retry=False).paths) == 2
+    reads.clear()
+    complete = pixel_cache(files, SIDE, tmp_path / "c")
+    assert complete.paths == [stat.path for stat in files]
+    assert complete.skipped == {}
+    reads.clear()
+    pixel_cache(files, SIDE, tmp_path / "c")
+    assert reads == []
 
 
-def test_what_a_killed_run_left_is_swept(fill, tmp_path):
+def test_partial_files_of_dead_processes_are_removed(fill, tmp_path):
     fill(tmp_path / "photos", range(2))
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
     (tmp_path / "c").mkdir()
-    for pid in (dead.pid, os.getpid()):
+    for pid in (process.pid, os.getpid()):
         (tmp_path / "c" / f".pixels-0123-45.{pid}").write_bytes(b"half")
-    pixel_cache(listed(tmp_path / "photos"), SIDE, tmp_path / "c")
-    left = [p.name for p in (tmp_path / "c").iterdir() if p.name.startswith(".")]
-    assert left == [f".pixels-0123-45.{os.getpid()}"]
+    pixel_cache(list_files(tmp_path / "photos"), SIDE, tmp_path / "c")
+    names = [p.name for p in (tmp_path / "c").iterdir() if p.name.startswith(".")]
+    assert names == [f".pixels-0123-45.{os.getpid()}"]

@@ -1,4 +1,4 @@
-"""Every mode and colour space becomes the sRGB that it stands for."""
+"""Every mode and colour space is converted to sRGB."""
 
 import io
 import struct
@@ -43,21 +43,20 @@ def profile(primaries: np.ndarray) -> bytes:
         data += bytes(-len(data) % 4)
         table += name + struct.pack(">II", at + len(body), len(data))
         body += data
-    head = struct.pack(">I4xI4s4s4s", at + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ")
-    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
-    return head.ljust(128, b"\0") + table + body
+    header = struct.pack(">I4xI4s4s4s", at + len(body), 0x02400000, b"mntr", b"RGB ", b"XYZ ")
+    header += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
+    return header.ljust(128, b"\0") + table + body
 
 
 def in_srgb(colour, primaries: np.ndarray) -> np.ndarray:
-    """Written out from the definitions (IEC 61966-2-1 for the curve)."""
+    """From the definitions (IEC 61966-2-1 for the curve)."""
     xyz = primaries @ (np.array(colour) / 255) ** GAMMA
     linear = np.linalg.solve(SRGB, xyz).clip(0, 1)
-    curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return curved * 255
+    return 255 * np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def pixel(image: Image.Image, kind: str = "PNG", **options) -> np.ndarray:
-    """Of a picture of one colour, as it is decoded."""
+    """The colour of a picture of one colour after decoding."""
     out = io.BytesIO()
     image.save(out, kind, **options)
     pixels = decode(out.getvalue(), 8).pixels
@@ -72,9 +71,9 @@ COLOURS = st.tuples(*[st.integers(0, 255)] * 3)
 @settings(max_examples=25, deadline=None)
 @given(colour=COLOURS)
 def test_wide_gamuts_are_converted(space, colour):
-    found = pixel(Image.new("RGB", (9, 9), colour), icc_profile=profile(SPACES[space]))
-    # Dark colours stand on the steep foot of the curve.
-    assert np.abs(found - in_srgb(colour, SPACES[space])).max() <= 4
+    result = pixel(Image.new("RGB", (9, 9), colour), icc_profile=profile(SPACES[space]))
+    # The curve is steep near black.
+    assert np.abs(result - in_srgb(colour, SPACES[space])).max() <= 4
 
 
 def test_the_profile_makes_a_difference():
@@ -85,12 +84,12 @@ def test_the_profile_makes_a_difference():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
-def test_the_profile_is_found_in_each_format(kind):
+def test_each_format_has_its_profile_applied(kind):
     options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
     options |= {"lossless": True} if kind == "WEBP" else {}
     image = Image.new("RGB", (16, 16), (90, 160, 60))
-    found = pixel(image, kind, icc_profile=profile(ADOBE), **options)
-    assert np.abs(found - in_srgb((90, 160, 60), ADOBE)).max() <= 4
+    result = pixel(image, kind, icc_profile=profile(ADOBE), **options)
+    assert np.abs(result - in_srgb((90, 160, 60), ADOBE)).max() <= 4
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_a_profile_of_another_mode_is_ignored(mode, colour):
 
 
 @pytest.mark.parametrize(
-    ("mode", "colour", "wanted"),
+    ("mode", "colour", "expected"),
     [
         ("1", 1, (255, 255, 255)),
         ("1", 0, (0, 0, 0)),
@@ -136,17 +135,17 @@ def test_a_profile_of_another_mode_is_ignored(mode, colour):
         ("I;16", 65535, (255, 255, 255)),
     ],
 )
-def test_each_mode_has_the_pixels_it_should(mode, colour, wanted):
-    assert np.abs(pixel(Image.new(mode, (9, 9), colour), "TIFF") - wanted).max() <= 1
+def test_pixels_of_each_mode(mode, colour, expected):
+    assert np.abs(pixel(Image.new(mode, (9, 9), colour), "TIFF") - expected).max() <= 1
 
 
 @pytest.mark.parametrize("options", [{}, {"transparency": 1}])
 def test_palettes(options):
     image = Image.new("P", (9, 9), 1)
     image.putpalette([9, 9, 9, 200, 10, 30])
-    wanted = (255, 255, 255) if options else (200, 10, 30)
+    expected = (255, 255, 255) if options else (200, 10, 30)
     for kind in ("PNG", "GIF"):
-        assert pixel(image, kind, **options).tolist() == list(wanted)
+        assert pixel(image, kind, **options).tolist() == list(expected)
 
 
 def test_a_transparent_colour_of_rgb():
@@ -155,7 +154,7 @@ def test_a_transparent_colour_of_rgb():
 
 
 def test_transparency_does_not_bleed_into_its_neighbours():
-    """What colour a hidden pixel has is nothing that anyone sees."""
+    """The colour of a transparent pixel is invisible."""
     image = Image.new("RGBA", (64, 64), (255, 0, 0, 0))
     image.paste((0, 0, 255, 255), (0, 0, 64, 32))
     out = io.BytesIO()
@@ -165,7 +164,7 @@ def test_transparency_does_not_bleed_into_its_neighbours():
 
 
 def tiff(data: bytes, bits: tuple[int, ...], photometric: int) -> bytes:
-    """4 x 4 pixels, written by hand (TIFF 6.0)."""
+    """A TIFF of 4 x 4 pixels (TIFF 6.0)."""
     count = len(bits)
     values = {256: 4, 257: 4, 258: bits[0], 259: 1, 262: photometric, 273: 0, 277: count, 278: 4}
     values |= {279: len(data)}
@@ -178,7 +177,7 @@ def tiff(data: bytes, bits: tuple[int, ...], photometric: int) -> bytes:
     return body + struct.pack(f"<I{count}H", 0, *bits) + data
 
 
-def test_sixteen_bits_a_channel():
+def test_sixteen_bits_per_channel():
     """0x64ff is 100 of 255."""
     data = struct.pack("<3H", 0x64FF, 0xC8FF, 0x0AFF) * 16
     pixels = decode(tiff(data, (16, 16, 16), 2), 4).pixels
@@ -201,23 +200,23 @@ def test_twelve_bits():
 def test_the_profile_in_a_jpeg_2000():
     out = io.BytesIO()
     Image.new("RGB", (16, 16), (90, 160, 60)).save(out, "JPEG2000")
-    data, told = out.getvalue(), b"\2\0\0" + profile(ADOBE)
-    head, known = data.index(b"jp2h") - 4, data.index(b"colr") - 4
-    size = int.from_bytes(data[head : head + 4], "big")
-    colour = struct.pack(">I4s", 8 + len(told), b"colr") + told
-    data = data[:known] + colour + data[known + 15 :]
-    data = data[:head] + struct.pack(">I", size - 15 + len(colour)) + data[head + 4 :]
+    data, profile_box = out.getvalue(), b"\2\0\0" + profile(ADOBE)
+    header_at, colour_at = data.index(b"jp2h") - 4, data.index(b"colr") - 4
+    size = int.from_bytes(data[header_at : header_at + 4], "big")
+    colour = struct.pack(">I4s", 8 + len(profile_box), b"colr") + profile_box
+    data = data[:colour_at] + colour + data[colour_at + 15 :]
+    data = data[:header_at] + struct.pack(">I", size - 15 + len(colour)) + data[header_at + 4 :]
     pixels = decode(data, 8).pixels
     assert np.abs(pixels - in_srgb((90, 160, 60), ADOBE)).max() <= 4
 
 
 def test_cmyk_and_ycck_jpegs():
-    """Adobe writes its four colours upside down, and YCCK as YCbCr of C, M and Y."""
+    """Adobe inverts the four colours, and stores YCCK as the YCbCr of C, M and Y."""
     image = Image.new("CMYK", (16, 16), (51, 102, 0, 127))
     out = io.BytesIO()
     image.save(out, "JPEG", quality=100, subsampling=0)
     assert np.abs(decode(out.getvalue(), 8).pixels.astype(int) - (102, 77, 128)).max() <= 2
-    # Pillow turns over what it stores, so that the file has the YCbCr of C, M and Y as it is.
+    # Pillow inverts what it stores, so that the file has the YCbCr of C, M and Y unchanged.
     luma = Image.new("RGB", (16, 16), (51, 102, 0)).convert("YCbCr").getpixel((0, 0))
     image = Image.new("CMYK", (16, 16), (*(255 - value for value in luma), 127))
     out = io.BytesIO()

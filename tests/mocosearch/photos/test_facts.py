@@ -15,7 +15,7 @@ BASE, GPS = ExifTags.Base, ExifTags.GPS
 
 
 def facts(tags=None, details=None, gps=None, kind="JPEG") -> Facts:
-    """Of a small picture with these EXIF tags."""
+    """The facts of a small picture with these EXIF tags."""
     exif = Image.Exif()
     exif.update(tags or {})
     if details:
@@ -34,7 +34,7 @@ def test_time_of_capture(kind):
 
 
 @pytest.mark.parametrize(
-    ("offset", "wanted"),
+    ("offset", "expected"),
     [
         ("+02:00", "+02:00"),
         ("-07:30", "-07:30"),
@@ -46,19 +46,19 @@ def test_time_of_capture(kind):
         ("", ""),
     ],
 )
-def test_a_zone_where_there_is_one(offset, wanted):
+def test_a_valid_offset_is_part_of_the_time(offset, expected):
     details = {BASE.DateTimeOriginal: "2019:07:31 23:59:58", BASE.OffsetTimeOriginal: offset}
-    assert facts(details=details).taken == "2019-07-31T23:59:58" + wanted
+    assert facts(details=details).taken == "2019-07-31T23:59:58" + expected
 
 
-def test_the_next_best_time_comes_with_its_own_zone():
+def test_each_time_has_its_own_offset():
     details = {
         BASE.DateTimeOriginal: "0000:00:00 00:00:00",
         BASE.OffsetTimeOriginal: "+09:00",
         BASE.OffsetTime: "+01:00",
     }
-    found = facts({BASE.DateTime: "2001:02:03 04:05:06"}, details)
-    assert found.taken == "2001-02-03T04:05:06+01:00"
+    result = facts({BASE.DateTime: "2001:02:03 04:05:06"}, details)
+    assert result.taken == "2001-02-03T04:05:06+01:00"
 
 
 @pytest.mark.parametrize(
@@ -73,12 +73,12 @@ def test_the_next_best_time_comes_with_its_own_zone():
         "",
     ],
 )
-def test_a_time_of_nonsense_is_none(text):
+def test_an_invalid_time_is_none(text):
     assert facts({BASE.DateTime: text}).taken is None
 
 
 @pytest.mark.parametrize(
-    ("make", "model", "wanted"),
+    ("make", "model", "expected"),
     [
         ("Apple", "iPhone 12", "Apple iPhone 12"),
         ("NIKON CORPORATION", "NIKON D70", "NIKON D70"),
@@ -91,9 +91,9 @@ def test_a_time_of_nonsense_is_none(text):
         (None, None, None),
     ],
 )
-def test_the_camera_with_its_make_once(make, model, wanted):
+def test_the_make_is_not_repeated(make, model, expected):
     tags = {BASE.Make: make, BASE.Model: model}
-    assert facts({k: v for k, v in tags.items() if v is not None}).camera == wanted
+    assert facts({k: v for k, v in tags.items() if v is not None}).camera == expected
 
 
 def degrees(value: float) -> tuple[IFDRational, ...]:
@@ -117,13 +117,13 @@ def gps(latitude: float, longitude: float) -> dict:
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(-90, 90), st.floats(-180, 180))
-def test_where_it_was_taken(latitude, longitude):
-    found = facts(gps=gps(latitude, longitude))
-    if found.latitude is None:
+def test_position(latitude, longitude):
+    result = facts(gps=gps(latitude, longitude))
+    if result.latitude is None:
         assert max(abs(latitude), abs(longitude)) < 1e-7
     else:
-        assert abs(found.latitude - latitude) < 1e-6
-        assert abs(found.longitude - longitude) < 1e-6
+        assert abs(result.latitude - latitude) < 1e-6
+        assert abs(result.longitude - longitude) < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -137,12 +137,12 @@ def test_where_it_was_taken(latitude, longitude):
         gps(10, 10) | {GPS.GPSLatitude: ()},
     ],
 )
-def test_a_place_of_nonsense_is_none(broken):
-    found = facts(gps=broken)
-    assert (found.latitude, found.longitude) == (None, None)
+def test_an_invalid_position_is_none(broken):
+    result = facts(gps=broken)
+    assert (result.latitude, result.longitude) == (None, None)
 
 
-def test_the_digest_of_the_pixels_forgets_the_tags(picture):
+def test_the_digest_of_the_pixels_ignores_metadata(picture):
     digests = []
     for tags in ({}, {BASE.Model: "A"}, {BASE.Orientation: 3}):
         exif = Image.Exif()
@@ -153,8 +153,8 @@ def test_the_digest_of_the_pixels_forgets_the_tags(picture):
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_broken_exif_never_refuses_a_picture(picture):
-    """Bytes of the EXIF segment alone are spoilt, 300 times."""
+def test_a_picture_with_broken_exif_is_decoded(picture):
+    """Random bytes of the EXIF segment are replaced, 300 times."""
     exif = Image.Exif()
     exif.update({BASE.Model: "A", BASE.Orientation: 6, BASE.DateTime: "2001:02:03 04:05:06"})
     exif[ExifTags.IFD.Exif] = {BASE.DateTimeOriginal: "2019:07:31 23:59:58"}
@@ -162,24 +162,24 @@ def test_broken_exif_never_refuses_a_picture(picture):
     out = io.BytesIO()
     picture(1).save(out, "JPEG", exif=exif)
     data = out.getvalue()
-    begin = data.index(b"Exif\0\0") + 6
+    start = data.index(b"Exif\0\0") + 6
     chance = random.Random(1)
     for _ in range(300):
-        spoilt = bytearray(data)
+        damaged = bytearray(data)
         for _ in range(chance.choice((1, 4, 40))):
-            spoilt[begin + chance.randrange(len(exif.tobytes()) - 6)] = chance.randrange(256)
-        assert decode(bytes(spoilt), 16).pixels.shape == (16, 16, 3)
+            damaged[start + chance.randrange(len(exif.tobytes()) - 6)] = chance.randrange(256)
+        assert decode(bytes(damaged), 16).pixels.shape == (16, 16, 3)
 
 
 def test_real_cameras(data):
-    """What a look at the set says: most files tell when and with what, 18 tell where."""
-    found = []
+    """Counted by hand: most files have a time and a camera, 18 have a position."""
+    results = []
     for file in scan([str(data / "camera")]):
         try:
-            found.append(decode(Path(file.path).read_bytes(), 16).facts)
+            results.append(decode(Path(file.path).read_bytes(), 16).facts)
         except Unreadable:
             continue
-    assert sum(f.taken is not None for f in found) >= 65
-    assert sum(f.camera is not None for f in found) >= 58
-    assert sum(f.latitude is not None for f in found) >= 18
-    assert "Canon PowerShot SD300" in {f.camera for f in found}
+    assert sum(f.taken is not None for f in results) >= 65
+    assert sum(f.camera is not None for f in results) >= 58
+    assert sum(f.latitude is not None for f in results) >= 18
+    assert "Canon PowerShot SD300" in {f.camera for f in results}

@@ -1,4 +1,4 @@
-"""Files made to break decoders, real ones and thousands of spoilt ones: no file can hurt."""
+"""Files that were made to break decoders, and thousands of randomly damaged ones."""
 
 import io
 import random
@@ -9,7 +9,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from mocosearch.photos import Content, outcomes, scan
+from mocosearch.photos import Photo, read_photos, scan
 
 SIDE = 64
 KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "GIF", "AVIF", "JPEG2000")
@@ -21,16 +21,16 @@ REAL = (
 )
 
 
-class Weight(threading.Thread):
-    """The largest resident size of any process below this one, in bytes."""
+class PeakMemory(threading.Thread):
+    """The largest resident size of any child process, in bytes."""
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.peak = 0
-        self.done = threading.Event()
+        self.stop = threading.Event()
 
     def run(self) -> None:
-        while not self.done.wait(0.02):
+        while not self.stop.wait(0.02):
             for child in psutil.Process().children(recursive=True):
                 try:
                     self.peak = max(self.peak, child.memory_info().rss)
@@ -39,57 +39,57 @@ class Weight(threading.Thread):
 
 
 @pytest.mark.parametrize("name", ["hostile", "camera"])
-def test_every_file_is_accounted_for_within_the_limits(data, name):
+def test_every_file_has_a_result_within_the_memory_limit(data, name):
     files = list(scan([str(data / name)]))
-    weight = Weight()
-    weight.start()
-    answers = list(outcomes(files, SIDE, workers=2))
-    weight.done.set()
-    assert [found for found, _ in answers] == files
-    assert 0 < weight.peak < 2e9
-    told = {Path(found.path).name: outcome for found, outcome in answers}
-    assert all(outcome for outcome in told.values() if isinstance(outcome, str))
+    memory = PeakMemory()
+    memory.start()
+    answers = list(read_photos(files, SIDE, workers=2))
+    memory.stop.set()
+    assert [stat for stat, _ in answers] == files
+    assert 0 < memory.peak < 2e9
+    results = {Path(stat.path).name: result for stat, result in answers}
+    assert all(result for result in results.values() if isinstance(result, str))
     if name == "camera":
-        assert all(isinstance(outcome, Content) for outcome in told.values())
+        assert all(isinstance(result, Photo) for result in results.values())
         return
-    shown = [n for n, outcome in told.items() if isinstance(outcome, Content)]
-    assert {"truncated_jpeg.jpg", "truncated_image.png", "hopper_bad_exif.jpg"} <= set(shown)
-    assert told["truncated_jpeg.jpg"].picture.facts.truncated
-    assert not told["hopper_bad_exif.jpg"].picture.facts.truncated
-    assert "over the limit" in told["decompression_bomb.gif"]
-    assert told["timeout-dedc7a4ebd856d79b4359bbcc79e8ef231ce38f6.psd"] is None
+    photos = {name for name, result in results.items() if isinstance(result, Photo)}
+    assert {"truncated_jpeg.jpg", "truncated_image.png", "hopper_bad_exif.jpg"} <= photos
+    assert results["truncated_jpeg.jpg"].picture.facts.truncated
+    assert not results["hopper_bad_exif.jpg"].picture.facts.truncated
+    assert "over the limit" in results["decompression_bomb.gif"]
+    assert results["timeout-dedc7a4ebd856d79b4359bbcc79e8ef231ce38f6.psd"] is None
 
 
-def drawn(picture) -> list[bytes]:
+def draw_files(picture) -> list[bytes]:
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
-    found = []
+    files = []
     for number, kind in enumerate(KINDS):
         out, exif = io.BytesIO(), Image.Exif()
         exif[0x0112] = 6
         picture(number, 160, 120).save(out, kind, exif=exif.tobytes())
-        found.append(out.getvalue())
-    return found
+        files.append(out.getvalue())
+    return files
 
 
-def real(data) -> list[bytes]:
-    """As programs and cameras wrote them; and a TIFF with all that a camera says."""
+def real_files(data) -> list[bytes]:
+    """Files of programs and cameras, and a TIFF with a camera's metadata."""
     out = io.BytesIO()
     with Image.open(data / REAL[0]) as photo:
         photo.save(out, "TIFF", exif=photo.getexif())
     return [*((data / name).read_bytes() for name in REAL), out.getvalue()]
 
 
-def spoilt(data: bytes, other: bytes, chance: random.Random) -> bytes:
-    """Bits turned over, cut short, or spliced with another file."""
+def damage(data: bytes, other: bytes, chance: random.Random) -> bytes:
+    """A copy with bits flipped or bytes replaced, truncated, or with part of another file."""
     changed = bytearray(data)
     way = chance.randrange(4)
     if way == 0:
         for _ in range(chance.choice((1, 3, 30))):
             changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
     elif way == 1:
-        # The first bytes say how large everything is.
+        # The first bytes hold sizes.
         for _ in range(chance.choice((1, 3, 9))):
             changed[chance.randrange(min(400, len(changed)))] = chance.choice((0, 127, 128, 255))
     elif way == 2:
@@ -105,23 +105,26 @@ def slow(*values):
     return pytest.param(*values, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])
 
 
-@pytest.mark.parametrize(("made", "count"), [(True, 60), slow(True, 3000), slow(False, 1500)])
-def test_spoilt_files_are_read_or_refused(picture, tmp_path, data, made, count):
-    """Every fourth file is whole, and stays so whatever its neighbours did to the worker."""
+@pytest.mark.parametrize(
+    ("is_generated", "count"), [(True, 60), slow(True, 3000), slow(False, 1500)]
+)
+def test_damaged_files_are_decoded_or_skipped(picture, tmp_path, data, is_generated, count):
+    """Every fourth file is intact, and is decoded whatever the others did to the worker."""
     chance = random.Random(7)
-    originals = [*drawn(picture), (data / REAL[0]).read_bytes()] if made else real(data)
+    generated = [*draw_files(picture), (data / REAL[0]).read_bytes()]
+    originals = generated if is_generated else real_files(data)
     for number in range(count):
         base = originals[number % len(originals)]
-        whole = number % 4 == 0
+        intact = number % 4 == 0
         other = chance.choice(originals)
-        (tmp_path / f"{number:05}.jpg").write_bytes(base if whole else spoilt(base, other, chance))
-    answers = list(outcomes(list(scan([str(tmp_path)])), SIDE, workers=2))
+        (tmp_path / f"{number:05}.jpg").write_bytes(base if intact else damage(base, other, chance))
+    answers = list(read_photos(list(scan([str(tmp_path)])), SIDE, workers=2))
     assert len(answers) == count
-    for number, (_, outcome) in enumerate(answers):
-        assert isinstance(outcome, Content if number % 4 == 0 else Content | str), number
-        if isinstance(outcome, Content):
-            assert outcome.picture.pixels.shape == (SIDE, SIDE, 3)
-            assert outcome.picture.facts.width > 0
+    for number, (_, result) in enumerate(answers):
+        assert isinstance(result, Photo if number % 4 == 0 else Photo | str), number
+        if isinstance(result, Photo):
+            assert result.picture.pixels.shape == (SIDE, SIDE, 3)
+            assert result.picture.facts.width > 0
         else:
-            assert outcome
-            assert "\n" not in outcome
+            assert result
+            assert "\n" not in result

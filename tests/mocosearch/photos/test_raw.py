@@ -1,4 +1,4 @@
-"""Camera RAW, on DNGs written here by hand (Adobe DNG Specification 1.4)."""
+"""Camera RAW, with DNGs built here (Adobe DNG Specification 1.4)."""
 
 import io
 import os
@@ -12,7 +12,7 @@ from PIL import Image
 from mocosearch.errors import Unreadable
 from mocosearch.photos import decode
 from mocosearch.photos.formats import format_of
-from mocosearch.photos.worker import outcome_of
+from mocosearch.photos.worker import read_photo
 
 LONG, SHORT, BYTE, ASCII, RATIONAL, SRATIONAL = 4, 3, 1, 2, 5, 10
 FORMS = {LONG: "I", SHORT: "H", BYTE: "B", ASCII: "B", RATIONAL: "II", SRATIONAL: "ii"}
@@ -20,7 +20,7 @@ WIDTH, HEIGHT = 128, 96
 
 
 def ifd(at: int, entries: dict[int, tuple[int, list]]) -> bytes:
-    """One image file directory that will stand at `at`, its long values behind it."""
+    """An image file directory for offset `at`, followed by its long values."""
     head, tail = struct.pack("<H", len(entries)), b""
     after = at + 2 + 12 * len(entries) + 4
     for tag, (kind, values) in sorted(entries.items()):
@@ -34,8 +34,8 @@ def ifd(at: int, entries: dict[int, tuple[int, list]]) -> bytes:
     return head + struct.pack("<I", 0) + tail
 
 
-def dng(*, turn: int = 1, preview: bytes | None = None) -> bytes:
-    """The left half of the sensor saw red, the right half blue; the top third nothing."""
+def dng(*, orientation: int = 1, preview: bytes | None = None) -> bytes:
+    """The sensor's left half is red and its right half blue; the top third is black."""
     scene = np.zeros((HEIGHT, WIDTH), np.uint16)
     scene[HEIGHT // 3 :: 1][::2, : WIDTH // 2 : 2] = 30000
     scene[HEIGHT // 3 :: 1][1::2, WIDTH // 2 + 1 :: 2] = 30000
@@ -59,7 +59,7 @@ def dng(*, turn: int = 1, preview: bytes | None = None) -> bytes:
     first = {
         271: (ASCII, list(b"Acme\0")),
         272: (ASCII, list(b"One\0")),
-        274: (SHORT, [turn]),
+        274: (SHORT, [orientation]),
         306: (ASCII, list(b"2019:07:31 23:59:58\0")),
         50706: (BYTE, [1, 4, 0, 0]),
         50708: (ASCII, list(b"Acme One\0")),
@@ -93,7 +93,7 @@ def dng(*, turn: int = 1, preview: bytes | None = None) -> bytes:
 
 
 def jpeg(width: int, height: int, **options) -> bytes:
-    """As cameras write it, with EXIF at once: before any other LibRaw puts one of its own."""
+    """A JPEG with its EXIF first, as cameras write it; else LibRaw puts its own EXIF first."""
     out = io.BytesIO()
     Image.new("RGB", (width, height), (0, 200, 0)).save(out, "JPEG", quality=95, **options)
     data = out.getvalue()
@@ -101,12 +101,12 @@ def jpeg(width: int, height: int, **options) -> bytes:
     return data[:2] + data[20:] if "exif" in options else data
 
 
-def test_raw_is_told_from_tiff_by_content():
+def test_raw_and_tiff_are_distinguished_by_content():
     out = io.BytesIO()
     Image.new("RGB", (8, 8)).save(out, "TIFF")
     assert format_of(out.getvalue()) == "TIFF"
     assert format_of(dng()) == format_of(dng(preview=jpeg(64, 48))) == "RAW"
-    # A NEF or ARW: no version of DNG, a reduced picture first.
+    # A NEF or ARW has no DNG version, and its first image is reduced.
     assert (
         format_of(dng(preview=jpeg(64, 48)).replace(struct.pack("<H", 50706), b"\0\xc7")) == "RAW"
     )
@@ -116,74 +116,76 @@ def test_raw_is_told_from_tiff_by_content():
         assert format_of(start + bytes(40)) == "RAW"
 
 
-def test_the_sensor_where_there_is_no_preview():
+def test_without_a_preview_the_sensor_data_is_read():
     pytest.importorskip("rawpy")
-    found = decode(dng(), 24)
-    assert (found.facts.width, found.facts.height, found.facts.format) == (WIDTH, HEIGHT, "RAW")
-    assert (found.facts.camera, found.facts.taken) == ("Acme One", "2019-07-31T23:59:58")
-    left, right = found.pixels[16, 4].astype(int), found.pixels[16, 20].astype(int)
+    result = decode(dng(), 24)
+    assert (result.facts.width, result.facts.height, result.facts.format) == (WIDTH, HEIGHT, "RAW")
+    assert (result.facts.camera, result.facts.taken) == ("Acme One", "2019-07-31T23:59:58")
+    left, right = result.pixels[16, 4].astype(int), result.pixels[16, 20].astype(int)
     assert left[0] > left[2] + 50
     assert right[2] > right[0] + 50
-    assert found.pixels[:6].max() < 40
+    assert result.pixels[:6].max() < 40
 
 
-@pytest.mark.parametrize(("turn", "dark"), [(3, np.s_[18:]), (6, np.s_[:, 18:]), (8, np.s_[:, :6])])
-def test_the_sensor_is_turned_once(turn, dark):
+@pytest.mark.parametrize(
+    ("orientation", "dark"), [(3, np.s_[18:]), (6, np.s_[:, 18:]), (8, np.s_[:, :6])]
+)
+def test_sensor_data_is_rotated_once(orientation, dark):
     pytest.importorskip("rawpy")
-    found = decode(dng(turn=turn), 24)
-    assert found.pixels[dark].max() < 40
-    size = (WIDTH, HEIGHT) if turn == 3 else (HEIGHT, WIDTH)
-    assert (found.facts.width, found.facts.height) == size
+    result = decode(dng(orientation=orientation), 24)
+    assert result.pixels[dark].max() < 40
+    size = (WIDTH, HEIGHT) if orientation == 3 else (HEIGHT, WIDTH)
+    assert (result.facts.width, result.facts.height) == size
 
 
-def test_the_preview_first_if_it_is_large_enough():
+def test_a_preview_is_read_if_it_is_large_enough():
     pytest.importorskip("rawpy")
-    for side, used in ((24, True), (64, False)):
-        found = decode(dng(preview=jpeg(64, 48)), side)
-        green = np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
-        assert green == used
-        assert (found.facts.width, found.facts.height) == (WIDTH, HEIGHT)
+    for side, has_preview in ((24, True), (64, False)):
+        result = decode(dng(preview=jpeg(64, 48)), side)
+        is_green = np.abs(result.pixels.astype(int) - (0, 200, 0)).max() < 10
+        assert is_green == has_preview
+        assert (result.facts.width, result.facts.height) == (WIDTH, HEIGHT)
 
 
 @pytest.mark.parametrize("marker", [b"\xff\xdb", b"\xff\xc0", b"\xff\xda"])
-def test_a_broken_preview_leaves_the_sensor(marker):
+def test_a_broken_preview_is_replaced_by_the_sensor_data(marker):
     pytest.importorskip("rawpy")
     preview = jpeg(64, 48)
-    kept = preview.index(marker) + 30
-    broken = preview[:kept] + bytes(len(preview) - kept)
-    found = decode(dng(preview=preview).replace(preview, broken), 24)
-    assert not found.facts.truncated
-    left, right = found.pixels[16, 4].astype(int), found.pixels[16, 20].astype(int)
+    intact = preview.index(marker) + 30
+    broken = preview[:intact] + bytes(len(preview) - intact)
+    result = decode(dng(preview=preview).replace(preview, broken), 24)
+    assert not result.facts.truncated
+    left, right = result.pixels[16, 4].astype(int), result.pixels[16, 20].astype(int)
     assert left[0] > left[2] + 50
     assert right[2] > right[0] + 50
 
 
-@pytest.mark.parametrize("said", [0, 9, 77])
-def test_a_preview_that_lies_in_no_way_there_is_lies_as_the_sensor(said):
+@pytest.mark.parametrize("orientation", [0, 9, 77])
+def test_a_preview_with_an_invalid_orientation_has_that_of_the_sensor(orientation):
     pytest.importorskip("rawpy")
     exif = Image.Exif()
-    exif[0x0112] = said
-    found = decode(dng(turn=6, preview=jpeg(64, 48, exif=exif)), 24)
-    assert np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
-    assert (found.facts.width, found.facts.height) == (HEIGHT, WIDTH)
+    exif[0x0112] = orientation
+    result = decode(dng(orientation=6, preview=jpeg(64, 48, exif=exif)), 24)
+    assert np.abs(result.pixels.astype(int) - (0, 200, 0)).max() < 10
+    assert (result.facts.width, result.facts.height) == (HEIGHT, WIDTH)
 
 
-def test_broken_exif_costs_no_preview():
+def test_a_preview_with_broken_exif_is_read():
     pytest.importorskip("rawpy")
-    found = decode(dng(turn=6, preview=jpeg(64, 48, exif=b"Exif\0\0nonsense")), 24)
-    assert np.abs(found.pixels.astype(int) - (0, 200, 0)).max() < 10
-    assert (found.facts.width, found.facts.height) == (HEIGHT, WIDTH)
+    result = decode(dng(orientation=6, preview=jpeg(64, 48, exif=b"Exif\0\0nonsense")), 24)
+    assert np.abs(result.pixels.astype(int) - (0, 200, 0)).max() < 10
+    assert (result.facts.width, result.facts.height) == (HEIGHT, WIDTH)
 
 
-def test_without_the_extra_the_reason_says_how_to_add_it(monkeypatch):
+def test_without_rawpy_the_reason_tells_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     with pytest.raises(Unreadable, match=r"mocosearch\[raw\]"):
         decode(dng(), 24)
 
 
 @pytest.mark.parametrize("name", ["a.nef", "a.CR3", "a.dng"])
-def test_a_broken_raw_file_is_refused(tmp_path, name):
+def test_a_broken_raw_file_is_skipped(tmp_path, name):
     (tmp_path / name).write_bytes(os.urandom(64))
-    assert isinstance(outcome_of(str(tmp_path / name), 24), str)
+    assert isinstance(read_photo(str(tmp_path / name), 24), str)
     (tmp_path / name).write_bytes(dng()[:20_000])
-    assert isinstance(outcome_of(str(tmp_path / name), 24), str)
+    assert isinstance(read_photo(str(tmp_path / name), 24), str)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocosearch.errors import NotFound
-from mocosearch.photos.scan import FileStat, ScanReport, inside, roots_of, scan
+from mocosearch.photos.scan import FileStat, ScanReport, is_within, roots_of, scan
 
 
 def names_below(*roots) -> list[str]:
@@ -19,28 +19,28 @@ def put(*files) -> None:
         file.write_bytes(b"12345")
 
 
-def test_every_file_in_a_stable_order(tmp_path):
+def test_files_are_listed_in_a_stable_order(tmp_path):
     put(tmp_path / "b.jpg", tmp_path / "a.jpg", tmp_path / "z" / "c.txt", tmp_path / "d" / "e.png")
     assert names_below(tmp_path) == ["a.jpg", "b.jpg", "d/e.png", "z/c.txt"]
 
 
-def test_size_and_time(tmp_path):
+def test_size_and_times(tmp_path):
     put(tmp_path / "a.jpg")
     os.utime(tmp_path / "a.jpg", ns=(5, 123_456_789_987_654_321))
     status = (tmp_path / "a.jpg").stat()
-    wanted = FileStat(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
-    assert list(scan([str(tmp_path)])) == [wanted]
+    expected = FileStat(str(tmp_path / "a.jpg"), 5, status.st_mtime_ns, status.st_ctime_ns)
+    assert list(scan([str(tmp_path)])) == [expected]
 
 
-def test_times_that_64_bits_do_not_hold_are_the_last_that_they_do():
-    """ext4 goes on to 2446, but not every file system, so the system's answer is given here."""
+def test_times_are_clipped_to_64_bits():
+    """ext4 has times up to 2446, other file systems do not; so the system's answer is faked."""
     latest = 2**63 - 1
     year_2300 = 10_413_792_000 * 10**9
     status = SimpleNamespace(st_size=5, st_mtime_ns=year_2300, st_ctime_ns=-year_2300)
     assert FileStat.of("a.jpg", status) == FileStat("a.jpg", 5, latest, -latest)
 
 
-def test_hidden_and_system_folders_are_left_out(tmp_path):
+def test_hidden_and_system_folders_are_skipped(tmp_path):
     put(tmp_path / "seen" / "a.jpg", tmp_path / ".hidden" / "b.jpg", tmp_path / ".c.jpg")
     for folder in ("@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found", "#recycle"):
         put(tmp_path / folder / "d.jpg")
@@ -51,13 +51,13 @@ def test_hidden_and_system_folders_are_left_out(tmp_path):
     assert scan_report.excluded == scan_report.unreadable == []
 
 
-def test_files_of_the_mac_are_counted(tmp_path):
+def test_dot_underscore_files_of_macos_are_listed(tmp_path):
     put(tmp_path / "a.jpg", tmp_path / "._a.jpg", tmp_path / ".DS_Store")
     assert names_below(tmp_path) == ["._a.jpg", "a.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("patterns", "wanted"),
+    ("patterns", "expected"),
     [
         ([], ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]),
         (["*.png"], ["a.jpg", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]),
@@ -69,28 +69,28 @@ def test_files_of_the_mac_are_counted(tmp_path):
         (["*"], []),
     ],
 )
-def test_patterns_leave_out(tmp_path, patterns, wanted):
+def test_exclude_patterns(tmp_path, patterns, expected):
     everything = ["a.jpg", "a.png", "2019/b.jpg", "2019/raw/c.jpg", "d/raw/e.jpg"]
     put(*(tmp_path / name for name in everything))
     scan_report = ScanReport()
-    found = [f.path for f in scan([str(tmp_path)], patterns, scan_report)]
-    assert sorted(found) == sorted(str(tmp_path / name) for name in wanted)
-    below = [
+    paths = [f.path for f in scan([str(tmp_path)], patterns, scan_report)]
+    assert sorted(paths) == sorted(str(tmp_path / name) for name in expected)
+    excluded = [
         n for n in everything if any((tmp_path / n).is_relative_to(e) for e in scan_report.excluded)
     ]
-    assert sorted(below + wanted) == sorted(everything)
+    assert sorted(excluded + expected) == sorted(everything)
 
 
-def test_a_folder_that_may_not_be_read_is_told(tmp_path, locked):
+def test_an_unreadable_folder_is_reported(tmp_path, locked):
     put(tmp_path / "locked" / "a.jpg", tmp_path / "b.jpg")
     scan_report = ScanReport()
-    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
-    assert found == [str(tmp_path / "b.jpg")]
+    paths = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
+    assert paths == [str(tmp_path / "b.jpg")]
     assert scan_report.unreadable == [str(tmp_path / "locked")]
 
 
 @pytest.mark.parametrize(
-    ("error", "untold"),
+    ("error", "unreadable"),
     [
         (PermissionError(errno.EACCES, "Permission denied"), ["dead"]),
         (OSError(errno.EIO, "Input/output error"), ["dead/a.jpg", "dead/b.jpg"]),
@@ -98,37 +98,37 @@ def test_a_folder_that_may_not_be_read_is_told(tmp_path, locked):
         (FileNotFoundError(errno.ENOENT, "No such file or directory"), []),
     ],
 )
-def test_files_of_which_nothing_is_told_are_said(tmp_path, monkeypatch, error, untold):
-    """As root a folder is searched whatever its mode, so the system's answer is given here."""
+def test_files_without_a_status_are_reported(tmp_path, monkeypatch, error, unreadable):
+    """Root may search any folder, so the system's answer is faked."""
     put(tmp_path / "dead" / "a.jpg", tmp_path / "dead" / "b.jpg", tmp_path / "z.jpg")
-    looked = os.lstat
+    lstat = os.lstat
 
-    def refusing(path, **options):
+    def fail(path, **options):
         if os.path.basename(os.path.dirname(path)) == "dead":
             raise error
-        return looked(path, **options)
+        return lstat(path, **options)
 
-    monkeypatch.setattr(os, "lstat", refusing)
+    monkeypatch.setattr(os, "lstat", fail)
     scan_report = ScanReport()
-    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
-    assert found == [str(tmp_path / "z.jpg")]
-    assert scan_report.unreadable == [str(tmp_path / name) for name in untold]
+    paths = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
+    assert paths == [str(tmp_path / "z.jpg")]
+    assert scan_report.unreadable == [str(tmp_path / name) for name in unreadable]
 
 
-def test_a_link_to_what_may_not_be_looked_at_is_said(tmp_path, monkeypatch):
+def test_a_link_to_an_unreadable_file_is_reported(tmp_path, monkeypatch):
     put(tmp_path / "a.jpg")
     (tmp_path / "link.jpg").symlink_to("/elsewhere/b.jpg")
-    looked = os.stat
+    stat = os.stat
 
-    def refusing(path, **options):
+    def fail(path, **options):
         if str(path).endswith("link.jpg"):
             raise PermissionError(errno.EACCES, "Permission denied")
-        return looked(path, **options)
+        return stat(path, **options)
 
-    monkeypatch.setattr(os, "stat", refusing)
+    monkeypatch.setattr(os, "stat", fail)
     scan_report = ScanReport()
-    found = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
-    assert found == [str(tmp_path / "a.jpg")]
+    paths = [f.path for f in scan([str(tmp_path)], scan_report=scan_report)]
+    assert paths == [str(tmp_path / "a.jpg")]
     assert scan_report.unreadable == [str(tmp_path / "link.jpg")]
 
 
@@ -143,7 +143,7 @@ def test_a_link_to_a_file_below_a_root_is_the_same_file(tmp_path):
 
 
 @pytest.mark.parametrize("pattern", ["sub", "album/sub", "b.jpg", "album/*"])
-def test_a_link_to_a_file_that_is_left_out_stands_for_it(tmp_path, pattern):
+def test_a_link_to_an_excluded_file_is_listed(tmp_path, pattern):
     put(tmp_path / "album" / "sub" / "b.jpg")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "album" / "sub" / "b.jpg")
     assert names_below(tmp_path) == ["album/sub/b.jpg"]
@@ -156,12 +156,12 @@ def test_two_hard_links_are_two_files(tmp_path):
     assert names_below(tmp_path) == ["a.jpg", "b.jpg"]
 
 
-def test_a_hidden_folder_that_is_named_is_meant(tmp_path):
+def test_a_hidden_folder_may_be_a_root(tmp_path):
     put(tmp_path / ".photos" / "a.jpg")
     assert names_below(tmp_path / ".photos") == ["a.jpg"]
 
 
-def test_loops_of_links_end(tmp_path):
+def test_a_loop_of_links_ends(tmp_path):
     put(tmp_path / "one" / "a.jpg")
     (tmp_path / "one" / "up").symlink_to(tmp_path)
     (tmp_path / "one" / "self").symlink_to(tmp_path / "one" / "self")
@@ -169,7 +169,7 @@ def test_loops_of_links_end(tmp_path):
     assert len(names_below(tmp_path)) == 1
 
 
-def test_each_real_folder_once(tmp_path):
+def test_each_real_folder_is_scanned_once(tmp_path):
     put(tmp_path / "real" / "a.jpg")
     (tmp_path / "link").symlink_to(tmp_path / "real")
     assert [os.path.basename(n) for n in names_below(tmp_path)] == ["a.jpg"]
@@ -183,7 +183,7 @@ def test_a_link_to_a_folder_elsewhere_is_followed(tmp_path):
     assert names_below(tmp_path / "photos") == ["link/a.jpg"]
 
 
-def test_broken_links_and_pipes_are_passed_over(tmp_path):
+def test_broken_links_and_pipes_are_skipped(tmp_path):
     put(tmp_path / "a.jpg")
     (tmp_path / "broken.jpg").symlink_to(tmp_path / "nothing")
     (tmp_path / "below_a_file.jpg").symlink_to(tmp_path / "a.jpg" / "b.jpg")
@@ -195,8 +195,8 @@ def test_broken_links_and_pipes_are_passed_over(tmp_path):
     assert list(scan([str(tmp_path / "pipe.jpg")])) == []
 
 
-def test_many_names_in_one_folder_weigh_little(tmp_path):
-    """Their names are in memory, for they are sorted; what else is known of each is not."""
+def test_many_names_in_one_folder_take_little_memory(tmp_path):
+    """The names are in memory, because they are sorted, and nothing else of the files."""
     count = 20_000
     for number in range(count):
         os.mknod(tmp_path / f"{number:05}.jpg")
@@ -209,12 +209,12 @@ def test_many_names_in_one_folder_weigh_little(tmp_path):
     assert peak < 150 * count
 
 
-def test_names_that_are_no_utf8(tmp_path):
+def test_names_that_are_not_utf_8(tmp_path):
     name = os.fsencode(tmp_path) + b"/caf\xe9.jpg"
     with open(name, "wb") as file:
         file.write(b"1")
-    (found,) = scan([str(tmp_path)])
-    assert os.fsencode(found.path) == name
+    (stat,) = scan([str(tmp_path)])
+    assert os.fsencode(stat.path) == name
 
 
 def test_a_file_can_be_a_root(tmp_path):
@@ -222,13 +222,13 @@ def test_a_file_can_be_a_root(tmp_path):
     assert [f.path for f in scan([str(tmp_path / "b.jpg")])] == [str(tmp_path / "b.jpg")]
 
 
-def test_a_root_that_went_away_is_passed_over(tmp_path):
+def test_a_missing_root_is_skipped(tmp_path):
     put(tmp_path / "here" / "a.jpg")
     roots = [str(tmp_path / "gone"), str(tmp_path / "here")]
     assert len(list(scan(roots))) == 1
 
 
-def test_roots_inside_roots_count_once(tmp_path):
+def test_a_root_inside_another_counts_once(tmp_path):
     put(tmp_path / "a" / "b" / "c.jpg", tmp_path / "ab" / "d.jpg")
     roots = roots_of([tmp_path / "a" / "b", tmp_path / "a", tmp_path / "ab", tmp_path / "a"])
     assert roots == [str(tmp_path / "a"), str(tmp_path / "ab")]
@@ -242,13 +242,13 @@ def test_roots_are_absolute(tmp_path, monkeypatch):
     assert roots_of(["here", "./here/", "~/here"]) == [str(tmp_path / "here")]
 
 
-def test_missing_root(tmp_path):
+def test_a_root_must_exist(tmp_path):
     with pytest.raises(NotFound, match="nowhere"):
         roots_of([tmp_path, tmp_path / "nowhere"])
 
 
 @pytest.mark.parametrize(
-    ("path", "root", "wanted"),
+    ("path", "root", "expected"),
     [
         ("/a/b", "/a", True),
         ("/a", "/a", True),
@@ -257,5 +257,5 @@ def test_missing_root(tmp_path):
         ("/a", "/a/b", False),
     ],
 )
-def test_inside(path, root, wanted):
-    assert inside(path, root) is wanted
+def test_is_within(path, root, expected):
+    assert is_within(path, root) is expected
