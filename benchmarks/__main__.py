@@ -1,4 +1,4 @@
-"""Every speed and memory figure in turn, each against its baseline; options go to all of them.
+"""All benchmarks of speed and memory in turn, each against its baseline; options go to all.
 
 python -m benchmarks [--photos FOLDER] [--runs N]
 """
@@ -16,6 +16,7 @@ NAMES = (
     "decode_speed",
     "train_speed",
     "memory",
+    "filtered_query",
 )
 
 
@@ -24,7 +25,7 @@ def main() -> None:
     conclusions = []
     for name in NAMES:
         print(f"## {name}\n", flush=True)
-        lines = printed(name)
+        lines = run(name)
         conclusions.append(f"{name}: {lines[-1] if lines else 'failed'}")
         print(flush=True)
     print("## together\n\n" + "\n".join(conclusions))
@@ -32,8 +33,8 @@ def main() -> None:
         sys.exit(1)
 
 
-def printed(name: str) -> list[str]:
-    """Run one benchmark, pass its lines on, and return them; none where it failed."""
+def run(name: str) -> list[str]:
+    """Run one benchmark, print its lines, and return them; none where it failed."""
     command = [sys.executable, "-m", f"benchmarks.{name}", *sys.argv[1:]]
     lines = []
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

@@ -1,11 +1,12 @@
 """How much faster are large photos decoded than by Pillow alone, on one core?
 
-Baseline: Image.open, convert("RGB"), resize to the square: all pixels decoded, then shrunk.
+Baseline: Image.open, convert("RGB"), resize to the square: all pixels are decoded, then resized.
 Ours: mocosearch.photos.decode, facts and hashes included. One process, one thread, the file's
-bytes in memory; the 12-megapixel JPEGs are drawn here from the largest camera photos.
-Bar: 8 times as many 12-megapixel JPEGs a second. Where a photo has 2 MB or more, nine tenths of our
-time is the decoding of its Huffman codes, which no scale leaves out: simplejpeg and OpenCV at an
-eighth of the size reach 6.4 times where Pillow's draft reaches 6.0 (2026-11-26).
+bytes in memory. The 12-megapixel JPEGs are resized from the largest camera photos.
+Bar: 8 times as many 12-megapixel JPEGs per second. For a photo of 2 MB or more, nine tenths of our
+time go into its Huffman codes, which must be decoded at every scale: simplejpeg and OpenCV at an
+eighth of the size are 6.4 times as fast as the baseline, Pillow's draft is 6.0 times as fast
+(2026-11-26).
 
     python -m benchmarks.decode_speed
 """
@@ -50,25 +51,25 @@ def main() -> None:
         ],
     }
     ratios = [report(name, data, args.runs) for name, data in sets.items()]
-    conclude(BAR, ratios[0], what="12-megapixel JPEGs a second")
+    conclude(BAR, ratios[0], what="12-megapixel JPEGs per second")
 
 
 def largest(camera: Path) -> list[Path]:
-    """The JPEGs to make photos of 12 megapixels from."""
+    """The JPEGs that photos of 12 megapixels are made from."""
     return sorted(camera.glob("jpg_*.jpg"), key=lambda path: path.stat().st_size)[-6:]
 
 
 def large(files: list[Path]) -> list[bytes]:
-    """The photos at 12 megapixels, at a camera's quality."""
-    found = []
+    """The photos, resized to 12 megapixels, at a camera's quality."""
+    photos = []
     for file in files:
         with Image.open(file) as image:
-            found.append(as_jpeg(image.convert("RGB")))
-    return found
+            photos.append(as_jpeg(image.convert("RGB")))
+    return photos
 
 
 def as_jpeg(image: Image.Image) -> bytes:
-    """A picture brought to 12 megapixels and saved as a camera would."""
+    """A picture resized to 12 megapixels and saved at a camera's quality."""
     out = io.BytesIO()
     image.resize(LARGE, Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
     return out.getvalue()
@@ -86,23 +87,23 @@ def ours(data: bytes) -> None:
 def report(name: str, files: list[bytes], runs: int) -> float:
     """Print the rates of one set of files; returns the ratio."""
     for data in files:
-        ours(data)  # Plugins are registered and profiles built once.
+        ours(data)  # Register plugins and build profiles first.
     rates = alternating({OURS: lambda: rate(ours, files), PLAIN: lambda: rate(plain, files)}, runs)
     ratio = middle(rates[OURS]) / middle(rates[PLAIN])
     rows = [[way, ranged(values, 1), ""] for way, values in rates.items()]
     rows[0][2] = f"{ratio:.2f}x"
     print(f"{name}: {len(files)} files, {sum(map(len, files)) / len(files) / 1e6:.2f} MB each")
-    table(["way", "photos/s of one core: median (range)", "ratio"], rows)
+    table(["way", "photos/s on one core: median (range)", "ratio"], rows)
     print(flush=True)
     return ratio
 
 
 def rate(way: Callable[[bytes], None], files: list[bytes]) -> float:
-    """Photos a second of processor time: other programs at work take none of it."""
-    begun = time.process_time()
+    """Photos per second of processor time, which other programs do not affect."""
+    start = time.process_time()
     for data in files:
         way(data)
-    return len(files) / (time.process_time() - begun)
+    return len(files) / (time.process_time() - start)
 
 
 if __name__ == "__main__":

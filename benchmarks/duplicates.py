@@ -120,7 +120,7 @@ def written(folder: Path, made: Made) -> None:
     photos = folder.with_name("photos")
     photos.mkdir()
     with Index.create(folder, unused_encoder(made.keys.shape[1])) as index:
-        index.store.write(lambda txn: Roots({0: str(photos)}).keep(txn))
+        index.store.write(lambda txn: Roots({0: str(photos)}).save(txn))
         for first in range(0, len(made.keys), AT_ONCE):
             index.store.write(lambda txn, at=first: _put(txn, at, made, photos))  # type: ignore[misc]
 

@@ -1,12 +1,12 @@
-"""How many photos a second does a new index take in?
+"""How many photos per second does `index` add to a new index?
 
-Baseline: plain_index.py, the plain loop as one writes it: Pillow, the same network and
-descriptor in torch fp32, batches of 32, one process, keys into a NumPy file.
+Baseline: plain_index.py, a plain loop: Pillow, the same network and descriptor in torch fp32,
+batches of 32, one process, keys into a NumPy file.
 Bars: the whole process of `mocosearch index` is 7 times as fast as the baseline's loop alone for
 ResNet-50 at 224 pixels (--recipe v2), and 5 times as fast as the baseline's whole process for
-the network that people use (--recipe small, the default). The photos are small JPEGs of
-Caltech-101, most of whose time goes into the network; or so many of 12 megapixels, as cameras and
-phones make them, cut here from the largest camera photos.
+the default network (--recipe small). The photos are small JPEGs of Caltech-101, which spend most of
+their time in the network. With --large they have 12 megapixels, like those of cameras and phones,
+and are cropped from the largest camera photos.
 
     python -m benchmarks.index_speed
     python -m benchmarks.index_speed --large 240
@@ -47,22 +47,24 @@ OURS, PLAIN = "mocosearch index", "plain loop"
 def main() -> None:
     parser = arguments(__doc__, runs=3)
     parser.add_argument("--count", type=int, default=3000, help="photos to index [3000]")
-    parser.add_argument("--large", type=int, help="photos of 12 megapixels instead [none]")
-    parser.add_argument("--recipe", default="small", help="whose network, untrained [small]")
+    parser.add_argument("--large", type=int, help="photos of 12 megapixels to index instead [none]")
+    parser.add_argument(
+        "--recipe", default="small", help="the recipe whose network is used, untrained [small]"
+    )
     args = parser.parse_args()
     files = jpegs(args.photos, args.count)
     title(__doc__)
     with temporary_home() as home:
         encoder = untrained(home, files[:300], "--recipe", args.recipe)
         if args.large:
-            files = cut(needed(args.photos / "camera"), args.large, home / "photos")
+            files = crop(needed(args.photos / "camera"), args.large, home / "photos")
         else:
             linked(files, home / "photos")
         for file in files:
-            file.read_bytes()  # Into the system's cache, for both.
+            file.read_bytes()  # Fill the system's cache for both ways.
         number = count()
         ways = {
-            OURS: lambda: checked(ours(home, encoder, next(number)), len(files)),
+            OURS: lambda: check(ours(home, encoder, next(number)), len(files)),
             PLAIN: partial(plain, home, encoder, len(files)),
         }
         results: dict[str, list[Run]] = alternating(ways, args.runs)
@@ -73,21 +75,21 @@ def main() -> None:
         conclude(WHOLE_BAR, whole, what="index, whole process against whole process")
 
 
-def cut(camera: Path, count: int, folder: Path) -> list[Path]:
-    """Photos of 12 megapixels at a camera's quality, each another part of a camera's photo."""
+def crop(camera: Path, count: int, folder: Path) -> list[Path]:
+    """Photos of 12 megapixels at a camera's quality, each a different crop of a camera photo."""
     folder.mkdir()
-    sources, chance, made = largest(camera), np.random.default_rng(0), []
+    sources, rng, files = largest(camera), np.random.default_rng(0), []
     for number in range(count):
         with Image.open(sources[number % len(sources)]) as image:
-            share = chance.uniform(0.7, 0.95)
+            share = rng.uniform(0.7, 0.95)
             width, height = round(image.width * share), round(image.height * share)
-            left = int(chance.integers(0, image.width - width))
-            top = int(chance.integers(0, image.height - height))
+            left = int(rng.integers(0, image.width - width))
+            top = int(rng.integers(0, image.height - height))
             part = image.convert("RGB").crop((left, top, left + width, top + height))
-        made.append(folder / f"{number}.jpg")
-        made[-1].write_bytes(as_jpeg(part))
-    say(f"{count} photos of {sum(file.stat().st_size for file in made) / count / 1e6:.2f} MB")
-    return made
+        files.append(folder / f"{number}.jpg")
+        files[-1].write_bytes(as_jpeg(part))
+    say(f"{count} photos of {sum(file.stat().st_size for file in files) / count / 1e6:.2f} MB")
+    return files
 
 
 def ours(home: Path, encoder: Path, number: int) -> Run:
@@ -96,19 +98,19 @@ def ours(home: Path, encoder: Path, number: int) -> Run:
 
 
 def plain(home: Path, encoder: Path, expected: int) -> Run:
-    return checked(script("plain_index.py", home / "photos", encoder, home / "k.npy"), expected)
+    return check(script("plain_index.py", home / "photos", encoder, home / "k.npy"), expected)
 
 
-def checked(run: Run, expected: int) -> Run:
-    """Both ways must have done all of the work. Copies of a photo may count as moved."""
-    told = run.json()
-    done = told["embedded"] + told.get("moved", 0)
+def check(run: Run, expected: int) -> Run:
+    """Both ways must do all of the work. Copies of a photo may count as moved."""
+    counts = run.json()
+    done = counts["embedded"] + counts.get("moved", 0)
     assert done == expected, f"{done} of {expected} photos embedded"
     return run
 
 
 def report(results: dict[str, list[Run]], photos: int) -> tuple[float, float]:
-    """Print the table; returns our whole process over the baseline's, and over its loop alone."""
+    """Print the table; returns our rate over the baseline's, and over that of its loop alone."""
     whole = {name: [photos / r.seconds for r in runs] for name, runs in results.items()}
     loop = {name: [photos / r.json()["seconds"] for r in runs] for name, runs in results.items()}
     rows = [
@@ -116,7 +118,7 @@ def report(results: dict[str, list[Run]], photos: int) -> tuple[float, float]:
         for what, rates in (("whole process", whole), ("without start and imports", loop))
         for name in (OURS, PLAIN)
     ]
-    table(["way", "what is timed", "images/s: median (range)", "ratio"], rows)
+    table(["way", "time of", "images/s: median (range)", "ratio"], rows)
     ours = middle(whole[OURS])
     return ours / middle(whole[PLAIN]), ours / middle(loop[PLAIN])
 

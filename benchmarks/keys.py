@@ -1,4 +1,4 @@
-"""What the benchmarks of the store share: keys as an encoder makes them, and indexes of them."""
+"""Shared by the benchmarks of search: synthetic keys like an encoder's, and indexes of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmarks.measure import middle
 from indexes import Index
-from indexes.search import merging, segments
+from indexes.search import segments
 from indexes.store.records import Record, id_key
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
@@ -23,10 +23,10 @@ NEAREST = 10
 def clustered(
     count: int, dimension: int, seed: int = 0, clusters: int = CLUSTERS
 ) -> Iterator[np.ndarray]:
-    """Unit keys, fp16 (n, dimension), in pieces: clusters on a subspace, a long tail of sizes.
+    """Unit keys, fp16 (n, dimension), in pieces: clusters on a subspace, with a long tail of sizes.
 
-    Synthetic: no collection here has a million photos. Nearest neighbours lie at cosines of
-    about 0.5 to 0.9, as those of photos do; keys without any structure would have none.
+    Nearest neighbours have cosines of about 0.5 to 0.9, as those of photos do; in keys without
+    structure they would not.
     """
     fixed, chance = np.random.default_rng(12345), np.random.default_rng(seed)
     base = fixed.standard_normal((INNER, dimension)).astype(np.float32)
@@ -45,50 +45,62 @@ def clustered(
 
 def unused_encoder(dimension: int) -> Encoder:
     """An encoder that is never run."""
-    told = Card("none", 32, dimension, {}, 0, 0.0, 0.0, None, "benchmark", "2026-01-01")
-    return Encoder(told, b"graph", b"weights")
+    card = Card("none", 32, dimension, {}, 0, 0.0, 0.0, None, "benchmark", "2026-01-01")
+    return Encoder(card, b"graph", b"weights")
 
 
-def filled(folder: Path, count: int, dimension: int) -> Index:
+def plain_record(id: int) -> Record:
+    """A record without a path."""
+    return Record(640, 480, "JPEG", None, 100_000, f"{id:032x}", [])
+
+
+def create_index(
+    folder: Path,
+    count: int,
+    dimension: int,
+    record: Callable[[int], Record] = plain_record,
+) -> Index:
     """An index of so many keys with records, its FAISS index not yet built."""
     index = Index.create(folder, unused_encoder(dimension))
     first = 1
     for keys in clustered(count, dimension):
-        index.store.write(lambda txn, at=first, some=keys: put(txn, at, some))  # type: ignore[misc]
+
+        def change(txn: Txn, first: int = first, keys: Any = keys) -> None:
+            put(txn, first, keys, record)
+
+        index.store.write(change)
         first += len(keys)
     return index
 
 
-def put(txn: Txn, first: int, keys: Any) -> None:
+def put(txn: Txn, first: int, keys: Any, record: Callable[[int], Record] = plain_record) -> None:
     """Photos with keys from an id on, as one exact segment."""
     for id, key in enumerate(keys, first):
-        record = Record(640, 480, "JPEG", None, 100_000, f"{id:032x}", [])
-        txn.put("images", id_key(id), record.to_bytes())
+        txn.put("images", id_key(id), record(id).to_bytes())
         txn.put("vectors", id_key(id), key.tobytes())
     segments.append(txn, range(first, first + len(keys)), keys)
 
 
-def built(index: Index) -> None:
-    """Make one index of them, of the kind that their number asks for."""
-    merging.merge(index.store, everything=True)
-    index.refresh()
+def merge_all(index: Index) -> None:
+    """Merge all segments into one, of the kind that `auto` chooses for the size."""
+    index.merge(everything=True)
 
 
-def stored(index: Index) -> Iterator[np.ndarray]:
+def stored_keys(index: Index) -> Iterator[np.ndarray]:
     """All keys, fp16 (n, dimension), in pieces."""
     ids = np.arange(1, index.txn.count("vectors") + 1, dtype=np.uint64)
     return segments.read_keys(index.txn, ids)
 
 
-def nearest(index: Index, questions: Any) -> Any:
-    """The rows of each question's NEAREST keys, by comparing with every stored one."""
-    scores = np.empty((len(questions), 0), np.float32)
-    rows = np.empty((len(questions), 0), np.int64)
+def nearest(index: Index, queries: Any) -> Any:
+    """The rows of each query's NEAREST keys, by comparison with every stored key."""
+    scores = np.empty((len(queries), 0), np.float32)
+    rows = np.empty((len(queries), 0), np.int64)
     first = 0
-    for piece in stored(index):
-        found = questions @ piece.astype(np.float32).T
-        best = np.argpartition(-found, min(NEAREST, len(piece) - 1), axis=1)[:, :NEAREST]
-        scores = np.concatenate([scores, np.take_along_axis(found, best, 1)], 1)
+    for piece in stored_keys(index):
+        cosines = queries @ piece.astype(np.float32).T
+        best = np.argpartition(-cosines, min(NEAREST, len(piece) - 1), axis=1)[:, :NEAREST]
+        scores = np.concatenate([scores, np.take_along_axis(cosines, best, 1)], 1)
         rows = np.concatenate([rows, best + first], 1)
         keep = np.argsort(-scores, axis=1)[:, :NEAREST]
         scores, rows = np.take_along_axis(scores, keep, 1), np.take_along_axis(rows, keep, 1)
@@ -97,37 +109,39 @@ def nearest(index: Index, questions: Any) -> Any:
 
 
 def searcher(index: Index) -> Callable[[Any], Any]:
-    """The rows of an index's answers to questions (n, dimension), its segments taken together."""
-    opened, none = index.prepare(), np.empty(0, np.uint64)
+    """From queries (n, dimension) to the rows of their results in all segments of an index."""
+    opened = index.snapshot.segments
 
-    def ask(some: Any) -> Any:
-        found = [part.search(some, NEAREST, none) for part in opened]
-        scores = np.concatenate([s for s, _ in found], 1)
-        ids = np.concatenate([i for _, i in found], 1)
+    def search(some: Any) -> Any:
+        results = [segment.search(some, NEAREST) for segment in opened]
+        scores = np.concatenate([s for s, _ in results], 1)
+        ids = np.concatenate([i for _, i in results], 1)
         best = np.argsort(-scores, axis=1)[:, :NEAREST]
         return np.take_along_axis(ids, best, 1).astype(np.int64) - 1
 
-    return ask
+    return search
 
 
-def timed(
-    way: Callable[[Any], Any], questions: Any, truth: Any, repeats: int = 1
+def time_queries(
+    way: Callable[[Any], Any], queries: Any, truth: Any, repeats: int = 1
 ) -> tuple[float, float, float]:
-    """Milliseconds of one query (median of 300), queries a second in a batch, recall."""
-    way(questions[:10])
+    """Milliseconds per query (median of 300), queries per second in a batch, and the recall."""
+    way(queries[:10])
     ones, batches = [], []
-    for question in questions[:300]:
+    for query in queries[:300]:
         begun = time.perf_counter()
-        way(question[None])
+        way(query[None])
         ones.append(1000 * (time.perf_counter() - begun))
     for _ in range(repeats):
         begun = time.perf_counter()
-        found = way(questions)
-        batches.append(len(questions) / (time.perf_counter() - begun))
-    return middle(ones), max(batches), recall_of(found, truth)
+        results = way(queries)
+        batches.append(len(queries) / (time.perf_counter() - begun))
+    return middle(ones), max(batches), recall_of(results, truth)
 
 
-def recall_of(found: Any, truth: Any) -> float:
-    """The share of the NEAREST true neighbours that is found; of fewer questions than `truth`."""
-    pairs = zip(found, truth, strict=False)
+def recall_of(results: Any, truth: Any) -> float:
+    """The share of the NEAREST true neighbours in the results, for as many queries as there are
+    results.
+    """
+    pairs = zip(results, truth, strict=False)
     return float(np.mean([len(set(f) & set(t)) / NEAREST for f, t in pairs]))

@@ -1,4 +1,4 @@
-"""What the benchmarks share: photos, homes, whole processes, medians, and the closing line."""
+"""Shared by the benchmarks: photos, homes, processes, medians, tables and conclusions."""
 
 import argparse
 import json
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 HERE = Path(__file__).parent
 DATA = Path(__file__).parents[2] / "shared" / "data"
-"""Where the test pictures lie unless --photos says otherwise."""
+"""Folder of the test pictures, unless --photos names another."""
 COMMAND = Path(sys.executable).parent / "mocosearch"
 TORCH_IMPORT = [sys.executable, "-c", "import torch, torchvision.models"]
 SKIPPED_SOME = 3
@@ -29,9 +29,9 @@ SKIPPED_SOME = 3
 
 @dataclass(frozen=True)
 class Run:
-    """One process from start to end: seconds on the wall, and what it printed.
+    """One process from start to end: seconds of wall time, and its stdout.
 
-    peak: bytes, the largest resident size that it or a process that it waited for ever had.
+    peak: the largest resident size in bytes, of the process or of one that it waited for.
     """
 
     seconds: float
@@ -54,25 +54,25 @@ def arguments(doc: str | None, *, runs: int) -> argparse.ArgumentParser:
 
 
 def needed(path: Path) -> Path:
-    """The path, if it is there; otherwise the program ends with a line that says what to do."""
+    """The path, if it exists; otherwise the program ends with a line that says what to do."""
     if not path.exists():
         sys.exit(f"no test pictures: {path} is missing; name their folder with --photos")
     return path
 
 
 def spread(items: Sequence[T], count: int) -> list[T]:
-    """`count` items, evenly spaced over the whole sequence; all of them where it is shorter."""
+    """`count` evenly spaced items of the sequence; all of them where it is shorter."""
     count = min(count, len(items))
     return [items[i * len(items) // count] for i in range(count)]
 
 
 def jpegs(photos: Path, count: int) -> list[Path]:
-    """So many of Caltech-101's JPEGs, from all its classes."""
+    """`count` JPEGs of Caltech-101, from all classes."""
     return spread(sorted(needed(photos / "caltech101").rglob("*.jpg")), count)
 
 
 def linked(files: Iterable[Path], folder: Path) -> list[Path]:
-    """A folder of links to files, named by number so that no name tells a label."""
+    """A folder of links to files, named by number so that the names reveal no label."""
     folder.mkdir(parents=True)
     links = []
     for number, file in enumerate(files):
@@ -84,11 +84,10 @@ def linked(files: Iterable[Path], folder: Path) -> list[Path]:
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
-    """A folder that is MOCOSEARCH_HOME, here and in the processes started, until the end.
+    """A folder that is MOCOSEARCH_HOME meanwhile, here and in child processes.
 
-    Those processes keep their byte code, in a folder of the outermost home, whatever the
-    environment says: a fresh installation has none yet, and then every import of torch
-    compiles two thousand files, which no user lives with.
+    Child processes cache their byte code in the outermost home, whatever the environment says:
+    without it, every import of torch compiles two thousand files, which users see only once.
     """
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
@@ -113,7 +112,7 @@ def script(name: str, *words: str | Path | int) -> Run:
 
 
 def untrained(home: Path, photos: Sequence[Path], *options: str) -> Path:
-    """An encoder as training starts from: as fast as a trained one, and made in seconds."""
+    """An encoder without training: as fast as a trained one, and ready in seconds."""
     linked(photos, home / "for-the-encoder")
     folder = home / "encoder"
     start = ["--init", "none", "--epochs", "0"]
@@ -122,11 +121,11 @@ def untrained(home: Path, photos: Sequence[Path], *options: str) -> Path:
 
 
 def whole_process(command: Sequence[str], *, meanwhile: Callable[[int], None] | None = None) -> Run:
-    """Start a process, wait for its end, and take its time and peak memory from outside.
+    """Run a process to its end and measure its time and peak memory from outside.
 
-    meanwhile: called with the process id every 20 ms while it runs.
-    Raises SystemExit with the process's own words where it fails. On Linux a child's peak is
-    never below the parent's size at its start, so a parent that weighs memory stays small.
+    meanwhile: called with the process id every 20 ms while it runs. Raises SystemExit with the
+    end of the process's stderr where it fails. On Linux a child's peak is at least the size of its
+    parent at the start, so a parent that measures memory should stay small.
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begun = time.perf_counter()
@@ -137,8 +136,8 @@ def whole_process(command: Sequence[str], *, meanwhile: Callable[[int], None] | 
         out.seek(0)
         err.seek(0)
         if process.returncode not in (0, SKIPPED_SOME):
-            said = err.read().decode(errors="replace")[-2000:]
-            sys.exit(f"{' '.join(command)[:300]}\nended with {process.returncode}:\n{said}")
+            message = err.read().decode(errors="replace")[-2000:]
+            sys.exit(f"{' '.join(command)[:300]}\nended with {process.returncode}:\n{message}")
         unit = 1 if sys.platform == "darwin" else 1024
         return Run(seconds, usage.ru_maxrss * unit, out.read().decode(errors="replace"))
 
@@ -155,7 +154,7 @@ def _waited(pid: int, meanwhile: Callable[[int], None] | None) -> tuple[int, Any
 
 
 def alternating(ways: Mapping[str, Callable[[], T]], runs: int) -> dict[str, list[T]]:
-    """Run every way in turn, A B A B, so that a slow minute of the machine hits all of them."""
+    """Run all ways in turn, A B A B, so that a slow minute of the machine affects all of them."""
     results: dict[str, list[T]] = {name: [] for name in ways}
     for number in range(runs):
         for name, way in ways.items():
@@ -170,18 +169,18 @@ def middle(values: Iterable[float]) -> float:
 
 
 def ranged(values: Sequence[float], digits: int = 2) -> str:
-    """Median and range in words: `1.20 (1.10 to 1.40)`."""
+    """Median and range as text: `1.20 (1.10 to 1.40)`."""
     low, high = min(values), max(values)
     return f"{median(values):.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def say(line: str) -> None:
-    """A line about what is going on, on stderr."""
+    """Print a line of progress on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A markdown table, its columns aligned for a terminal."""
+    """Print a markdown table, with columns aligned for a terminal."""
     widths = [max(len(row[i]) for row in [heads, *rows]) for i in range(len(heads))]
     for row in [heads, ["-" * width for width in widths], *rows]:
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
@@ -189,7 +188,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def title(doc: str | None) -> None:
-    """The question, the machine and the date."""
+    """Print the question, the machine and the date."""
     print(f"{(doc or '').strip().splitlines()[0]}\n{machine()}\n", flush=True)
 
 
@@ -211,14 +210,14 @@ def _processor() -> tuple[str, frozenset[str]]:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine(), frozenset()
-    told = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
-    return told.get("model name", platform.machine()), frozenset(told.get("flags", "").split())
+    fields = {k.strip(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+    return fields.get("model name", platform.machine()), frozenset(fields.get("flags", "").split())
 
 
 def conclude(bar: float, value: float, *, what: str, unit: str = "x", most: bool = False) -> None:
-    """The last line: the bar, the figure, and whether the one was reached.
+    """Print the conclusion: the bar, the figure, and whether it reached the bar.
 
-    most: the bar is the most allowed, not the least asked for.
+    most: the bar is the most allowed, not the least.
     """
     reached = value <= bar if most else value >= bar
     sense = "at most " if most else ""

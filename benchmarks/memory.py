@@ -1,14 +1,14 @@
 """How much memory do training and indexing need?
 
-Baseline: a process that runs `import torch, torchvision.models` and ends.
-Bar: under 3 GB each, for all processes together: `train` for 60 s on 3,929 photos,
-`train --epochs 0` of a ResNet-50 at 224 pixels, which encodes at 560, on 300 photos, and `index` of
-9,144 photos. `index` runs with an encoder of these photos and with the starter, whose whitening it
-fits, and again with 1,000 photos; 9,144 photos may take at most a quarter more than 1,000.
+Baseline: a process that only runs `import torch, torchvision.models`.
+Bars: under 3 GB each for all processes together: `train` for 60 s on 3,929 photos, `train
+--epochs 0` of a ResNet-50 at 224 pixels, which encodes at 560, on 300 photos, and `index` of 9,144
+photos. `index` runs with an encoder of these photos, and with the starter, whose whitening it fits.
+9,144 photos need at most a quarter more memory than 1,000, with either encoder.
 
-Largest process: the peak resident size that the system kept of the largest single process.
-All processes: the largest sum of resident sizes over the process tree, sampled every 20 ms;
-pages that processes share count in each of them, so this is never too low for what it saw.
+Largest process: the peak resident size of the largest single process, as the system reports it.
+All processes: the largest sum of resident sizes over the process tree, sampled every 20 ms. Pages
+that processes share count in each of them, so no sample is too low.
 
     python -m benchmarks.memory
 """
@@ -46,7 +46,7 @@ BASELINE = "import torch, torchvision.models"
 
 @dataclass
 class Tree:
-    """The largest sum of resident bytes over a process and all below it, and how many."""
+    """The largest sum of resident bytes over a process and its descendants, and their number."""
 
     peak: int = 0
     processes: int = 0
@@ -64,8 +64,8 @@ class Tree:
 
 def main() -> None:
     parser = arguments(__doc__, runs=3)
-    parser.add_argument("--seconds", type=int, default=60, help="of training [60]")
-    parser.add_argument("--count", type=int, help="at most so many photos each [all]")
+    parser.add_argument("--seconds", type=int, default=60, help="seconds of training [60]")
+    parser.add_argument("--count", type=int, help="the most photos for each command [all]")
     args = parser.parse_args()
     train_on = manifest(args.photos, args.count)
     index_of = sorted(needed(args.photos / "caltech101").rglob("*.jpg"))
@@ -83,7 +83,9 @@ def main() -> None:
             FEW: lambda: index(home / "few", encoder),
             f"{MANY}, the starter": lambda: index(home / "index-of", "starter"),
             f"{FEW}, the starter": lambda: index(home / "few", "starter"),
-            BASELINE: lambda: weighed(lambda tree: whole_process(TORCH_IMPORT, meanwhile=tree)),
+            BASELINE: lambda: measure_memory(
+                lambda tree: whole_process(TORCH_IMPORT, meanwhile=tree)
+            ),
         }
         results = alternating(ways, args.runs)
     for end in ("", ", the starter"):
@@ -99,11 +101,11 @@ def manifest(photos: Path, count: int | None) -> list[Path]:
 
 
 def train(files: list[Path], seconds: int) -> tuple[Run, Tree]:
-    """In a home of its own, so that decoding is part of every run."""
+    """Train in a new home, so that decoding is part of every run."""
     with temporary_home() as home:
         linked(files, home / "photos")
         words = ("train", home / "photos", "--name", home / "encoder", "--for", f"{seconds}s")
-        return weighed(lambda tree: mocosearch(*words, meanwhile=tree))
+        return measure_memory(lambda tree: mocosearch(*words, meanwhile=tree))
 
 
 def large_network(files: list[Path]) -> tuple[Run, Tree]:
@@ -111,16 +113,16 @@ def large_network(files: list[Path]) -> tuple[Run, Tree]:
         linked(files, home / "photos")
         words = ("train", home / "photos", "--name", home / "encoder", "--epochs", "0")
         options = ("--arch", "resnet50", "--size", "224")
-        return weighed(lambda tree: mocosearch(*words, *options, meanwhile=tree))
+        return measure_memory(lambda tree: mocosearch(*words, *options, meanwhile=tree))
 
 
 def index(photos: Path, encoder: Path | str) -> tuple[Run, Tree]:
     with temporary_home() as home:
         words = ("index", photos, "--index", home / "index", "--encoder", encoder)
-        return weighed(lambda tree: mocosearch(*words, meanwhile=tree))
+        return measure_memory(lambda tree: mocosearch(*words, meanwhile=tree))
 
 
-def weighed(way: Callable[[Tree], Run]) -> tuple[Run, Tree]:
+def measure_memory(way: Callable[[Tree], Run]) -> tuple[Run, Tree]:
     tree = Tree()
     return way(tree), tree
 
@@ -129,23 +131,23 @@ def resident(process: psutil.Process) -> int:
     try:
         return process.memory_info().rss
     except psutil.Error:
-        return 0  # It ended meanwhile.
+        return 0  # It has ended.
 
 
 def report(results: dict[str, list[tuple[Run, Tree]]]) -> float:
-    """Print the table; returns the largest sum of our own commands in GB."""
+    """Print the table; returns the largest sum of the commands of mocosearch, in GB."""
     base = middle(run.peak for run, _ in results[BASELINE])
     rows = []
-    for name, weights in results.items():
-        single = middle(run.peak for run, _ in weights)
-        trees = [tree.peak for _, tree in weights]
-        processes = max(tree.processes for _, tree in weights)
-        seconds = middle(run.seconds for run, _ in weights)
+    for name, pairs in results.items():
+        single = middle(run.peak for run, _ in pairs)
+        trees = [tree.peak for _, tree in pairs]
+        processes = max(tree.processes for _, tree in pairs)
+        seconds = middle(run.seconds for run, _ in pairs)
         figures = [f"{single / GB:.2f}", f"{middle(trees) / GB:.2f}", f"{max(trees) / GB:.2f}"]
         rows.append([name, *figures, str(processes), f"{single / base:.2f}x", f"{seconds:.0f}"])
-    heads = ["what", "largest process, GB", "all processes, GB", "worst run, GB", "processes"]
-    table([*heads, "largest, of the baseline", "s"], rows)
-    ours = [tree.peak for name, ws in results.items() if name != BASELINE for _, tree in ws]
+    heads = ["command", "largest process, GB", "all processes, GB", "worst run, GB", "processes"]
+    table([*heads, "largest / baseline", "s"], rows)
+    ours = [tree.peak for name, pairs in results.items() if name != BASELINE for _, tree in pairs]
     return max(ours) / GB
 
 

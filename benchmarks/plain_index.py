@@ -1,6 +1,6 @@
-"""The baseline of index_speed: embed a folder the way one writes it in twenty lines.
+"""The baseline of index_speed: a plain loop that embeds a folder.
 
-One process, Pillow, fp32, 32 photos at a time, keys into a NumPy file; prints one JSON line.
+One process, Pillow, fp32, 32 photos at a time, keys into a NumPy file. It prints one JSON line.
 
     python plain_index.py PHOTOS ENCODER KEYS.npy
 """
@@ -21,11 +21,11 @@ from mocosearch.moco.descriptor import Descriptor
 BATCH = 32
 
 
-def loaded(encoder: Path) -> tuple[Descriptor, int]:
-    """The encoder's network and descriptor in torch, and the side it looks at.
+def load(encoder: Path) -> tuple[Descriptor, int]:
+    """The encoder's network and descriptor in torch, and the side of its input in pixels.
 
-    The file of weights holds no whitening, so that an identity of the same shape stands in
-    for it: the keys differ from the encoder's, the work does not.
+    The file of weights contains no whitening. An identity of the same shape replaces it: the keys
+    differ from the encoder's, the work is the same.
     """
     card = json.loads((encoder / "card.json").read_text())
     backbone = Backbone(card["architecture"])
@@ -45,8 +45,8 @@ def pixels(path: Path, side: int) -> torch.Tensor:
 
 def main() -> None:
     photos, encoder, out = map(Path, sys.argv[1:])
-    descriptor, side = loaded(encoder)
-    begun = time.perf_counter()
+    descriptor, side = load(encoder)
+    start_time = time.perf_counter()
     files = sorted(photos.iterdir())
     keys = []
     with torch.no_grad():
@@ -54,7 +54,7 @@ def main() -> None:
             batch = torch.stack([pixels(path, side) for path in files[start : start + BATCH]])
             keys.append(descriptor(batch).numpy())
     np.save(out, np.concatenate(keys))
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start_time
     print(json.dumps({"embedded": len(files), "seconds": seconds}))
 
 

@@ -1,12 +1,12 @@
-"""How long does the program take to say what it is?
+"""How long do `mocosearch --help` and `mocosearch --version` take?
 
-Baseline: `rclip --version`, of a search for photos that is used like this one. It weighs some
-gigabytes, so it is not installed here; in a folder of its own it is by
+Baseline: `rclip --version`, another photo search for the terminal. It takes some gigabytes of disk
+space, so it is not a dependency. To install it in a folder of its own:
 
     python3 -m venv rclip && rclip/bin/pip install rclip
 
 Bars: `mocosearch --help` and `mocosearch --version` take at most 0.15 s, and at most 0.5 of
-`rclip --version` in the same run. Without rclip the first bar alone is looked at.
+`rclip --version` in the same run. Without rclip, only the first bar is checked.
 
     python -m benchmarks.start_up --rclip rclip/bin/rclip
 """
@@ -37,7 +37,7 @@ INTERPRETER = "python -c pass"
 
 def main() -> None:
     parser = arguments(__doc__, runs=15)
-    parser.add_argument("--rclip", type=Path, help="the program rclip, where it is installed")
+    parser.add_argument("--rclip", type=Path, help="path of the program rclip, if it is installed")
     args = parser.parse_args()
     ways = {f"mocosearch {word}": partial(mocosearch, word) for word in ("--help", "--version")}
     ours = list(ways)
@@ -46,7 +46,7 @@ def main() -> None:
         ways[BASELINE] = partial(whole_process, [str(needed(args.rclip)), "--version"])
     title(__doc__)
     with temporary_home():
-        alternating(ways, 1)  # Files into the system's cache, byte code onto the disk.
+        alternating(ways, 1)  # Fill the system's cache, write byte code.
         results = alternating(ways, args.runs)
     report(results, ours)
 
@@ -62,11 +62,11 @@ def report(results: dict[str, list[Run]], ours: list[str]) -> None:
         ]
         for name, runs in results.items()
     ]
-    table(["whole process", "s: median (range)", f"of {BASELINE}"], rows)
+    table(["whole process", "s: median (range)", f"ratio to {BASELINE}"], rows)
     slowest = max(medians[name] for name in ours)
-    conclude(SECONDS, slowest, what="start-up, the slower of both", unit=" s", most=True)
+    conclude(SECONDS, slowest, what="start-up, the slower of the two", unit=" s", most=True)
     if base:
-        conclude(SHARE, slowest / base, what=f"start-up, of {BASELINE}", most=True)
+        conclude(SHARE, slowest / base, what=f"start-up / {BASELINE}", most=True)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,9 @@
 
     python -m benchmarks.ten_million_keys [--count 10000000] [--dimension 128] [--recall 0.9]
 
-Keys are clustered and synthetic (benchmarks/keys.py). Baseline in the same run: every stored key
-compared with the question, streamed from LMDB. Needs about 15 GB in the temporary folder
-(TMPDIR names another). Memory is what the process allocated; the mapped file is the system's to
-take back, and is told beside it.
+Keys are synthetic (benchmarks/keys.py). Baseline in the same run: a comparison with every stored
+key, streamed from LMDB. Needs about 15 GB in the temporary folder (TMPDIR). Memory is what the
+process allocated; pages of the mapped file, which the system can drop, are listed separately.
 """
 
 import argparse
@@ -19,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.keys import built, clustered, filled, nearest, searcher, timed
+from benchmarks.keys import clustered, create_index, merge_all, nearest, searcher, time_queries
 from benchmarks.measure import conclude, say, table, title
 
-QUESTIONS = 300
+QUERIES = 300
 GIB = 1 << 30
 
 
@@ -32,29 +31,29 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=10_000_000)
     parser.add_argument("--dimension", type=int, default=128)
     parser.add_argument("--recall", type=float, default=0.9)
-    asked = parser.parse_args()
+    options = parser.parse_args()
     title(__doc__)
-    questions = np.concatenate(list(clustered(QUESTIONS, asked.dimension, seed=7)))
-    questions = questions.astype(np.float32)
+    queries = np.concatenate(list(clustered(QUERIES, options.dimension, seed=7)))
+    queries = queries.astype(np.float32)
     with tempfile.TemporaryDirectory(prefix="mocosearch-benchmark-") as folder:
-        say(f"{asked.count} keys of {asked.dimension} numbers")
+        say(f"{options.count} keys of {options.dimension} numbers")
         begun = time.perf_counter()
-        index = filled(Path(folder) / "index", asked.count, asked.dimension)
-        index.configure(recall=asked.recall)
+        index = create_index(Path(folder) / "index", options.count, options.dimension)
+        index.configure(recall=options.recall)
         say(f"written in {time.perf_counter() - begun:.0f} s")
         begun = time.perf_counter()
         with peaks() as peak:
-            built(index)
+            merge_all(index)
         took = time.perf_counter() - begun
-        told = index.info()
-        print(f"built in {took:.0f} s: {json.dumps(told['segment_list'])}", flush=True)
-        print(f"the file has {told['bytes'] / GIB:.2f} GiB\n", flush=True)
+        info = index.info()
+        print(f"built in {took:.0f} s: {json.dumps(info['segment_list'])}", flush=True)
+        print(f"the file has {info['bytes'] / GIB:.2f} GiB\n", flush=True)
         begun = time.perf_counter()
-        truth = nearest(index, questions)
-        exact = 1000 * (time.perf_counter() - begun) / len(questions)
-        one, many, recall = timed(searcher(index), questions, truth)
+        truth = nearest(index, queries)
+        exact = 1000 * (time.perf_counter() - begun) / len(queries)
+        one, many, recall = time_queries(searcher(index), queries, truth)
         index.close()
-    whole = 4 * asked.count * asked.dimension
+    whole = 4 * options.count * options.dimension
     rows = [
         ["mocosearch", f"{one:.2f}", f"{many:.0f}", f"{recall:.3f}"],
         ["every key, streamed, in a batch", f"{exact:.1f}", f"{1000 / exact:.0f}", "1.000"],
@@ -72,25 +71,25 @@ def main() -> None:
 
 @contextmanager
 def peaks() -> Iterator[dict[str, int]]:
-    """Bytes that this process allocated and mapped at most meanwhile, looked at 10 times a second.
+    """Peaks of the bytes that this process allocated and mapped meanwhile, sampled 10 times a
+    second.
 
-    Counted in the peak of the resident size, pages of a file that the system may drop at any time
-    would hide what was allocated.
+    The peak of the resident size would mix them: it counts pages of files, too.
     """
-    most = {"RssAnon": 0, "RssFile": 0}
+    peak = {"RssAnon": 0, "RssFile": 0}
     ended = threading.Event()
 
-    def look() -> None:
+    def sample() -> None:
         while not ended.wait(0.1):
             for line in Path("/proc/self/status").read_text().splitlines():
                 name, _, value = line.partition(":")
-                if name in most:
-                    most[name] = max(most[name], 1024 * int(value.split()[0]))
+                if name in peak:
+                    peak[name] = max(peak[name], 1024 * int(value.split()[0]))
 
-    watch = threading.Thread(target=look)
+    watch = threading.Thread(target=sample)
     watch.start()
     try:
-        yield most
+        yield peak
     finally:
         ended.set()
         watch.join()

@@ -1,4 +1,4 @@
-"""mocosearch compact: an index in the smallest file."""
+"""mocosearch compact: the smallest file for an index."""
 
 from cli.common import IndexName, Json
 from cli.display import say, show_json
@@ -8,7 +8,7 @@ def compact(
     index: IndexName = "default",
     json: Json = False,
 ) -> None:
-    """Write an index's file anew without the room that is free in it; answers stay the same.
+    """Rewrite the file of an index without unused space. Results stay the same.
 
     Example: mocosearch compact
     """

@@ -1,5 +1,6 @@
-"""The options that choose among photos, from text to conditions."""
+"""The filter options, from text to conditions."""
 
+import math
 import os
 import re
 from typing import TYPE_CHECKING
@@ -41,11 +42,15 @@ def _folder(text: str) -> str:
 
 
 def span(text: str) -> tuple[str, str]:
-    """`2019`, `2019..2021-06` or `2019-08-03..`: first and last, empty where open."""
+    """First and last day, month or year of `2019`, `2019..2021-06` or `2019-08-03..`; empty where
+    open. Raises typer.BadParameter.
+    """
     first, dots, last = text.partition("..")
     bounds = (first, last) if dots else (first, first)
     if not any(bounds) or not all(_is_day(bound) for bound in bounds):
-        raise typer.BadParameter(f"{text!r} is no time; write 2019, 2019..2021-06 or 2019-08-03..")
+        raise typer.BadParameter(
+            f"{text!r} is not a time; write 2019, 2019..2021-06 or 2019-08-03.."
+        )
     shorter = min(map(len, bounds))
     if all(bounds) and bounds[0][:shorter] > bounds[1][:shorter]:
         raise typer.BadParameter(f"{text!r} ends before it begins")
@@ -65,15 +70,14 @@ def _is_day(text: str) -> bool:
 
 
 def around(text: str) -> tuple[float, float, float]:
-    """`48.1,11.6,5km`: degrees north and east, and kilometres (or `300m`) around."""
-    found = _NEAR.fullmatch(text.replace(" ", ""))
+    """Latitude and longitude in degrees and the radius in kilometres of `48.1,11.6,5km`, or of
+    `48.1,11.6,300m`. Raises typer.BadParameter.
+    """
+    match = _NEAR.fullmatch(text.replace(" ", ""))
     try:
-        if not found:
-            raise ValueError
-        north, east, size = (float(found[n]) for n in (1, 2, 3))
+        north, east, radius = map(float, match.groups()[:3] if match else ())
     except ValueError:
-        north = east = size = 999.0
-    if abs(north) > 90 or abs(east) > 180:
-        raise typer.BadParameter(f"{text!r} is no place; write 48.1,11.6,5km (or 300m)")
-    assert found
-    return north, east, size / 1000 if found[4] == "m" else size
+        north = east = radius = math.inf
+    if match is None or abs(north) > 90 or abs(east) > 180:
+        raise typer.BadParameter(f"{text!r} is not a place: write 48.1,11.6,5km (or 300m)")
+    return north, east, radius / 1000 if match[4] == "m" else radius

@@ -10,11 +10,11 @@ from cli.display import say, show, show_json
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the files.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the files.")],
     index: IndexName = "default",
     json: Json = False,
 ) -> None:
-    """Write keys, records and a FAISS index as files that other programs read.
+    """Write keys, records and a FAISS index as plain files for other programs.
 
     Example: mocosearch export photos-as-files
     """
@@ -23,7 +23,7 @@ def export(
     with Index.open(index) as opened:
         names = opened.export(folder.absolute())
     if "photos.parquet" not in names:
-        say("no Parquet file: pip install 'mocosearch[export]' adds what it needs")
+        say("no Parquet file: to get one, pip install 'mocosearch[export]'")
     if json:
         show_json({"files": [str(folder.absolute() / name) for name in names]})
     else:

@@ -1,15 +1,17 @@
-"""mocosearch indexes: what the home holds."""
+"""mocosearch indexes: the indexes in the home folder."""
 
 from typing import Any
 
 from cli.common import Json
 from cli.display import one_line, say, show, show_json, warn
 
+FACTS = ("images", "skipped", "encoder", "bytes", "roots")
+
 
 def indexes(
     json: Json = False,
 ) -> None:
-    """List the indexes, and how many photos each holds.
+    """List the indexes in the home folder, with their photos, size and folders.
 
     Example: mocosearch indexes
     """
@@ -17,22 +19,21 @@ def indexes(
     from mocosearch.errors import MocosearchError
     from mocosearch.home import names
 
-    listed: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for name in names("indexes"):
         try:
             with Index.open(name) as opened:
-                told = opened.info()
+                facts = opened.info()
         except MocosearchError as error:
             warn(one_line(f"{name}: {error}"))
             continue
-        facts = ("images", "skipped", "encoder", "bytes", "roots")
-        listed.append({"name": name} | {fact: told[fact] for fact in facts})
+        rows.append({"name": name} | {fact: facts[fact] for fact in FACTS})
     if json:
-        show_json({"indexes": listed})
+        show_json({"indexes": rows})
         return
-    for one in listed:
-        size = f"{one['bytes'] / 1e6:.1f} MB"
-        roots = one_line(", ".join(one["roots"]))
-        show(f"{one_line(one['name']):20} {one['images']} photos, {size}, {roots}")
-    if not listed:
-        say("no indexes yet; make one with: mocosearch index PHOTOS")
+    for row in rows:
+        size = f"{row['bytes'] / 1e6:.1f} MB"
+        roots = one_line(", ".join(row["roots"]))
+        show(f"{one_line(row['name']):20} {row['images']} photos, {size}, {roots}")
+    if not rows:
+        say("no indexes yet; create one with: mocosearch index PHOTOS")

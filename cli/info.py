@@ -1,4 +1,4 @@
-"""mocosearch info: what an index holds."""
+"""mocosearch info: the contents of an index."""
 
 from os.path import abspath, expanduser
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def info(
     photos: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to tell about.")
+        list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to describe.")
     ] = None,
     index: IndexName = "default",
     skipped: Annotated[
@@ -22,59 +22,61 @@ def info(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Show what an index holds, or what it knows of some photos.
+    """Show the contents of an index, or what it stores about single photos.
 
     Example: mocosearch info --skipped
     """
     from indexes import Index
 
     if photos:
-        _tell_photos(index, photos, json)
+        _show_photos(index, photos, json)
         return
     with Index.open(index) as opened:
-        told = opened.info()
-        skipped_files = opened.skipped_files() if skipped else []
+        facts = opened.info()
+        files = opened.skipped_files() if skipped else []
     if json:
-        listed = {"skipped_files": {r.path: _reason(r) for r in skipped_files}} if skipped else {}
-        show_json(told | listed)
+        extra = {"skipped_files": {file.path: _reason(file) for file in files}} if skipped else {}
+        show_json(facts | extra)
     elif skipped:
-        for skipped_file in skipped_files:
-            show(one_line(f"{skipped_file.path}: {_reason(skipped_file)}"))
+        for file in files:
+            show(one_line(f"{file.path}: {_reason(file)}"))
     else:
-        parts = []
-        for part in told.pop("segment_list"):
-            how = f", {part['settings']}, recall {part['recall']:.3f}" if part["settings"] else ""
-            parts.append(f"{part['keys']} {part['kind']}{how}")
-        told["segments"] = "; ".join(parts)
-        for name, value in told.items():
-            value = ", ".join(value) if isinstance(value, list) else value
-            show(one_line(f"{name.replace('_', ' '):13} {value}"))
+        facts["segments"] = "; ".join(map(_segment, facts.pop("segment_list")))
+        for name, value in facts.items():
+            _show_fact(name, value)
 
 
-def _reason(skipped_file: "SkippedFile") -> str:
-    return skipped_file.reason or "not a picture"
+def _segment(segment: dict[str, Any]) -> str:
+    settings, recall = segment["settings"], segment["recall"]
+    details = f", {settings}, recall {recall:.3f}" if settings else ""
+    return f"{segment['keys']} {segment['kind']}{details}"
 
 
-def _tell_photos(index: str, photos: list[str], json: bool) -> None:
+def _reason(file: "SkippedFile") -> str:
+    return file.reason or "not a picture"
+
+
+def _show_photos(index: str, photos: list[str], json: bool) -> None:
     from indexes import Index
     from mocosearch.errors import NotFound
 
     with Index.open(index) as opened:
-        told = []
+        documents = []
         for photo in photos:
             path = abspath(expanduser(photo))
             facts = opened.facts(path)
             if facts is None:
-                raise NotFound(f"the index does not know {path}", "run: mocosearch index FOLDER")
-            told.append({"path": path} | facts)
+                raise NotFound(f"{path} is not in the index", "run: mocosearch index FOLDER")
+            documents.append({"path": path} | facts)
     if json:
-        show_json(told)
+        show_json(documents)
         return
-    for facts in told:
-        for name, value in facts.items():
+    for document in documents:
+        for name, value in document.items():
             if value not in (None, "", [], False):
-                show(one_line(f"{name.replace('_', ' '):13} {_words(value)}"))
+                _show_fact(name, value)
 
 
-def _words(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+def _show_fact(name: str, value: Any) -> None:
+    text = ", ".join(map(str, value)) if isinstance(value, list) else value
+    show(one_line(f"{name.replace('_', ' '):13} {text}"))

@@ -11,16 +11,17 @@ from cli.display import say, show, show_json
 def verify(
     index: IndexName = "default",
     repair: Annotated[
-        bool, typer.Option("--repair", help="Build the search indexes again from the stored keys.")
+        bool,
+        typer.Option("--repair", help="Rebuild the search indexes from the stored keys first."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Check that an index is whole: every entry, key and search index. Ends with 1 if it is not.
+    """Check every entry, key and search index for damage. Exits with 1 if there is any.
 
     Example: mocosearch verify --repair
     """
     from indexes import Index
-    from indexes.verify import faults
+    from indexes.verify import check
     from mocosearch.home import not_found_error, path_of
 
     folder = path_of("indexes", index)
@@ -28,12 +29,15 @@ def verify(
         raise not_found_error("indexes", folder)
     if repair:
         with Index.create(folder, None) as opened:
-            say(f"search indexes built again from {opened.repair()} keys")
-    found = faults(folder)
+            say(f"search indexes rebuilt from {opened.repair()} keys")
+    report = check(folder)
     if json:
-        show_json({"faults": found, "whole": not found})
+        whole = not report.faults
+        show_json({"faults": report.faults, "unchecked": report.unchecked, "whole": whole})
     else:
-        for fault in found or [f"{folder} is whole"]:
+        for fault in report.faults or [f"{folder}: no damage found"]:
             show(fault)
-    if found:
+        for part in report.unchecked:
+            show(f"not checked: {part}")
+    if report.faults:
         raise typer.Exit(1)

@@ -18,32 +18,32 @@ from indexes.store.records import Record
 from mocosearch.errors import StorageFailed, Unsuitable
 
 AT_ONCE = 10_000
-_NEXT = "free some room there, or name another folder"
+_NEXT = "free some disk space there, or name another folder"
 
 
 def export(snapshot: Snapshot, dimension: int, folder: Path) -> list[str]:
     """Write an index's photos into a new folder; returns the names of the files.
 
-    `keys.npy` fp16 (n, d), `ids.npy` uint64 (n,), `records.jsonl` a photo a line, all in the same
-    order; `index.faiss` answers with those ids in any FAISS; `photos.parquet` holds keys and
-    records, where pyarrow is installed. Whole or not at all.
+    `keys.npy`, fp16 (n, d), `ids.npy`, uint64 (n,), and `records.jsonl`, one photo per line, have
+    the same order. `index.faiss` returns those ids in any FAISS. `photos.parquet` has keys and
+    records; it is written where pyarrow is installed. The folder appears complete or not at all.
 
     Raises Unsuitable where the folder exists and is not empty, StorageFailed.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise Unsuitable(f"{folder} is not empty", "name a new folder")
-    made = folder.parent / f".{folder.name}.{os.getpid()}.part"
+    unfinished = folder.parent / f".{folder.name}.{os.getpid()}.part"
     try:
-        made.mkdir(parents=True)
-        _write(snapshot, dimension, made)
-        names = sorted(os.listdir(made))
-        os.replace(made, folder)
+        unfinished.mkdir(parents=True)
+        _write(snapshot, dimension, unfinished)
+        names = sorted(os.listdir(unfinished))
+        os.replace(unfinished, folder)
     except OSError as error:
         raise StorageFailed(
             f"cannot write to {folder}: {error.strerror or error}", _NEXT
         ) from error
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
     return names
 
 
@@ -51,10 +51,10 @@ def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
     ids = snapshot.among(Where())
     np.save(folder / "ids.npy", ids)
     shape = (len(ids), dimension)
-    # Through a file and not a map of it: on a full disk writing into a map ends the process.
+    # Not through a memory map: on a full disk, writing into one ends the process.
     with open(folder / "keys.npy", "wb") as file:
-        told = {"descr": "<f2", "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(file, told)
+        header = {"descr": "<f2", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
         for some in segments.read_keys(snapshot.txn, ids):
             file.write(some.tobytes())
     keys = np.load(folder / "keys.npy", mmap_mode="r")
@@ -65,7 +65,7 @@ def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
 
 
 def records(snapshot: Snapshot, ids: Ids) -> Iterator[dict[str, Any]]:
-    """What is known of some photos, as plain values with the id."""
+    """The records of some photos, as plain values with the id."""
     for id in ids:
         yield {"id": int(id), **asdict(snapshot.record(int(id)))}
 
@@ -89,7 +89,7 @@ def _write_parquet(snapshot: Snapshot, file: Path, ids: Ids, keys: Any) -> None:
         from pyarrow import parquet
     except ImportError:
         return
-    # Told, and not guessed from the first rows, which may have no place or time at all.
+    # Not inferred from the first rows, which may have no place or time.
     kinds = {int: pyarrow.int64(), float: pyarrow.float64(), bool: pyarrow.bool_()}
     kinds |= {str: pyarrow.string(), list[str]: pyarrow.list_(pyarrow.string())}
     columns = {"id": kinds[int]}
@@ -108,6 +108,6 @@ def _write_parquet(snapshot: Snapshot, file: Path, ids: Ids, keys: Any) -> None:
 
 
 def _printable(record: dict[str, Any]) -> dict[str, Any]:
-    """Names in broken encodings written roughly: Parquet's text is UTF-8."""
+    """With names in broken encodings escaped: Parquet's text is UTF-8."""
     paths = [path.encode("utf-8", "backslashreplace").decode() for path in record["paths"]]
     return {**record, "paths": paths}

@@ -1,8 +1,8 @@
-"""A second generation: every photo's key made anew by another encoder.
+"""A second generation of an index: new keys for all photos, by another encoder.
 
-It grows as an index of its own in a hidden folder beside the first one, which goes on answering,
-and takes its place by one rename when it is whole. A run that was stopped or killed goes on where
-it was; both need room on the disk until then.
+It grows as an index of its own, in a hidden folder of the first one, which keeps answering. When it
+is complete, it replaces the first one by one rename. If the run is stopped or killed, the next one
+continues it. Until the end the disk needs space for both.
 """
 
 import os
@@ -15,21 +15,28 @@ from indexes.migrate import open_store
 from indexes.search import kinds, merging
 from indexes.store.encoder import load_encoder
 from indexes.store.environment import Store
-from indexes.store.place import BEGUN, DATA
-from indexes.store.records import PathEntry, SkippedFile, keep_next_id, next_id
+from indexes.store.place import DATA, GENERATION
+from indexes.store.records import PathEntry, SkippedFile, next_id, save_next_id
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
-from indexes.sync.diff import Seen, away, compare, disks, present_and_absent, tidy
+from indexes.sync.diff import (
+    Coverage,
+    clean_up,
+    compare,
+    load_disks,
+    split_folders,
+    unplugged_disks,
+)
 from indexes.sync.embed import embed
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import FileStat
 
-CARRIED = (b"plan", b"not_copies")
-"""What was asked for and decided by people."""
-AHEAD = 1 << 32
-"""Ids that the first generation may give while the second one grows."""
+USER_SETTINGS = (b"plan", b"not_copies")
+"""Entries of `meta` that people chose: the second generation takes them over."""
+ID_GAP = 1 << 32
+"""Ids that the first generation may use while the second one grows."""
 
 
 def renew(
@@ -42,136 +49,137 @@ def renew(
     report: Callable[[Progress], None] = lambda progress: None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Counts:
-    """Give every photo of an index a new key, then let the new keys answer: see `Index.renew`.
+    """Give every photo a new key by another encoder, then replace the index: see `Index.renew`.
 
-    replace: puts the environment that a function writes into a folder in place of the store's.
+    replace: calls a function that writes an environment into a folder, and puts that environment
+    in place of the store's.
     """
-    begun = time.monotonic()
+    start = time.monotonic()
     counts = Counts()
-    _all_there(store, prune)
-    for other in unfinished(store.folder):
-        if other != _place(store.folder, encoder):
+    _check_folders(store, prune)
+    for other in unfinished_generations(store.folder):
+        if other != _folder_of(store.folder, encoder):
             shutil.rmtree(other, ignore_errors=True)
-    lost: set[int] = set()
-    fresh = _second(store, encoder)
+    missing: set[int] = set()
+    second = _open_second(store, encoder)
     try:
-        with fresh.read() as txn:
-            folders, maker = list(Roots.of(txn).places.values()), load_encoder(txn)
+        with second.read() as txn:
+            folders, own_encoder = list(Roots.of(txn).places.values()), load_encoder(txn)
         with store.read() as txn:
-            seen = Seen(roots=folders, disks=disks(txn))
-        work = compare(fresh, _files(store, lost), seen, False, counts)
-        embed(fresh, maker, work, workers, counts, report, stopped)
+            coverage = Coverage(roots=folders, disks=load_disks(txn))
+        to_read = compare(second, _files(store, missing), coverage, False, counts)
+        embed(second, own_encoder, to_read, workers, counts, report, stopped)
         counts.interrupted = stopped()
         if not counts.interrupted:
-            # A disk that went away in the meantime has not taken its photos with it.
-            _all_there(store, prune)
-            fresh.write(lambda txn: tidy(txn, seen))
-            merging.merge(fresh)
-            fresh.write(lambda txn: Roots.of(txn).keep(txn, store.folder))
+            # A disk that was unplugged in the meantime must not lose its photos.
+            _check_folders(store, prune)
+            second.write(lambda txn: clean_up(txn, coverage))
+            merging.merge(second)
+            second.write(lambda txn: Roots.of(txn).save(txn, store.folder))
     finally:
-        fresh.close()
+        second.close()
     if not counts.interrupted:
-        done = _place(store.folder, encoder)
-        replace(lambda to: _placed(done / DATA, to / DATA))
-        shutil.rmtree(done, ignore_errors=True)
-        counts.deleted = len(lost)
-    counts.seconds = time.monotonic() - begun
+        folder = _folder_of(store.folder, encoder)
+        replace(lambda target: _link(folder / DATA, target / DATA))
+        shutil.rmtree(folder, ignore_errors=True)
+        counts.deleted = len(missing)
+    counts.seconds = time.monotonic() - start
     return counts
 
 
-def _placed(file: Path, to: Path) -> None:
-    """Under a second name where the disk can, so that a failure leaves the first."""
+def _link(file: Path, target: Path) -> None:
+    """A hard link where the disk supports it, so that the file survives a failure."""
     try:
-        os.link(file, to)
+        os.link(file, target)
     except OSError:
-        os.replace(file, to)
+        os.replace(file, target)
 
 
-def unfinished(folder: Path) -> list[Path]:
-    """The folders of second generations that were begun in an index's folder."""
-    return sorted(folder.glob(BEGUN + "*"))
+def unfinished_generations(folder: Path) -> list[Path]:
+    """The folders of second generations in the folder of an index."""
+    return sorted(folder.glob(GENERATION + "*"))
 
 
-def _place(folder: Path, encoder: Encoder) -> Path:
-    return folder / f"{BEGUN}{encoder.fingerprint}"
+def _folder_of(folder: Path, encoder: Encoder) -> Path:
+    return folder / f"{GENERATION}{encoder.fingerprint}"
 
 
-def _all_there(store: Store, prune: bool) -> None:
+def _check_folders(store: Store, prune: bool) -> None:
     with store.read() as txn:
-        known = Roots.of(txn)
-    folders = list(known.places.values())
-    _, absent = present_and_absent(folders, known)
-    absent += away(store, Seen(roots=folders))
+        roots = Roots.of(txn)
+    folders = list(roots.places.values())
+    _, absent = split_folders(folders, roots)
+    absent += unplugged_disks(store, Coverage(roots=folders))
     if absent and not prune:
         raise NotFound(
             f"{', '.join(absent)}: missing or empty, so its photos cannot be given new keys",
-            "mount the disk and run it again, or forget them with --prune",
+            "mount the disk and run it again, or remove its photos with --prune",
         )
 
 
-def _second(store: Store, encoder: Encoder) -> Store:
-    """The second generation, open; begun again where the one on disk does not go with the first."""
-    folder = _place(store.folder, encoder)
+def _open_second(store: Store, encoder: Encoder) -> Store:
+    """The second generation, open; started again if the one on disk does not match the first."""
+    folder = _folder_of(store.folder, encoder)
     with store.read() as txn:
         kinds.check(merging.plan(txn), encoder.dimension)
-        first, next_one = Roots.of(txn), next_id(txn)
-        carried = {name: bytes(txn.get("meta", name) or b"") for name in CARRIED}
+        roots, first_id = Roots.of(txn), next_id(txn)
+        settings = {name: bytes(txn.get("meta", name) or b"") for name in USER_SETTINGS}
 
-    def carry(txn: Txn) -> None:
-        first.keep(txn)
-        for name, value in carried.items():
+    def copy_settings(txn: Txn) -> None:
+        roots.save(txn)
+        for name, value in settings.items():
             if value:
                 txn.put("meta", name, value)
-        # No id of the first one may ever mean another photo, nor one that it gives meanwhile.
-        keep_next_id(txn, max(next_one + AHEAD, next_id(txn)))
+        # No id of the first generation, present or future, may mean another photo in the second.
+        save_next_id(txn, max(first_id + ID_GAP, next_id(txn)))
 
     try:
-        fresh = open_store(folder, wait=False, encoder=encoder)
-        if not _continues(fresh, first):
-            fresh.close()
-            raise Damaged("the second generation was begun for other folders")
+        second = open_store(folder, wait=False, encoder=encoder)
+        if not _has_roots(second, roots):
+            second.close()
+            raise Damaged("the second generation was started for other folders")
     except Damaged:
         shutil.rmtree(folder)
-        fresh = open_store(folder, wait=False, encoder=encoder)
+        second = open_store(folder, wait=False, encoder=encoder)
     try:
-        fresh.write(carry)
+        second.write(copy_settings)
     except BaseException:
-        fresh.close()
+        second.close()
         raise
-    return fresh
+    return second
 
 
-def _continues(fresh: Store, first: Roots) -> bool:
-    """Whether what was begun has the roots of the first generation, or none yet."""
-    with fresh.read() as txn:
-        return txn.get("meta", b"roots") is None or Roots.of(txn) == first
+def _has_roots(second: Store, roots: Roots) -> bool:
+    """Whether an unfinished generation has these roots, or none yet."""
+    with second.read() as txn:
+        return txn.get("meta", b"roots") is None or Roots.of(txn) == roots
 
 
-def _files(store: Store, lost: set[int]) -> Iterator[FileStat]:
-    """The files that an index knows, as they are now; `lost` gets the ids of photos without any."""
-    held: set[int] = set()
+def _files(store: Store, missing: set[int]) -> Iterator[FileStat]:
+    """The files of an index, as they are now; `missing` gets the ids of photos without a file."""
+    existing: set[int] = set()
     with store.read() as txn:
-        known = Roots.of(txn)
+        roots = Roots.of(txn)
         for _, value in txn.items("paths"):
             entry = PathEntry.from_bytes(value)
-            found = _found(known.path(entry.path), entry)
-            (lost if found is None else held).add(entry.id)
-            if found is not None:
-                yield found
+            file = _file_stat(roots.path(entry.path), entry)
+            (missing if file is None else existing).add(entry.id)
+            if file is not None:
+                yield file
         for _, value in txn.items("refused"):
-            skipped_file = SkippedFile.from_bytes(value)
-            found = _found(known.path(skipped_file.path), skipped_file)
-            if found is not None:
-                yield found
-    lost -= held
+            skipped = SkippedFile.from_bytes(value)
+            file = _file_stat(roots.path(skipped.path), skipped)
+            if file is not None:
+                yield file
+    missing -= existing
 
 
-def _found(path: str, before: PathEntry | SkippedFile) -> FileStat | None:
+def _file_stat(path: str, entry: PathEntry | SkippedFile) -> FileStat | None:
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError:
-        # One that may not be looked at is there, and is skipped with that reason.
-        return FileStat(path, before.size, before.mtime)
+        # A file that may not be read exists, and is skipped for that reason.
+        return FileStat(path, entry.size, entry.mtime)
     return FileStat.of(path, status)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from indexes.migrate import open_store
-from indexes.search import kinds, merging, segments
+from indexes.search import merging, segments
 from indexes.search.copies import COSINE
 from indexes.search.filters import Where
 from indexes.search.inputs import Inputs, PathOrPaths, paths_of, to_keys
@@ -33,6 +33,7 @@ from mocosearch.home import not_found_error, path_of
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
+    from indexes.sync.update import Changes, UpdateReport
     from mocosearch.photos import Picture
 
 Answer = TypeVar("Answer")
@@ -186,10 +187,10 @@ class Index:
         while True:
             try:
                 answer = search()
-                if not self.store.overtaken(self.txn):
+                if not self.store.is_overtaken(self.txn):
                     return answer
             except Damaged:
-                if not self.store.overtaken(self.txn):
+                if not self.store.is_overtaken(self.txn):
                     raise
             self.refresh()
 
@@ -357,10 +358,10 @@ class Index:
 
         Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
         """
-        from indexes.sync.sync import sync
+        from indexes.sync.sync import sync_folders
 
         with self._change() as encoder:
-            return sync(
+            return sync_folders(
                 self.store,
                 encoder,
                 paths_of(folders),
@@ -377,10 +378,10 @@ class Index:
 
         Raises NotFound where the index has no such folder, and StorageFailed.
         """
-        from indexes.sync.sync import remove
+        from indexes.sync.sync import remove_folder
 
         with self._change():
-            return remove(self.store, folder)
+            return remove_folder(self.store, folder)
 
     def add(
         self,
@@ -415,11 +416,10 @@ class Index:
         kind: `auto` or a factory string of FAISS; None leaves either unchanged. Takes effect when
         photos are next indexed, or with `merge`. Raises Unsuitable, with FAISS's reason.
         """
-        with self._change() as encoder:
-            with self.store.read() as txn:
-                plan = merging.plan(txn).but(kind, recall)
-            kinds.check(plan, encoder.dimension)
-            self.store.write(lambda txn: merging.keep_plan(txn, plan))
+        from indexes.sync.update import configure
+
+        with self._change():
+            configure(self.store, kind, recall)
 
     def merge(self, *, everything: bool = False) -> bool:
         """Merge the segments that should be merged, or all; returns whether any was. Results stay
@@ -456,6 +456,50 @@ class Index:
                 report=report,
                 stopped=stopped,
             )
+
+    def update(
+        self,
+        changes: "Changes",
+        encoder: Encoder | None = None,
+        *,
+        discard_blank: bool = False,
+        report: Callable[[Progress], None] = lambda progress: None,
+        stopped: Callable[[], bool] = lambda: False,
+        notice: Callable[[str], None] = lambda line: None,
+    ) -> "UpdateReport":
+        """Make all changes of one run, as `mocosearch index` does: see `indexes.sync.update`.
+
+        discard_blank: close and remove the index if it holds no picture at the end, whatever the
+        end is; for one that was created just now.
+        """
+        from indexes.generation import renew
+        from indexes.sync.update import is_blank, update
+
+        def new_keys(encoder: Encoder) -> Counts:
+            return renew(
+                self.store,
+                encoder,
+                self._replace,
+                workers=changes.workers,
+                prune=changes.prune,
+                report=report,
+                stopped=stopped,
+            )
+
+        try:
+            with self._change():
+                return update(
+                    self.store,
+                    changes,
+                    encoder,
+                    new_keys,
+                    report=report,
+                    stopped=stopped,
+                    notice=notice,
+                )
+        finally:
+            if discard_blank and is_blank(self.store):
+                self.discard()
 
     def compact(self) -> int:
         """Write the file again without its free pages; returns the bytes saved.

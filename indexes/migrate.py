@@ -1,7 +1,7 @@
-"""Bring an index of an earlier format up to this one, in one transaction.
+"""Convert an index of an earlier format to this one, in one transaction.
 
-Format 1 kept absolute paths, and neither checksums nor digests; format 2 not when the system last
-saw a file change.
+Format 1 stored absolute paths, and neither checksums nor digests. Format 2 lacked the time of a
+file's last change as the system saw it. Format 3 had no columns.
 """
 
 import json
@@ -9,44 +9,46 @@ import os
 from pathlib import Path
 
 from indexes.search import segments
-from indexes.store import roots
+from indexes.store import columns, roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest
 from indexes.store.roots import ROOTS, Roots
-from indexes.store.txn import UNSEALED, Txn
+from indexes.store.txn import WITHOUT_CHECKSUMS, Txn
 from mocosearch.encoder import Encoder
 
 
 def migrate(txn: Txn) -> None:
-    """From formats 1 and 2. Another program sees the old index until it is whole."""
-    if bytes(txn.get("meta", b"format") or b"") == b"1":
-        _seal(txn)
-        _widen(txn)
-        _move(txn)
-    else:
-        _widen(txn)
+    """From formats 1 to 3. Other programs see the old index until the commit."""
+    version = int(bytes(txn.get("meta", b"format") or b""))
+    if version == 1:
+        _add_checksums(txn)
+    if version < 3:
+        _add_change_times(txn)
+    if version == 1:
+        _add_roots(txn)
+    columns.rebuild(txn)
     txn.put("meta", b"format", str(FORMAT).encode())
 
 
-def _widen(txn: Txn) -> None:
-    """Make room for the time of the last change, which is not known; it stands behind the mtime."""
+def _add_change_times(txn: Txn) -> None:
+    """Add the time of the last change after the mtime: 0, which means unknown."""
     for database, at in (("paths", 24), ("refused", 16)):
         for key in [bytes(key) for key, _ in txn.items(database)]:
             value = bytes(txn.get(database, key) or b"")
             txn.put(database, key, value[:at] + bytes(8) + value[at:])
 
 
-def _move(txn: Txn) -> None:
-    """From absolute paths to roots and ways, and digests beside what they are of."""
+def _add_roots(txn: Txn) -> None:
+    """Make absolute paths relative to roots, and add digests of segments and of the card."""
     stored = txn.get("meta", ROOTS)
     folders: list[str] = json.loads(bytes(stored)) if stored is not None else []
     txn.delete("meta", ROOTS)
     paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
     paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
-    known = Roots(dict(enumerate(folders)))
-    folders += [os.path.dirname(path) for path in paths if known.number(path) is None]
-    roots.rename(txn, roots.add(txn, sorted(set(folders))).stored)
+    before = Roots(dict(enumerate(folders)))
+    folders += [os.path.dirname(path) for path in paths if before.number(path) is None]
+    roots.rename(txn, roots.add(txn, sorted(set(folders))).relative)
     for number in segments.numbers(txn):
         ids, blob = (bytes(segments.part(txn, number, name)) for name in (b"ids", b"faiss"))
         segments.put(txn, number, ids, blob, segments.EXACT)
@@ -55,26 +57,26 @@ def _move(txn: Txn) -> None:
         txn.put("meta", b"card", digest(card).encode())
 
 
-def _seal(txn: Txn) -> None:
-    """Give each value its checksum."""
-    for database in set(DATABASES) - UNSEALED:
+def _add_checksums(txn: Txn) -> None:
+    """Append a checksum to each value."""
+    for database in set(DATABASES) - WITHOUT_CHECKSUMS:
         for key in [bytes(key) for key, _ in txn.items(database)]:
-            txn.sealed = False
+            txn.checksums = False
             value = bytes(txn.get(database, key) or b"")
-            txn.sealed = True
+            txn.checksums = True
             txn.put(database, key, value)
-        txn.sealed = False
-    txn.sealed = True
+        txn.checksums = False
+    txn.checksums = True
 
 
 def open_store(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
-    """A store for changes, of this format, created with an encoder where there is none."""
+    """A writable store of this format; created with the encoder where there is none."""
 
-    def first(txn: Txn) -> None:
+    def initialise(txn: Txn) -> None:
         if encoder is not None:
             save_encoder(txn, encoder)
 
-    store = Store(folder, writable=True, wait=wait, first=first)
+    store = Store(folder, writable=True, wait=wait, initialise=initialise)
     if store.version != FORMAT:
         try:
             store.write(migrate)

@@ -199,7 +199,7 @@ def _unchanged(snapshot: Snapshot, path: str) -> os.stat_result | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status if entry is not None and entry.is_still(FileStat.of(path, status)) else None
+    return status if entry is not None and entry.is_unchanged(FileStat.of(path, status)) else None
 
 
 def _is_raw(record: Record) -> bool:

@@ -1,4 +1,4 @@
-"""From what is asked with to keys: keys as they are, pixels, or pictures in files."""
+"""From the inputs of a query to keys: given keys, pixels, or picture files."""
 
 import os
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ Inputs = Keys | Pixels | PathOrPaths
 
 
 def paths_of(paths: PathOrPaths) -> Sequence[PathLike]:
-    """Several paths, where one alone may be given too."""
+    """A list of paths, also from a single one."""
     return [paths] if isinstance(paths, str | os.PathLike) else paths
 
 
@@ -45,7 +45,7 @@ def to_keys(inputs: Inputs, encoder: Encoder, keys_encoder: Encoder | None = Non
     keys = np.ascontiguousarray(given, np.float32)
     dimension = encoder.dimension
     if keys.ndim != 2 or keys.shape[1] != dimension:
-        raise Mismatch(f"keys of shape {keys.shape} asked of an index of dimension {dimension}")
+        raise Mismatch(f"keys of shape {keys.shape} for an index of dimension {dimension}")
     return keys
 
 

@@ -1,4 +1,4 @@
-"""Kinds of FAISS index: chosen by size, built from a stream, tuned to a recall."""
+"""Kinds of FAISS index: selection by size, building from a stream, tuning to a recall."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,45 +10,48 @@ from indexes.search.segments import EXACT, About, Halves, Ids, Keys, exact, load
 from mocosearch.errors import Unsuitable
 
 Rows = Callable[[slice], Iterator[Halves]]
-"""Keys of a part of the rows, in pieces, so that nobody ever holds all of them."""
+"""From a slice of the rows to their keys in pieces, so that they are never in memory together."""
 
 EXACT_BELOW = 50_000
-"""Keys up to which comparing with every one of them takes a few milliseconds."""
+"""Below so many keys, comparing a query with each takes a few milliseconds."""
 PER_CENTROID = 64
-"""Keys a list that the lists are learned from; FAISS asks for 39 at least."""
+"""Training keys per list; FAISS asks for at least 39."""
 ROUNDS = 10
-"""Of k-means: more gain nothing on keys of an encoder."""
-QUESTIONS = 1024
-KEYS_A_QUESTION = 8
-"""Keys of a small collection for each that is asked with."""
+"""Of k-means: more do not improve the recall on an encoder's keys."""
+QUERIES = 1024
+"""Most keys that an index is tuned with."""
+KEYS_PER_QUERY = 8
+"""Of a small collection, one key in so many is used for tuning."""
 NEAREST = 10
-MOST_NODES = 2048
-"""Of a graph, to look at: beyond, comparing with every key is as fast."""
+MAX_EF_SEARCH = 2048
+"""Beyond it, comparing with every key is as fast as searching the graph."""
 SURE = 2.0
-"""Standard errors by which the recall that is measured must be above the one asked for."""
+"""Standard errors by which the measured recall must exceed the target."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is wished for: `auto` or a FAISS factory string, and the recall of approximate ones."""
+    """The kind of index to build, `auto` or a FAISS factory string, and the recall (0..1) that
+    approximate kinds are tuned to.
+    """
 
     kind: str = "auto"
     recall: float = 0.98
 
-    def but(self, kind: str | None, recall: float | None) -> "Plan":
-        """The same with another kind or recall; None leaves either as it is."""
+    def replace(self, kind: str | None, recall: float | None) -> "Plan":
+        """The same with another kind or recall; None leaves either unchanged."""
         kind = self.kind if kind is None else kind
         return Plan(kind, self.recall if recall is None else recall)
 
 
-def chosen(kind: str, count: int) -> str:
-    """The factory string for so many keys.
+def factory_string(kind: str, count: int) -> str:
+    """FAISS's factory string for a plan's kind and a number of keys.
 
-    Beyond EXACT_BELOW: lists of a few hundred keys, each key as one bit a number (RaBitQ,
-    arXiv:2405.12497), and the best of those compared exactly. FAISS copies the lists of its faster
-    codes (PQ in registers) when it opens an index, a twelfth of it, and reads these where they lie:
-    a question from a cold start waits for that and not for the search. HNSW answers in a third of
-    the time, and FAISS reads all links of it first: 2 s from a cold disk, where this takes 0.1 s.
+    `auto` from EXACT_BELOW keys on: lists of a few hundred keys, each key as one bit per dimension
+    (RaBitQ, arXiv:2405.12497); the best candidates are compared exactly. The time from a cold
+    start decides. FAISS copies the lists of its faster codes (PQ fast scan), a twelfth of the
+    index, when it opens one; it reads the lists of RaBitQ in place. HNSW searches in a third of
+    the time, but FAISS first reads all its links: 2 s from a cold disk, against 0.1 s here.
     Figures: benchmarks/recipes.md.
     """
     if kind != "auto":
@@ -62,32 +65,33 @@ def chosen(kind: str, count: int) -> str:
 def check(plan: Plan, dimension: int) -> None:
     """Raises Unsuitable, with FAISS's reason, for a kind that cannot be built."""
     if not 0 < plan.recall <= 1:
-        raise Unsuitable(f"a recall of {plan.recall:g}", "name a share above 0, up to 1")
+        raise Unsuitable(f"a recall of {plan.recall:g}", "write a share above 0, up to 1")
     if plan.kind == "auto":
         return
     try:
-        index = _made(plan.kind, dimension)
+        index = _create(plan.kind, dimension)
     except RuntimeError as error:
-        raise Unsuitable(f"FAISS takes no kind {plan.kind!r}: {_reason(error)}", _KINDS) from error
+        what = f"FAISS cannot build the kind {plan.kind!r}: {_reason(error)}"
+        raise Unsuitable(what, _KINDS) from error
     faiss = load_faiss()
     if isinstance(faiss.downcast_index(index), faiss.IndexIDMap):
-        raise Unsuitable(f"{plan.kind!r} keeps ids of its own", "leave IDMap out")
-    if not _masked(_inner(index)):
-        raise Unsuitable(f"FAISS cannot leave deleted photos out of the kind {plan.kind!r}", _KINDS)
+        raise Unsuitable(f"{plan.kind!r} stores ids of its own", "leave IDMap out")
+    if not _has_selectors(_inner(index)):
+        raise Unsuitable(f"FAISS cannot skip deleted photos in the kind {plan.kind!r}", _KINDS)
 
 
 def links(kind: str, dimension: int) -> int:
-    """Bytes that a graph keeps of each key's neighbours; 0 for kinds without one."""
+    """Bytes per key that a graph takes for its links; 0 for kinds without one."""
     if kind == "auto":
         return 0
-    whole = _made(kind, dimension)
+    whole = _create(kind, dimension)
     inner = _inner(whole)
-    # 4 bytes each, and a little more for the layers above the first.
+    # 4 bytes per link, and a quarter more for the layers above the first.
     return 5 * inner.hnsw.nb_neighbors(0) if isinstance(inner, load_faiss().IndexHNSW) else 0
 
 
-def _masked(inner: Any) -> bool:
-    """Whether FAISS searches among some of the rows of such an index."""
+def _has_selectors(inner: Any) -> bool:
+    """Whether FAISS can search some rows only of such an index."""
     faiss = load_faiss()
     some = (faiss.IndexFlat, faiss.IndexScalarQuantizer, faiss.IndexHNSW, faiss.IndexIVF)
     none = (faiss.IndexIVFAdditiveQuantizer, faiss.IndexIVFAdditiveQuantizerFastScan)
@@ -95,8 +99,8 @@ def _masked(inner: Any) -> bool:
 
 
 def _inner(index: Any) -> Any:
-    """What finds candidates: within transformations, and before they are compared exactly. It
-    lives as long as the whole.
+    """The part that finds candidates, inside transformations and refinement. It is valid as long
+    as the whole index.
     """
     faiss = load_faiss()
     index = faiss.downcast_index(index)
@@ -108,54 +112,54 @@ def _inner(index: Any) -> Any:
 _KINDS = "write auto, HNSW32, IVF1024,SQ8 or another factory string of FAISS"
 
 
-def _made(kind: str, dimension: int) -> Any:
+def _create(kind: str, dimension: int) -> Any:
     faiss = load_faiss()
     return faiss.index_factory(dimension, kind, faiss.METRIC_INNER_PRODUCT)
 
 
 def _reason(error: RuntimeError) -> str:
-    """FAISS's own words, without where in its source they stand."""
+    """FAISS's message without its place in the source."""
     return str(error).rpartition("Error: ")[2].partition("\n")[0].strip() or str(error)
 
 
 def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
-    """A FAISS index over `count` keys, as bytes, and what is to be said of it.
+    """A FAISS index over `count` keys, as bytes, and how it was built.
 
-    Where there are too few keys to train or to tune the kind wished for, an exact one. The last
-    keys are those that it is tuned with, before they are in it: `arranged` puts them there.
+    It is exact where there are too few keys to train or tune the plan's kind. The last keys serve
+    as queries for tuning before they are added: `tuning_last` puts them there.
     """
     dimension = next(rows(slice(0, 1))).shape[1]
-    kind, first = chosen(plan.kind, count), count - _held(count)
+    kind, first = factory_string(plan.kind, count), count - _query_count(count)
     if kind == EXACT.kind or first == count:
-        return _plain(rows, count, plan)
-    index = _made(kind, dimension)
+        return _build_exact(rows, count, plan)
+    index = _create(kind, dimension)
     if not index.is_trained:
         try:
             _train(index, rows, first)
         except RuntimeError:
-            return _plain(rows, count, plan)
+            return _build_exact(rows, count, plan)
     _add(index, rows(slice(0, first)))
-    questions = np.concatenate(list(rows(slice(first, count)))).astype(np.float32)
-    settings, recall = _tuned(index, questions, rows(slice(0, first)), plan.recall)
+    queries = np.concatenate(list(rows(slice(first, count)))).astype(np.float32)
+    settings, recall = _tune(index, queries, rows(slice(0, first)), plan.recall)
     _add(index, rows(slice(first, count)))
-    told = About(kind, plan.kind, settings, plan.recall, recall)
-    return memoryview(load_faiss().serialize_index(index)), told
+    about = About(kind, plan.kind, settings, plan.recall, recall)
+    return memoryview(load_faiss().serialize_index(index)), about
 
 
-def arranged(ids: Ids) -> Ids:
-    """Photos in the order in which `build` takes their keys: evenly drawn ones at the end."""
-    drawn = np.linspace(0, len(ids) - 1, _held(len(ids)) + 2).astype(int)[1:-1]
-    return np.concatenate([np.delete(ids, drawn), ids[drawn]])
+def tuning_last(ids: Ids) -> Ids:
+    """Ids in the order in which `build` expects their keys: evenly spaced ones at the end."""
+    queries = np.linspace(0, len(ids) - 1, _query_count(len(ids)) + 2).astype(int)[1:-1]
+    return np.concatenate([np.delete(ids, queries), ids[queries]])
 
 
-def _held(count: int) -> int:
-    """How many of the keys are questions at first."""
-    return min(QUESTIONS, count // KEYS_A_QUESTION)
+def _query_count(count: int) -> int:
+    """How many of the keys serve as queries for tuning."""
+    return min(QUERIES, count // KEYS_PER_QUERY)
 
 
-def _plain(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
+def _build_exact(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
     keys = np.concatenate(list(rows(slice(0, count))))
-    return exact(keys), About(EXACT.kind, plan.kind, wanted=plan.recall)
+    return exact(keys), About(EXACT.kind, plan.kind, plan_recall=plan.recall)
 
 
 def _add(index: Any, pieces: Iterator[Halves]) -> None:
@@ -165,74 +169,72 @@ def _add(index: Any, pieces: Iterator[Halves]) -> None:
 
 def _train(index: Any, rows: Rows, count: int) -> None:
     faiss = load_faiss()
-    # What FAISS says on stdout of too few keys is for nobody.
     inner = faiss.try_extract_index_ivf(index)
     lists = inner.nlist if inner is not None else 0
     if lists > count:
         raise RuntimeError("fewer keys than lists")
     if inner is not None:
         inner.cp.niter = ROUNDS
+        # FAISS would print a warning on stdout.
         inner.cp.min_points_per_centroid = 1
     some = slice(0, count, max(1, count // max(PER_CENTROID * lists, 65_536)))
     index.train(np.concatenate(list(rows(some))).astype(np.float32))
 
 
-def _tuned(
-    index: Any, questions: Keys, pieces: Iterator[Halves], wanted: float
-) -> tuple[str, float]:
-    """The cheapest settings that reach a recall, and the recall that they reach.
+def _tune(index: Any, queries: Keys, pieces: Iterator[Halves], target: float) -> tuple[str, float]:
+    """The cheapest settings that reach a recall, and the recall that they reach; the most thorough
+    settings where none does.
 
-    Measured with keys that are not in the index (a graph leads from a key of its own straight to
-    its neighbours): the share of their NEAREST nearest keys, of those in `pieces`, that is found,
-    which must be sure to be no luck of those chosen. Where no setting reaches it, the best there
-    is.
+    Recall is the share of the NEAREST nearest keys among `pieces` that a search finds. The queries
+    are not in the index yet, because a graph leads from a key of its own straight to its
+    neighbours. The measured recall must exceed the target by SURE standard errors.
     """
-    truth = _neighbours(questions, pieces)
+    truth = _neighbours(queries, pieces)
 
-    def shares(settings: str) -> Any:
+    def recalls(settings: str) -> Any:
         if settings:
             load_faiss().ParameterSpace().set_index_parameters(index, settings)
-        return found_of(index.search(questions, truth.shape[1])[1], truth)
+        return recall_per_query(index.search(queries, truth.shape[1])[1], truth)
 
-    rough, fine = _rough(index), _fine(index)
-    # Candidates must be enough for what is asked before it makes sense to look in fewer lists.
-    room = wanted + 0.4 * (1 - wanted)
-    first = next((s for s in rough if shares(s).mean() >= room), rough[-1])
-    last, reached = "", 0.0
+    coarse, fine = _coarse(index), _fine(index)
+    # First enough candidates for a recall above the target, while many lists are searched.
+    margin = target + 0.4 * (1 - target)
+    first = next((s for s in coarse if recalls(s).mean() >= margin), coarse[-1])
+    last, recall = "", 0.0
     for settings in fine:
         last = ",".join(filter(None, (settings, first.partition(",")[2])))
-        found = shares(last)
-        reached = float(found.mean())
-        if reached - SURE * float(found.std()) / len(found) ** 0.5 >= wanted:
+        shares = recalls(last)
+        recall = float(shares.mean())
+        if recall - SURE * float(shares.std()) / len(shares) ** 0.5 >= target:
             break
-    return last, reached
+    return last, recall
 
 
-def found_of(found: Any, truth: Any) -> Any:
-    """The share of its true neighbours that each question finds, float64 (n,): rows (n, k) each."""
-    pairs = zip(found.tolist(), truth.tolist(), strict=True)
+def recall_per_query(results: Any, truth: Any) -> Any:
+    """The share of its true neighbours that each query finds, float64 (n,): rows (n, k) each."""
+    pairs = zip(results.tolist(), truth.tolist(), strict=True)
     return np.array([len(set(some) & set(near)) / len(near) for some, near in pairs])
 
 
-def _neighbours(questions: Keys, pieces: Iterator[Halves]) -> Any:
-    """The rows of each question's nearest keys: (n, NEAREST) or narrower."""
+def _neighbours(queries: Keys, pieces: Iterator[Halves]) -> Any:
+    """The rows of the nearest keys of each query, (n, NEAREST) or narrower."""
     faiss = load_faiss()
-    scores = np.empty((len(questions), 0), np.float32)
-    best = np.empty((len(questions), 0), np.int64)
+    scores = np.empty((len(queries), 0), np.float32)
+    best = np.empty((len(queries), 0), np.int64)
     first = 0
     for piece in pieces:
         some = piece.astype(np.float32), min(NEAREST, len(piece)), faiss.METRIC_INNER_PRODUCT
-        found, at = faiss.knn(questions, *some)
-        scores = np.concatenate([scores, found], 1)
-        best = np.concatenate([best, at + first], 1)
+        cosines, rows = faiss.knn(queries, *some)
+        scores = np.concatenate([scores, cosines], 1)
+        best = np.concatenate([best, rows + first], 1)
         keep = np.argsort(-scores, axis=1, kind="stable")[:, :NEAREST]
         scores, best = np.take_along_axis(scores, keep, 1), np.take_along_axis(best, keep, 1)
         first += len(piece)
     return best
 
 
-def _rough(index: Any) -> list[str]:
-    """Numbers of candidates to compare exactly, fewest first, while many lists are searched."""
+def _coarse(index: Any) -> list[str]:
+    """Settings with half of the lists and rising numbers of candidates to compare exactly."""
     faiss = load_faiss()
     inner = faiss.try_extract_index_ivf(index)
     probes = f"nprobe={max(1, inner.nlist // 2)}" if inner is not None else ""
@@ -242,12 +244,12 @@ def _rough(index: Any) -> list[str]:
 
 
 def _fine(index: Any) -> list[str]:
-    """Numbers of lists, or of nodes of the graph, to search: fewest first."""
+    """Settings with rising numbers of lists, or of nodes of a graph, to search."""
     faiss = load_faiss()
     inner = faiss.try_extract_index_ivf(index)
-    grown = sorted({round(2 ** (power / 3)) for power in range(48)})
+    steps = sorted({round(2 ** (power / 3)) for power in range(48)})
     if inner is not None:
-        return [f"nprobe={n}" for n in grown if n < inner.nlist] + [f"nprobe={inner.nlist}"]
+        return [f"nprobe={n}" for n in steps if n < inner.nlist] + [f"nprobe={inner.nlist}"]
     if isinstance(_inner(index), faiss.IndexHNSW):
-        return [f"efSearch={n}" for n in grown if NEAREST <= n <= MOST_NODES]
+        return [f"efSearch={n}" for n in steps if NEAREST <= n <= MAX_EF_SEARCH]
     return [""]

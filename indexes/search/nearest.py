@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from indexes.search.filters import Where
-from indexes.search.ranking import FIRST, best_of, reranked
+from indexes.search.ranking import FIRST, best_of, rerank
 from indexes.search.segments import Ids, Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
@@ -39,19 +39,19 @@ def ranked(
     if min_score is not None:
         scores, ids = scores[scores >= min_score], ids[scores >= min_score]
     if len(ids):
-        order = reranked(keys, snapshot.keys(ids[:FIRST]))
+        order = rerank(keys, snapshot.keys(ids[:FIRST]))
         scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
     return _matches(snapshot, scores[:k], ids[:k], where)
 
 
 def _nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
     """Descending scores and ids, (n, k) or narrower; id 0 marks an empty place."""
-    opened, deleted = snapshot.segments, snapshot.deleted()
     only = snapshot.among(where) if where else None
     if only is not None and len(only) <= max(EXACT, SPARSE * snapshot.txn.count("vectors")):
         parts = [_exact(snapshot, keys, only)] if len(only) else []
     else:
-        parts = [segment.search(keys, k, deleted, only) for segment in opened]
+        rows = zip(snapshot.segments, snapshot.selections(where), strict=True)
+        parts = [segment.search(keys, k, selection) for segment, selection in rows]
     if not parts:
         return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
     scores = np.concatenate([s for s, _ in parts], 1)

@@ -1,4 +1,4 @@
-"""How unusual a score is in a collection: measured on pairs of its photos taken at random."""
+"""How unusual a score is in a collection, measured on random pairs of its photos."""
 
 import json
 from collections.abc import Sequence
@@ -12,31 +12,30 @@ from indexes.store.records import id_key
 from indexes.store.txn import Txn
 
 SAMPLE = 1000
-"""Photos, of which all pairs are taken: half a million cosines, in a hundredth of a second."""
+"""Photos of which all pairs are compared: half a million cosines, in a hundredth of a second."""
 LEAST_PAIRS = 8
-"""Pairs that the rarest score measured rests on."""
-TOLD = 9
-"""A line is drawn only where scores as rare as one pair in 2**TOLD were measured, as they are of 92
-photos: of fewer a good share are alike, and nothing would stand out among them.
-"""
+"""Pairs that the rarest score is measured on."""
+MIN_POWER = 9
+"""The line needs scores as rare as one pair in 2**MIN_POWER, which takes 92 photos. In a smaller
+collection a large share of the photos are similar, and none would stand out."""
 RAREST = 1e9
 RATE = 0.5
-"""Share of the results above the line that may be there by chance."""
+"""Share of the results above the line that may be above it by chance."""
 
 
 @dataclass(frozen=True)
 class Significance:
     """scores[i] is the cosine that one in 2**i pairs of photos reaches, ascending.
 
-    Beyond the last the tail is taken to go on as it ends, exponentially.
+    Beyond the last score, the tail is extrapolated exponentially.
     """
 
     scores: Sequence[float]
 
     def one_in(self, score: float, tries: int = 1) -> float:
-        """One pair in so many has such a cosine or more, 1..RAREST.
+        """One pair in so many has this cosine or a higher one, 1..RAREST.
 
-        tries: keys that were asked with, of which the best score counts.
+        tries: the number of query keys whose best score this is.
         """
         if len(self.scores) < 2:
             return 1.0
@@ -51,11 +50,11 @@ class Significance:
     def line(self, scores: Sequence[float], photos: int, tries: int = 1) -> int:
         """How many of the best scores, in descending order, are better than chance.
 
-        Down to the last rank where a photo taken at random would meet, among as many photos,
-        less than RATE of what was found (Benjamini and Hochberg 1995). All of them where
-        too little was measured to tell.
+        The line is the last rank at which a random photo, among as many photos, would have less
+        than RATE of the results so far (Benjamini and Hochberg 1995). All scores, where too few
+        pairs were measured. photos: the number searched. tries: as of `one_in`.
         """
-        if len(self.scores) <= TOLD:
+        if len(self.scores) <= MIN_POWER:
             return len(scores)
         good = 0
         for rank, score in enumerate(scores, 1):
@@ -65,7 +64,7 @@ class Significance:
 
 
 def measure(keys: Keys) -> Significance:
-    """From the pairs of some photos' keys, float32 (n, d) of unit length."""
+    """Measure all pairs of some photos' keys, float32 (n, d) of unit length."""
     pairs = (keys @ keys.T)[np.triu_indices(len(keys), 1)]
     if len(pairs) < LEAST_PAIRS:
         return Significance(())
@@ -75,8 +74,8 @@ def measure(keys: Keys) -> Significance:
 
 
 def save_significance(txn: Txn) -> None:
-    """Measure, and store what was found, unless it was measured on the same photos already."""
-    # Ids are never used again: another photo has another next id, a lost one another count.
+    """Measure and store it, unless the stored one was measured on the same photos."""
+    # Ids are never reused: a new photo changes the next id, a deleted one the count.
     photos = bytes(txn.get("meta", b"next_id") or b"") + txn.count("images").to_bytes(8, "big")
     before = txn.get("meta", b"chance_of")
     if before is not None and bytes(before) == photos:
@@ -87,13 +86,13 @@ def save_significance(txn: Txn) -> None:
     )
     some = np.random.default_rng(0).permutation(ids)[: 2 * SAMPLE]
     keys = [txn.get("vectors", id_key(int(id))) for id in some]
-    there = [np.frombuffer(bytes(key), np.float16) for key in keys if key is not None][:SAMPLE]
-    rows = np.stack(there).astype(np.float32) if there else np.empty((0, 1), np.float32)
+    present = [np.frombuffer(bytes(key), np.float16) for key in keys if key is not None][:SAMPLE]
+    rows = np.stack(present).astype(np.float32) if present else np.empty((0, 1), np.float32)
     txn.put("meta", b"chance", json.dumps(measure(rows).scores).encode())
     txn.put("meta", b"chance_of", photos)
 
 
 def load_significance(txn: Txn) -> Significance:
-    """What was stored when photos were last indexed; before that, nothing is unusual."""
+    """As measured when photos were last indexed; before that, no score is unusual."""
     stored = txn.get("meta", b"chance")
     return Significance(json.loads(bytes(stored)) if stored is not None else ())

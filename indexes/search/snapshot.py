@@ -1,27 +1,32 @@
-"""What one thread reads of an index: one transaction, and what was opened in it."""
+"""A snapshot: one thread's view of an index, with everything that was opened in it."""
 
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from indexes.search import merging, segments
-from indexes.search.filters import Where
-from indexes.search.segments import Ids, Keys, Segment
+from indexes.search.filters import Where, admitted
+from indexes.search.segments import Ids, Keys, Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.photos.scan import unicode_forms
 
+FILTERS = 8
+"""Filters whose photos a snapshot caches; each takes up to 8 bytes per photo."""
+
+T = TypeVar("T")
+
 
 class Snapshot:
-    """A consistent state of an index, for one thread; whatever is costly to open is opened once.
+    """A consistent state of an index, for one thread. What is costly to open is opened once.
 
-    It provides everything that searching needs, so that a search needs no `Index`.
+    It provides everything that a search needs, so that `search/` does not import `Index`.
     """
 
     def __init__(self, txn: Txn) -> None:
@@ -29,10 +34,12 @@ class Snapshot:
         self.ended = False
         self._segments: list[Segment] | None = None
         self._roots: Roots | None = None
+        self._deleted: Ids | None = None
         self._among: dict[Where, Ids] = {}
+        self._selections: dict[Where, list[Selection | None]] = {}
 
     def end(self) -> None:
-        """Close the transaction. FAISS reads in place: no segment outlives it."""
+        """Close the transaction; its segments are invalid afterwards."""
         self.ended = True
         self._segments = None
         self.txn.raw.abort()
@@ -51,7 +58,7 @@ class Snapshot:
 
     @property
     def roots(self) -> Roots:
-        """The folders whose photos the index holds, at their present paths."""
+        """The folders of the index, at their present paths."""
         if self._roots is None:
             self._roots = Roots.of(self.txn)
         return self._roots
@@ -66,25 +73,30 @@ class Snapshot:
         return self.txn.count("paths")
 
     def deleted(self) -> Ids:
-        """The ids of deleted photos whose keys are still in a segment."""
-        return merging.masked(self.txn)
+        """The ids of deleted photos whose keys are still in a segment, ascending."""
+        if self._deleted is None:
+            self._deleted = merging.deleted_ids(self.txn)
+        return self._deleted
 
     def among(self, where: Where) -> Ids:
-        """The ids of the photos that meet some conditions, uint64 (n,), ascending."""
-        if where not in self._among:
-            ids = [
-                id_of(key) for key, value in self.txn.items("images") if self._admits(where, value)
-            ]
-            self._among[where] = np.setdiff1d(np.array(ids, np.uint64), self.deleted())
-        return self._among[where]
+        """The ids of the photos that meet all conditions, uint64 (n,), ascending. Raises Damaged,
+        and Unsuitable for a time that is not one.
+        """
+        return _cached(self._among, where, self._find)
 
-    def _admits(self, where: Where, record: memoryview) -> bool:
-        if not where:
-            return True
-        facts = json.loads(bytes(record))
-        if where.under or where.not_under:
-            facts["paths"] = [self.roots.path(path) for path in facts["paths"]]
-        return where.admits(facts)
+    def _find(self, where: Where) -> Ids:
+        ids, deleted = admitted(self.txn, self.roots, where), self.deleted()
+        return ids[~segments.are_in(ids, deleted)] if len(deleted) else ids
+
+    def selections(self, where: Where | None = None) -> list[Selection | None]:
+        """For each segment, the rows of the photos that are not deleted and meet all conditions;
+        None where these are all rows. Raises what `among` raises.
+        """
+        return _cached(self._selections, where or Where(), self._select)
+
+    def _select(self, where: Where) -> list[Selection | None]:
+        only = self.among(where) if where else None
+        return [segment.select(self.deleted(), only) for segment in self.segments]
 
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
         """The stored keys of some photos, float32 (n, d). Raises Damaged for an unknown id."""
@@ -100,10 +112,10 @@ class Snapshot:
         return replace(record, paths=[self.roots.path(path) for path in record.paths])
 
     def entry(self, path: str) -> PathEntry | None:
-        """The id, size and time of the photo at an absolute path; None where it has no key."""
+        """The id, size and times of the file at an absolute path; None where it has no key."""
         for spelling in unicode_forms(path):
             if self.roots.number(spelling) is not None:
-                stored = self.txn.get("paths", path_key(self.roots.stored(spelling)))
+                stored = self.txn.get("paths", path_key(self.roots.relative(spelling)))
                 if stored is not None:
                     return PathEntry.from_bytes(stored)
         return None
@@ -112,7 +124,7 @@ class Snapshot:
         """The entry of an absolute path that has no key; None where there is none."""
         if self.roots.number(path) is None:
             return None
-        stored = self.txn.get("refused", path_key(self.roots.stored(path)))
+        stored = self.txn.get("refused", path_key(self.roots.relative(path)))
         return None if stored is None else SkippedFile.from_bytes(stored)
 
     def skipped_files(self) -> list[SkippedFile]:
@@ -120,3 +132,13 @@ class Snapshot:
         stored = [SkippedFile.from_bytes(value) for _, value in self.txn.items("refused")]
         absolute = [replace(file, path=self.roots.path(file.path)) for file in stored]
         return sorted(absolute, key=lambda file: file.path)
+
+
+def _cached(cache: dict[Where, T], where: Where, compute: Callable[[Where], T]) -> T:
+    """The cached value, or a new one, which replaces the oldest of FILTERS entries."""
+    if where not in cache:
+        value = compute(where)
+        if len(cache) == FILTERS:
+            del cache[next(iter(cache))]
+        cache[where] = value
+    return cache[where]

@@ -1,4 +1,4 @@
-"""The encoder that an index holds: its card, graph and weights."""
+"""The encoder in an index: its card, graph and weights."""
 
 from indexes.store.records import digest
 from indexes.store.txn import Txn
@@ -10,7 +10,7 @@ PARTS = (b"card", b"graph", b"weights")
 
 def load_encoder(txn: Txn) -> Encoder:
     """The encoder that made the keys. Raises Damaged."""
-    parts = [txn.mapped("encoder", name, whole=True) for name in PARTS]
+    parts = [txn.view("encoder", name, whole=True) for name in PARTS]
     if any(part is None for part in parts):
         raise Damaged("the index holds no encoder", "remove it and index again")
     card, graph, weights = (bytes(part) for part in parts if part is not None)
@@ -18,24 +18,26 @@ def load_encoder(txn: Txn) -> Encoder:
 
 
 def encoder_version(txn: Txn) -> bytes:
-    """Differs where the encoder does; cheap to ask."""
+    """Differs where the encoder differs; cheap to read."""
     return bytes(txn.get("meta", b"card") or b"")
 
 
 def save_encoder(txn: Txn, encoder: Encoder) -> None:
-    """For a new index; where there is one already, it must come from this one, or Mismatch."""
+    """Store an encoder in a new index. Raises Mismatch where the index has one that does not come
+    from this encoder.
+    """
     card = txn.get("encoder", b"card")
     if card is None:
         _put(txn, encoder)
     elif not Card.from_json(bytes(card)).comes_from(encoder.fingerprint):
         raise Mismatch(
             "this index was made with another encoder",
-            "go on with the index's own, or give every photo a new key: mocosearch index --encoder",
+            "use the index's own, or give every photo a new key: mocosearch index --encoder",
         )
 
 
 def replace_encoder(txn: Txn, encoder: Encoder) -> None:
-    """Put one in place of that which no key was made with. Raises Busy where one was meanwhile."""
+    """Replace an encoder that has made no key. Raises Busy where there are keys by now."""
     if txn.count("vectors"):
         raise Busy("photos were added to the index meanwhile", "run it again")
     _put(txn, encoder)

@@ -1,5 +1,6 @@
-"""One LMDB environment: opening, growing, and the names of what is inside."""
+"""The LMDB environment of an index: opening, growing, replacing, and its databases."""
 
+import math
 import os
 import shutil
 import time
@@ -10,16 +11,17 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from indexes.store.errors import reported
+from indexes.store import columns
+from indexes.store.errors import storage_errors
 from indexes.store.locks import WriterLock
-from indexes.store.mapped import Mapped
+from indexes.store.mapped import FileMap
 from indexes.store.place import DATA, remove
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
 
-FORMAT = 3
-OLDER = frozenset({1, 2})
-"""Formats that `migrate` brings up to this one."""
+FORMAT = 4
+OLDER = frozenset({1, 2, 3})
+"""Formats that `migrate` converts to this one."""
 DATABASES = (
     "meta",
     "encoder",
@@ -30,19 +32,29 @@ DATABASES = (
     "segments",
     "deleted",
     "refused",
+    "columns",
 )
+LATER = {"columns": 4}
+"""Databases that formats before this one do not have."""
 FIRST_MAP = 1 << 36
-"""Bytes of address space, which take no memory and no room on the disk: so many that a map seldom
-grows, because it may not while anything of this process reads it."""
+"""Bytes of address space, which cost neither memory nor disk space. So large that a map seldom has
+to grow, which it cannot while this process reads from it."""
 READERS = 1024
-"""Snapshots at one time, of all programs and threads together."""
+"""Open snapshots at one time, across all programs and threads."""
+LOCK = "lock.mdb"
+"""LMDB's table of readers and its newest transaction."""
+ENGINE = 0
+"""LMDB 0.9 writes new environments: its data format is the one that `layout` and older versions of
+the binding read. LMDB 1.0 has another."""
 TRIES = 50
+PAUSE = 0.02
+"""Attempts of a reader to open an index that is being replaced, and seconds between two."""
 
 T = TypeVar("T")
 
 
 class Store:
-    """The environment of one index. Open it once in a process, and close it."""
+    """The environment of one index. Open it once per process, and close it."""
 
     def __init__(
         self,
@@ -50,60 +62,71 @@ class Store:
         *,
         writable: bool,
         wait: bool = False,
-        first: Callable[[Txn], None] = lambda txn: None,
+        initialise: Callable[[Txn], None] = lambda txn: None,
     ) -> None:
-        """Opens what is there; a writable store is made where nothing is, with what `first` writes.
+        """Opens an environment. If writable, it is created where there is none, and `initialise`
+        runs in its first transaction.
 
-        `version` is the format found; only one of FORMAT may be read or written as such. wait:
-        for another program that is changing it. Raises Busy, StorageFailed and Damaged.
+        `version` is the format of the data; only FORMAT may be read or written as it is. wait: for
+        another writer to finish. Raises Busy, StorageFailed, Damaged.
         """
-        self.folder, self.writable, self.registered = folder, writable, True
+        self.folder, self.writable, self.has_lock_file = folder, writable, True
         self._writer_lock: WriterLock | None = None
-        with reported(folder):
+        with storage_errors(folder):
             if writable:
-                self._writer_lock = WriterLock(folder, wait=wait)
+                self._writer_lock = WriterLock(folder, seconds=math.inf if wait else 0.0)
             try:
                 if writable and not (folder / DATA).exists():
-                    self._install(lambda to: self._blank(to, first))
+                    self._install(lambda to: self._create(to, initialise))
                 self._start()
             except BaseException:
                 self.close()
                 raise
 
-    def _blank(self, to: Path, first: Callable[[Txn], None]) -> None:
-        env = lmdb.open(os.fspath(to), map_size=FIRST_MAP, max_dbs=len(DATABASES), mode=0o666)
+    def _create(self, to: Path, initialise: Callable[[Txn], None]) -> None:
+        env = lmdb.open(
+            os.fspath(to),
+            map_size=FIRST_MAP,
+            max_dbs=len(DATABASES),
+            mode=0o666,
+            lib_version=ENGINE,
+        )
         try:
             with env.begin(write=True, buffers=True) as txn:
                 databases = {name: env.open_db(name.encode(), txn=txn) for name in DATABASES}
                 txn.put(b"format", str(FORMAT).encode(), db=databases["meta"])
-                first(Txn(txn, databases, self.folder))
+                initialise(Txn(txn, databases, self.folder))
         finally:
             env.close()
 
     def _start(self) -> None:
         if (self.folder / DATA).stat().st_size == 0:
-            raise self._cut()
+            raise self._truncated()
         for _ in range(TRIES):
-            self.mapped = Mapped(self.folder / DATA)
+            self.file_map = FileMap(self.folder / DATA)
+            before = _inode(self.folder / LOCK)
             self.env = self._open(lock=True)
-            fits, whole = self._lock_fits(), self._whole()
-            if fits and self._data() == self.mapped.inode:
+            self._lock_inode = _inode(self.folder / LOCK)
+            # A reader that has created the lock file looks again whether it is still the same one.
+            same_lock = before == self._lock_inode or (self.writable and before is None)
+            matches, complete = self._lock_matches(), self._is_complete()
+            if matches and same_lock and self._data_inode() == self.file_map.inode:
                 break
             # Another program is between the two steps of `_install`, or was killed there.
             self._close()
             if self.writable:
-                (self.folder / "lock.mdb").unlink(missing_ok=True)
-            else:
-                time.sleep(0.02)
+                (self.folder / LOCK).unlink(missing_ok=True)
+            elif before is not None:
+                time.sleep(PAUSE)
         else:
             raise StorageFailed(
                 f"the index at {self.folder} was replaced, and its old one is still in use",
                 "end the programs that read it, then run the same command again",
             )
-        if not whole:
-            raise self._cut()
-        self.databases = self._databases()
+        if not complete:
+            raise self._truncated()
         self.version = self._version()
+        self.databases = self._databases()
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / DATA
@@ -122,57 +145,74 @@ class Store:
             )
         except (lmdb.ReadonlyError, lmdb.LockError, lmdb.Error) as error:
             # A disk that is mounted read-only takes no lock file, and no writer either.
-            skipped = any(name in str(error) for name in ("Read-only", "Permission denied"))
-            if not self.writable and lock and skipped and not os.access(self.folder, os.W_OK):
-                self.registered = False
+            denied = any(name in str(error) for name in ("Read-only", "Permission denied"))
+            if not self.writable and lock and denied and not os.access(self.folder, os.W_OK):
                 return self._open(lock=False)
             raise
 
-    def _whole(self) -> bool:
-        """Whether all pages are there: reading beyond the end of a file would end the process."""
+    def _is_complete(self) -> bool:
+        """Whether the file holds all its pages: reading past its end would kill the process."""
         pages = self.env.info()["last_pgno"] + 1
-        needed: int = pages * self.env.stat()["psize"]
-        return (self.folder / DATA).stat().st_size >= needed
+        size: int = pages * self.env.stat()["psize"]
+        return (self.folder / DATA).stat().st_size >= size
 
-    def _cut(self) -> Damaged:
+    def _truncated(self) -> Damaged:
         return Damaged(
             f"the index at {self.folder} is damaged: its file is cut off",
-            "copy it again from where it is whole, or remove that folder and index again",
+            "copy it again from an undamaged one, or remove that folder and index again",
         )
 
-    def _lock_fits(self) -> bool:
-        """Whether the lock file counts this file's transactions, and not those of one before it,
-        by which LMDB would choose an older state of this one.
+    def _lock_matches(self) -> bool:
+        """Whether the lock file counts the transactions of this data file. With one that belongs
+        to an earlier file, LMDB would choose an older state of the data.
         """
         before = self.env.info()["last_txnid"]
         with self._begin() as txn:
-            at = txn.id()
-        return bool(before <= at <= self.env.info()["last_txnid"])
+            number = txn.id()
+            # LMDB opens a read-only disk without its lock file, and does not say so.
+            self.has_lock_file = bool(self.env.info()["num_readers"]) or self.writable
+        return bool(before <= number <= self.env.info()["last_txnid"])
 
     def _databases(self) -> dict[str, Any]:
-        return {name: self.env.open_db(name.encode(), create=False) for name in DATABASES}
+        older = {name for name, first in LATER.items() if self.version < first}
+        # An older index that is open for changes is about to be migrated.
+        return {
+            name: self.env.open_db(name.encode(), create=name in older)
+            for name in DATABASES
+            if self.writable or name not in older
+        }
 
     def _version(self) -> int:
-        meta = self.databases["meta"]
+        meta = self.env.open_db(b"meta", create=False)
         with self.env.begin() as txn:
-            found = txn.get(b"format", db=meta)
-        told = "none" if found is None else found.decode(errors="replace")
-        if told not in map(str, (FORMAT, *OLDER)):
+            stored = txn.get(b"format", db=meta)
+        version = "none" if stored is None else stored.decode(errors="replace")
+        if version not in map(str, (FORMAT, *OLDER)):
             raise Damaged(
-                f"the index at {self.folder} has format {told}, this mocosearch reads {FORMAT}",
+                f"the index at {self.folder} has format {version}, this mocosearch reads {FORMAT}",
                 "update mocosearch, or index into another --index",
             )
-        return int(told)
+        return int(version)
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
-        sealed = self.version > 1
-        return Txn(txn, self.databases, self.folder, sealed=sealed, file=self.mapped)
+        return Txn(
+            txn, self.databases, self.folder, checksums=self.version > 1, file_map=self.file_map
+        )
 
-    def overtaken(self, txn: Txn) -> bool:
-        """Whether another program may have written over what a snapshot shows: over one of a
-        reader that could not register, from the second commit after it on.
+    def is_overtaken(self, txn: Txn) -> bool:
+        """Whether a writer may have reused pages of a snapshot: it does so from the second commit
+        on, unless the lock file that it reads lists the snapshot.
         """
-        return not self.registered and self.env.info()["last_txnid"] > txn.raw.id() + 1
+        protected = self.has_lock_file and not self._lost_lock()
+        return not protected and self.env.info()["last_txnid"] > txn.raw.id() + 1
+
+    def _lost_lock(self) -> bool:
+        """Whether writers of this data file use another lock file than this process."""
+        return (
+            self.has_lock_file
+            and _inode(self.folder / DATA) == self.file_map.inode
+            and _inode(self.folder / LOCK) != self._lock_inode
+        )
 
     @contextmanager
     def read(self) -> Iterator[Txn]:
@@ -181,19 +221,26 @@ class Store:
             yield self._txn(txn)
 
     def begin_read(self) -> Txn:
-        """A snapshot that stays open until `txn.raw.abort()`."""
-        return self._txn(self._begin())
+        """A snapshot that stays open until `txn.raw.abort()`. Raises StorageFailed."""
+        txn = self._txn(self._begin())
+        if self._lost_lock() and self.is_overtaken(txn):
+            txn.raw.abort()
+            raise StorageFailed(
+                f"the index at {self.folder} was replaced while this program opened it",
+                "open it again",
+            )
+        return txn
 
     def _begin(self, write: bool = False) -> lmdb.Transaction:
-        with reported(self.folder):
+        with storage_errors(self.folder):
             try:
                 return self.env.begin(write=write, buffers=True)
             except lmdb.ReadersFullError:
-                # LMDB counts readers that were killed, until somebody looks who is alive.
+                # LMDB counts readers that were killed, until `reader_check`.
                 self.env.reader_check()
                 return self.env.begin(write=write, buffers=True)
             except lmdb.MapResizedError:
-                # Another program made the file grow past the map of this one.
+                # Another program made the file grow past the map of this process.
                 self._grow(0)
                 return self.env.begin(write=write, buffers=True)
 
@@ -203,20 +250,23 @@ class Store:
         When the map is full it grows and `change` runs again, so `change` must build on the
         transaction alone. Raises StorageFailed.
         """
-        with reported(self.folder):
-            # No page is used again that a reader may see, were it dead long since.
+        with storage_errors(self.folder):
+            # LMDB reuses no page that a reader may see, even a reader that has died.
             self.env.reader_check()
             while True:
                 try:
-                    with self._begin(write=True) as txn:
-                        return change(self._txn(txn))
+                    with self._begin(write=True) as raw:
+                        txn = self._txn(raw)
+                        result = change(txn)
+                        columns.update(txn)
+                        return result
                 except lmdb.MapFullError:
                     self._grow(self.env.info()["map_size"] * 2)
 
     def _grow(self, size: int) -> None:
-        """Map the file anew; 0 is as large as it is now. Raises StorageFailed under a snapshot."""
-        held = (line.split() for line in self.env.readers().splitlines()[1:])
-        if any(pid == str(os.getpid()) and at.isdigit() for pid, _, at, *_ in held):
+        """Map the file again; 0 means its present size. Raises StorageFailed under a snapshot."""
+        readers = (line.split() for line in self.env.readers().splitlines()[1:])
+        if any(pid == str(os.getpid()) and txn.isdigit() for pid, _, txn, *_ in readers):
             raise StorageFailed(
                 f"the index at {self.folder} has outgrown its map while this program reads it",
                 "open it again",
@@ -224,12 +274,12 @@ class Store:
         self.env.set_mapsize(size)
 
     def replace(self, make: Callable[[Path], None]) -> None:
-        """Put another environment in place of this one, whole or not at all, and go on with it.
+        """Replace this environment by another, completely or not at all, and open that one.
 
-        make: writes a `data.mdb` into the folder that it is given. Other programs that read the
-        old one go on with it. Raises StorageFailed, and is closed then.
+        make: writes a `data.mdb` into the folder that it gets. Other programs that read the old
+        one continue to. Raises StorageFailed, which leaves the store closed.
         """
-        with reported(self.folder):
+        with storage_errors(self.folder):
             try:
                 self._install(make)
                 self._start()
@@ -246,41 +296,50 @@ class Store:
             with open(fresh / DATA, "rb") as file:
                 os.fsync(file.fileno())
             self._close()
+            # The lock file goes first. A reader that enters between the two steps reads the old
+            # data, which nobody changes again; in the other order it would read the new data with
+            # a lock file that the writer is about to remove, and the writer would not see it.
+            (self.folder / LOCK).unlink(missing_ok=True)
             os.replace(fresh / DATA, self.folder / DATA)
-            # The readers that it counts are those of the old file.
-            (self.folder / "lock.mdb").unlink(missing_ok=True)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
 
     def follow(self) -> bool:
-        """Open what another program has put in this one's place, if it has; whether it has.
+        """Open again if another program has replaced the data or the lock file; whether it has.
 
-        No snapshot of this one may be in use. Raises Damaged, StorageFailed.
+        No snapshot may be in use. Raises Damaged, StorageFailed.
         """
-        with reported(self.folder):
-            if self._data() == self.mapped.inode:
+        with storage_errors(self.folder):
+            if self._data_inode() == self.file_map.inode and not self._lost_lock():
                 return False
             self._close()
             self._start()
             return True
 
-    def _data(self) -> int:
+    def _data_inode(self) -> int:
         return (self.folder / DATA).stat().st_ino
 
     def discard(self) -> None:
-        """Close it, its files removed before another program can change it."""
+        """Close it and remove its files, before another program can change it."""
         self._close()
         remove(self.folder)
         self.close()
 
     def close(self) -> None:
-        """Views into open transactions are void afterwards."""
+        """Views into open transactions are invalid afterwards."""
         self._close()
         if self._writer_lock is not None:
             self._writer_lock.release()
 
     def _close(self) -> None:
-        if hasattr(self, "mapped"):
-            self.mapped.close()
+        if hasattr(self, "file_map"):
+            self.file_map.close()
         if hasattr(self, "env"):
             self.env.close()
+
+
+def _inode(file: Path) -> int | None:
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return None

@@ -1,4 +1,4 @@
-"""One program at a time changes an index; the others are told which."""
+"""The writer's lock: one program at a time changes an index."""
 
 import os
 import sys
@@ -8,28 +8,30 @@ from pathlib import Path
 from mocosearch.errors import Busy
 
 LOCK = "writer.lock"
-ASKED_EVERY = 0.1
-_BEYOND = 1 << 20
-"""The byte that is locked on Windows, which lets nobody read a locked one."""
+INTERVAL = 0.1
+"""Seconds between two attempts to take the lock."""
+_OFFSET = 1 << 20
+"""The byte that Windows locks: it lets nobody read a locked byte, and the file holds a number."""
 
 
 class WriterLock:
-    """The right to change an index, from the start until `release` or the process's end.
+    """The right to change an index, until `release` or the end of the process.
 
-    A lock on a file beside the data, which holds the number of the process. The system lets go
-    of it when the process ends, however it ends.
+    It is a lock on a file beside the data. The file holds the process id of the writer. The
+    system releases the lock when that process ends, however it ends.
     """
 
-    def __init__(self, folder: Path, *, wait: bool = False) -> None:
-        """The folder is made where there is none. wait: until the other program is done. Raises
-        Busy, OSError.
+    def __init__(self, folder: Path, *, seconds: float = 0.0) -> None:
+        """Creates the folder where there is none. seconds: how long to wait for another writer;
+        infinity waits until it has finished. Raises Busy, OSError.
         """
         self._file = -1
+        deadline = time.monotonic() + seconds
         try:
-            while not self._taken(folder):
-                if not wait:
+            while not self._try_lock(folder):
+                if time.monotonic() >= deadline:
                     raise self._busy(folder)
-                time.sleep(ASKED_EVERY)
+                time.sleep(INTERVAL)
             os.ftruncate(self._file, 0)
             os.lseek(self._file, 0, os.SEEK_SET)
             os.write(self._file, str(os.getpid()).encode())
@@ -37,8 +39,8 @@ class WriterLock:
             self.release()
             raise
 
-    def _taken(self, folder: Path) -> bool:
-        """The file is opened anew, for whoever held it may have removed it with the index."""
+    def _try_lock(self, folder: Path) -> bool:
+        # The file is opened again each time: another writer may have removed it with the index.
         self.release()
         folder.mkdir(parents=True, exist_ok=True)
         self._file = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
@@ -50,10 +52,10 @@ class WriterLock:
 
     def _busy(self, folder: Path) -> Busy:
         os.lseek(self._file, 0, os.SEEK_SET)
-        told = os.read(self._file, 20).decode(errors="replace")
-        who = f"process {told}" if told.isdigit() else "another program"
+        pid = os.read(self._file, 20).decode(errors="replace")
+        writer = f"process {pid}" if pid.isdigit() else "another program"
         return Busy(
-            f"{who} is changing the index at {folder}",
+            f"{writer} is changing the index at {folder}",
             "run it again when that is done; mocosearch index --wait waits for it",
         )
 
@@ -65,11 +67,11 @@ class WriterLock:
 
 
 def _lock(file: int) -> None:
-    """Raises BlockingIOError, or PermissionError on Windows, where another process has it."""
+    """Raises BlockingIOError, or PermissionError on Windows, where another process has the lock."""
     if sys.platform == "win32":
         import msvcrt
 
-        os.lseek(file, _BEYOND, os.SEEK_SET)
+        os.lseek(file, _OFFSET, os.SEEK_SET)
         msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
     else:
         import fcntl

@@ -1,7 +1,7 @@
-"""The file of a store mapped once more, for large values that are not to be read from end to end.
+"""A second map of a store's file, for large values that are not to be read from end to end.
 
-The Python binding touches every page of a value that it is asked for: of the FAISS index of a
-million photos it would read 500 MB from the disk for a question that looks at a few of them.
+The Python binding touches every page of a value that it returns: of the FAISS index of a million
+photos it would read 500 MB from the disk for a query that needs a few of them.
 """
 
 import mmap
@@ -13,24 +13,26 @@ from pathlib import Path
 from indexes.store import layout
 
 
-class Mapped:
-    """One file, by whatever name it goes later; views outlive `close`. Safe from threads."""
+class FileMap:
+    """One file, even after it is renamed or removed; views outlive `close`. Thread-safe."""
 
     def __init__(self, file: Path) -> None:
         """Raises OSError."""
         self._file = open(file, "rb")  # noqa: SIM115
         self._data: mmap.mmap | None = None
-        self._growing = threading.Lock()
+        self._lock = threading.Lock()
 
     @property
     def inode(self) -> int:
-        """Of the file that is mapped."""
+        """The inode of the file."""
         return os.fstat(self._file.fileno()).st_ino
 
     def data(self) -> mmap.mmap:
-        """All of it, as it is now; slices are bytes. Raises OSError, and ValueError if closed."""
+        """The whole file at its present size; slices are bytes. Raises OSError, and ValueError
+        after `close`.
+        """
         size = os.fstat(self._file.fileno()).st_size
-        with self._growing:
+        with self._lock:
             if self._data is None or len(self._data) < size:
                 self._data = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ)
                 if hasattr(mmap, "MADV_RANDOM"):
@@ -38,9 +40,10 @@ class Mapped:
             return self._data
 
     def view(self, commit: int, database: str, key: bytes, *, whole: bool) -> memoryview | None:
-        """A value in the state of a commit, nothing of it read yet; None where `layout` does not
-        find it. Good for as long as a snapshot of that commit. whole: all of it will be read soon.
-        Raises layout.Torn.
+        """A value in the state of a commit, not yet read; None where `layout` does not find it.
+
+        Valid as long as a snapshot of that commit. whole: all of it will be read soon. Raises
+        layout.BrokenPage.
         """
         try:
             data = self.data()
@@ -49,14 +52,14 @@ class Mapped:
             return None
         if place is None:
             return None
-        first, count = place
+        start, size = place
         if whole and hasattr(mmap, "MADV_WILLNEED"):
-            page = first - first % mmap.PAGESIZE
-            data.madvise(mmap.MADV_WILLNEED, page, first + count - page)
-        return memoryview(data)[first : first + count]
+            page = start - start % mmap.PAGESIZE
+            data.madvise(mmap.MADV_WILLNEED, page, start + size - page)
+        return memoryview(data)[start : start + size]
 
     def close(self) -> None:
-        """No further views; what is not looked at is unmapped."""
+        """No more views; the map goes when its last view does."""
         self._file.close()
         if self._data is not None:
             with suppress(BufferError):

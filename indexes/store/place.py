@@ -1,4 +1,4 @@
-"""The folder of an index: what is its own in there, and what is not."""
+"""The folder of an index, and which files in it belong to the index."""
 
 import shutil
 from contextlib import suppress
@@ -8,46 +8,46 @@ from indexes.store.locks import WriterLock
 from mocosearch.errors import Unsuitable
 
 DATA = "data.mdb"
-BEGUN = ".generation-"
-"""What the folder of a second generation is called, within that of the first."""
+GENERATION = ".generation-"
+"""Start of the name of a second generation's folder, inside that of the first."""
 OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next"})
 
 
 def check_place(folder: Path) -> None:
-    """Raises Unsuitable where an index would be made among other files."""
+    """Raises Unsuitable where a new index would share its folder with other files."""
     if not folder.is_dir() or (folder / DATA).exists():
         return
-    strange = [path.name for path in folder.iterdir() if not _own(path.name)]
-    if strange:
+    others = [path.name for path in folder.iterdir() if not _is_own(path.name)]
+    if others:
         raise Unsuitable(
-            f"{folder} holds {sorted(strange)[0]}, and an index wants a folder of its own",
+            f"{folder} contains {sorted(others)[0]}, and an index needs a folder of its own",
             "name another one with --index",
         )
 
 
 def discard(folder: Path) -> None:
-    """Remove an index, which need not be whole; whatever else lies in its folder stays, and then
-    the folder too. Raises Busy.
+    """Remove an index, even a damaged one. Other files in its folder stay, and then the folder
+    does too. Raises Busy.
     """
-    holding = WriterLock(folder)
+    lock = WriterLock(folder)
     try:
         remove(folder)
     finally:
-        holding.release()
+        lock.release()
 
 
 def remove(folder: Path) -> None:
-    """The files of an index, and its folder where nothing else lies in it."""
-    for path in [path for path in folder.iterdir() if _own(path.name)]:
+    """Remove the files of an index, and its folder if that is then empty."""
+    for path in [path for path in folder.iterdir() if _is_own(path.name)]:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            # Windows lets nobody remove the lock that is held.
+            # Windows does not remove a file that is locked.
             with suppress(PermissionError):
                 path.unlink(missing_ok=True)
     with suppress(OSError):
         folder.rmdir()
 
 
-def _own(name: str) -> bool:
-    return name in OWN or name.startswith(BEGUN)
+def _is_own(name: str) -> bool:
+    return name in OWN or name.startswith(GENERATION)

@@ -1,4 +1,4 @@
-"""What is stored of a photo and of a path, and how it is written down."""
+"""What is stored about a photo and about a path, and its encoding as bytes."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def digest(data: bytes | memoryview) -> str:
 
 
 def id_key(id: int) -> bytes:
-    """8 bytes that sort as the ids do."""
+    """8 bytes that sort like the ids."""
     return struct.pack(">Q", id)
 
 
@@ -30,23 +30,23 @@ def id_of(key: bytes | memoryview) -> int:
 
 
 def next_id(txn: Txn) -> int:
-    """The id of the next photo; ids below it are never given again."""
+    """The id of the next photo; ids below it are not used again."""
     return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
 
 
-def keep_next_id(txn: Txn, id: int) -> None:
-    """Say that ids below this one are given."""
+def save_next_id(txn: Txn, id: int) -> None:
+    """Store that ids below this one are used."""
     txn.put("meta", b"next_id", id_key(id))
 
 
 def path_key(path: str) -> bytes:
-    """16 bytes for a path of any length and encoding; LMDB's keys end at 511."""
+    """16 bytes for a path of any length and encoding; LMDB's keys have at most 511."""
     return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
 class Record:
-    """A photo's facts and where it lies; several paths with one content are one record."""
+    """A photo's facts and its paths; files with the same content share one record."""
 
     width: int
     height: int
@@ -66,41 +66,43 @@ class Record:
 
     @classmethod
     def of(cls, facts: Facts, size: int, digest: bytes) -> "Record":
-        """A record that has no path yet."""
+        """A record without a path."""
         return cls(**asdict(facts), size=size, digest=digest.hex())
 
     def to_bytes(self) -> bytes:
-        """JSON in ASCII, which holds names in broken encodings too."""
+        """JSON in ASCII, which represents names in broken encodings too."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "Record":
-        """The inverse of `to_bytes`. Raises Damaged for what is no record: a page of the file in
-        another's place can hold an entry of the same id.
+        """The inverse of `to_bytes`. Raises Damaged for other data: a page in the place of another
+        can hold an entry of the same id.
         """
         try:
             return cls(**json.loads(bytes(data)))
         except (ValueError, TypeError) as error:
             raise Damaged(
-                "a photo's record makes no sense",
-                "copy the index again from where it is whole, or remove it and index again",
+                "a photo's record cannot be interpreted",
+                "copy the index again from an undamaged one, or remove it and index again",
             ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class PathEntry:
-    """A path whose content has a key: size in bytes, and times in nanoseconds, when read."""
+    """A path whose content has a key, with the file's size in bytes and times in nanoseconds as of
+    when it was read.
+    """
 
     id: int
     size: int
     mtime: int
     path: str
     changed: int = 0
-    """As of `FileStat`."""
+    """See `FileStat`."""
 
-    def is_still(self, found: FileStat) -> bool:
-        """Whether a file is as it was, as far as the system tells."""
-        return _same(self, found)
+    def is_unchanged(self, file: FileStat) -> bool:
+        """Whether a file has the same size and times as when it was read."""
+        return _is_same(self, file)
 
     def to_bytes(self) -> bytes:
         """Fixed fields, then the path as the system's bytes."""
@@ -116,7 +118,7 @@ class PathEntry:
 
 @dataclass(frozen=True, slots=True)
 class SkippedFile:
-    """A path without a key, and why; `reason` None is a file that is no picture at all."""
+    """A path without a key, and why; `reason` is None for a file that is not a picture."""
 
     size: int
     mtime: int
@@ -124,25 +126,25 @@ class SkippedFile:
     path: str
     changed: int = 0
 
-    def is_still(self, found: FileStat) -> bool:
-        """As of `PathEntry`."""
-        return _same(self, found)
+    def is_unchanged(self, file: FileStat) -> bool:
+        """See `PathEntry`."""
+        return _is_same(self, file)
 
     def to_bytes(self) -> bytes:
-        """Fixed fields, then path and reason parted by a zero byte."""
-        told = b"" if self.reason is None else self.reason.encode(errors="replace")
+        """Fixed fields, then path and reason with a zero byte between them."""
+        reason = b"" if self.reason is None else self.reason.encode(errors="replace")
         fixed = _SKIPPED_FILE.pack(self.size, self.mtime, self.changed, self.reason is not None)
-        return fixed + os.fsencode(self.path) + b"\0" + told
+        return fixed + os.fsencode(self.path) + b"\0" + reason
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "SkippedFile":
         """The inverse of `to_bytes`."""
         size, mtime, changed, skipped = _SKIPPED_FILE.unpack_from(data)
-        path, _, told = bytes(data[_SKIPPED_FILE.size :]).partition(b"\0")
-        return cls(size, mtime, told.decode() if skipped else None, os.fsdecode(path), changed)
+        path, _, reason = bytes(data[_SKIPPED_FILE.size :]).partition(b"\0")
+        return cls(size, mtime, reason.decode() if skipped else None, os.fsdecode(path), changed)
 
 
-def _same(kept: PathEntry | SkippedFile, found: FileStat) -> bool:
-    known = kept.changed and found.changed
-    alike = (kept.size, kept.mtime) == (found.size, found.mtime)
-    return alike and (not known or kept.changed == found.changed)
+def _is_same(entry: PathEntry | SkippedFile, file: FileStat) -> bool:
+    both_times = entry.changed and file.changed
+    alike = (entry.size, entry.mtime) == (file.size, file.mtime)
+    return alike and (not both_times or entry.changed == file.changed)

@@ -1,7 +1,7 @@
-"""Where photos lie: each path is kept as a root's number and the way from there.
+"""The folders of an index. Each path is stored relative to one of them, the root, by its number.
 
-`2/2019/crab.jpg` is a stored path, with `/` on every system, so that a disk answers on any. A
-root that has another mount point changes one line.
+`2/2019/crab.jpg` is a stored path, with `/` on every system, so that a disk works on any of them.
+A root that gets another mount point changes one entry.
 """
 
 import json
@@ -20,60 +20,59 @@ ROOTS = b"roots"
 
 @dataclass(frozen=True)
 class Roots:
-    """The folders of an index by their numbers, absolute; none inside another."""
+    """The absolute folders of an index by number; none is inside another."""
 
     places: dict[int, str]
 
     @classmethod
     def of(cls, txn: Txn) -> "Roots":
-        """Those of an index, as they lie now.
+        """The roots of an index, at their present places.
 
         Where the index's folder has moved since they were written, a root on the same disk is
-        looked for at the same way from it first: an index that lives beside its photos travels
-        with them.
+        first looked for at the same relative path: an index beside its photos moves with them.
         """
         stored = txn.get("meta", ROOTS)
-        told = json.loads(bytes(stored)) if stored is not None else {}
-        folder, before = os.fspath(txn.folder.absolute()), told.get("folder", "")
-        places = {int(n): path for n, path in told.get("places", {}).items()}
+        fields = json.loads(bytes(stored)) if stored is not None else {}
+        folder, before = os.fspath(txn.folder.absolute()), fields.get("folder", "")
+        places = {int(n): path for n, path in fields.get("places", {}).items()}
         if folder == before:
             return cls(places)
-        beside = set(told.get("beside", ()))
-        return cls({n: _moved(p, before, folder) if n in beside else p for n, p in places.items()})
+        beside = set(fields.get("beside", ()))
+        return cls({n: _follow(p, before, folder) if n in beside else p for n, p in places.items()})
 
-    def keep(self, txn: Txn, at: Path | None = None) -> None:
-        """Write them down; `at` is the index's folder, where it is about to move there."""
+    def save(self, txn: Txn, at: Path | None = None) -> None:
+        """Store them; `at` is the index's folder, if it is about to move there."""
         folder = os.fspath((at or txn.folder).absolute())
-        told = {
+        fields = {
             "folder": folder,
-            "beside": [n for n, path in self.places.items() if _one_disk(path, folder)],
+            "beside": [n for n, path in self.places.items() if _same_disk(path, folder)],
             "places": self.places,
         }
-        txn.put("meta", ROOTS, json.dumps(told).encode())
+        txn.put("meta", ROOTS, json.dumps(fields).encode())
 
     def number(self, path: str) -> int | None:
-        """Of the root that holds an absolute path."""
+        """The number of the root that contains an absolute path."""
         return next((n for n, root in self.places.items() if is_within(path, root)), None)
 
     def reach(self, folder: str) -> bool:
-        """Whether it lies in a root, or a root in it: no other folder can hold their photos."""
+        """Whether a folder is in a root, or a root in it: no other can contain their photos."""
         return any(
             is_within(folder, root) or is_within(root, folder) for root in self.places.values()
         )
 
-    def stored(self, path: str) -> str:
-        """An absolute path as it is kept. Raises NotFound outside all roots."""
+    def relative(self, path: str) -> str:
+        """An absolute path as it is stored. Raises NotFound outside all roots."""
         number = self.number(path)
         if number is None:
-            raise NotFound(f"{path} lies in no folder of this index")
+            raise NotFound(f"{path} is in no folder of this index")
         return f"{number}/{with_slashes(_below(path, self.places[number]))}"
 
     def path(self, stored: str) -> str:
-        """The absolute path of one that is kept. Raises Damaged."""
+        """The absolute path of a stored one. Raises Damaged."""
         number, _, below = stored.partition("/")
         root = self.places.get(int(number) if number.isdecimal() else -1)
         if root is None:
-            raise Damaged("the index holds a path without its root", "remove it and index again")
+            raise Damaged("the index has a path without a root", "remove it and index again")
         return os.path.join(root, *below.split("/")) if below else root
 
 
@@ -81,12 +80,13 @@ def _below(path: str, root: str) -> str:
     return path[len(os.path.join(root, "")) :] if path != root else ""
 
 
-def _moved(path: str, before: str, folder: str) -> str:
-    there = os.path.normpath(os.path.join(folder, os.path.relpath(path, before)))
-    return there if _one_disk(there, folder) else path
+def _follow(path: str, before: str, folder: str) -> str:
+    """A root's place, where the index moved from the folder `before`."""
+    place = os.path.normpath(os.path.join(folder, os.path.relpath(path, before)))
+    return place if _same_disk(place, folder) else path
 
 
-def _one_disk(path: str, folder: str) -> bool:
+def _same_disk(path: str, folder: str) -> bool:
     try:
         return os.stat(path).st_dev == os.stat(folder).st_dev
     except OSError:
@@ -94,45 +94,45 @@ def _one_disk(path: str, folder: str) -> bool:
 
 
 def add(txn: Txn, folders: Iterable[str]) -> Roots:
-    """Take absolute folders in, where none of the roots holds them already."""
+    """Add absolute folders that no root contains yet."""
     places = dict(Roots.of(txn).places)
     for folder in folders:
         if not any(is_within(folder, root) for root in places.values()):
             places[max(places, default=0) + 1] = folder
-    return _joined(txn, places)
+    return _join(txn, places)
 
 
 def move(txn: Txn, old: str, new: str) -> Roots:
-    """Say that the roots in the folder `old` lie in `new`; nothing is read or encoded.
+    """Change the roots in the folder `old` to be in `new`; no photo is read.
 
-    Raises NotFound where no root lies there.
+    Raises NotFound where `old` contains no root.
     """
     places = Roots.of(txn).places
-    hit = {n: os.path.join(new, _below(p, old)) for n, p in places.items() if is_within(p, old)}
-    if not hit:
-        raise unknown(old, places.values())
-    return _joined(txn, places | {n: os.path.normpath(p) for n, p in hit.items()})
+    inner = {n: os.path.join(new, _below(p, old)) for n, p in places.items() if is_within(p, old)}
+    if not inner:
+        raise no_such_root(old, places.values())
+    return _join(txn, places | {n: os.path.normpath(p) for n, p in inner.items()})
 
 
 def forget(txn: Txn, numbers: Iterable[int]) -> Roots:
-    """Take roots out that hold no photo any more."""
-    gone = set(numbers)
-    left = Roots({n: p for n, p in Roots.of(txn).places.items() if n not in gone})
-    left.keep(txn)
-    return left
+    """Remove roots that contain no photo any more."""
+    empty = set(numbers)
+    others = Roots({n: p for n, p in Roots.of(txn).places.items() if n not in empty})
+    others.save(txn)
+    return others
 
 
-def unknown(folder: str, roots: Iterable[str]) -> NotFound:
-    """The error for a folder that is no root: it lists those that are."""
-    there = ", ".join(sorted(roots))
+def no_such_root(folder: str, roots: Iterable[str]) -> NotFound:
+    """The error for a folder that is no root; it lists the roots."""
+    names = ", ".join(sorted(roots))
     return NotFound(
         f"{folder} is no root of this index",
-        f"its roots: {there}" if there else "it has none yet: mocosearch index PHOTOS",
+        f"its roots: {names}" if names else "it has none yet: mocosearch index PHOTOS",
     )
 
 
-def _joined(txn: Txn, places: dict[int, str]) -> Roots:
-    """With every root that lies inside another made a part of that one."""
+def _join(txn: Txn, places: dict[int, str]) -> Roots:
+    """Store roots; those inside another become part of it."""
     inner = {
         n: above
         for n, path in places.items()
@@ -143,49 +143,49 @@ def _joined(txn: Txn, places: dict[int, str]) -> Roots:
     if inner:
         old = Roots(places)
 
-        def renamed(stored: str) -> str:
+        def change(stored: str) -> str:
             number = int(stored.partition("/")[0])
-            return outermost.stored(old.path(stored)) if number in inner else stored
+            return outermost.relative(old.path(stored)) if number in inner else stored
 
-        rename(txn, renamed)
-    outermost.keep(txn)
+        rename(txn, change)
+    outermost.save(txn)
     return outermost
 
 
-def rename(txn: Txn, renamed: Callable[[str], str]) -> None:
-    """Give every stored path another name; what met in one name was one file."""
+def rename(txn: Txn, change: Callable[[str], str]) -> None:
+    """Change every stored path. Paths that become equal were one file."""
     for database, kind in (("paths", PathEntry), ("refused", SkippedFile)):
-        for key, entry in list(_changed(txn, database, kind, renamed)):
+        for key, entry in list(_changes(txn, database, kind, change)):
             txn.delete(database, key)
             txn.put(database, path_key(entry.path), entry.to_bytes())
     for key in list(txn.keys("images")):
         record = Record.from_bytes(txn.get("images", key) or b"")
-        paths = list(dict.fromkeys(map(renamed, record.paths)))
-        held = [path for path in paths if _stands_for(txn, path, key)]
-        if held != record.paths:
-            txn.put("images", key, replace(record, paths=held).to_bytes())
-        if not held:
+        paths = list(dict.fromkeys(map(change, record.paths)))
+        own = [path for path in paths if _belongs_to(txn, path, key)]
+        if own != record.paths:
+            txn.put("images", key, replace(record, paths=own).to_bytes())
+        if not own:
             txn.put("deleted", key, b"")
 
 
-def _changed(
+def _changes(
     txn: Txn,
     database: str,
     kind: type[PathEntry] | type[SkippedFile],
-    renamed: Callable[[str], str],
+    change: Callable[[str], str],
 ) -> Iterator[tuple[bytes, PathEntry | SkippedFile]]:
     for key, value in txn.items(database):
         entry = kind.from_bytes(value)
-        name = renamed(entry.path)
+        name = change(entry.path)
         if name != entry.path:
             yield bytes(key), replace(entry, path=name)
 
 
-def _stands_for(txn: Txn, path: str, id: bytes) -> bool:
+def _belongs_to(txn: Txn, path: str, id: bytes) -> bool:
     entry = txn.get("paths", path_key(path))
     return entry is not None and id_key(PathEntry.from_bytes(entry).id) == id
 
 
 def absolute(folder: str | os.PathLike[str]) -> str:
-    """A folder's absolute path, with `~` put in; it need not exist."""
+    """A folder's absolute path, with `~` expanded; it need not exist."""
     return os.path.abspath(Path(folder).expanduser())

@@ -1,7 +1,7 @@
-"""A transaction whose small values are told from damaged ones."""
+"""A transaction that detects damaged values."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,20 +9,21 @@ from typing import Any
 import lmdb
 
 from indexes.store import layout
-from indexes.store.mapped import Mapped
+from indexes.store.mapped import FileMap
 from mocosearch.errors import Damaged
 
-UNSEALED = frozenset({"encoder", "segments"})
-"""Databases whose large values carry digests of their own; all others end in a checksum."""
+WITHOUT_CHECKSUMS = frozenset({"encoder", "segments"})
+"""Databases of large values, which have digests of their own."""
 CHECKSUM = 4
+"""Bytes."""
 
 
 class Txn:
     """A transaction with its databases by name: `txn.get("images", key)` and the like.
 
-    Small values end in a checksum of key and value, which is seen to here: what was flipped on
-    the disk is never taken for what was written. `sealed` is False for format 1 alone. `file` is
-    the store's, for `mapped`.
+    Small values end in a checksum of key and value, which is written and checked here: a value
+    that was damaged on the disk is never returned. `checksums` is False for format 1 alone.
+    `file_map` is the store's, for `view`.
     """
 
     def __init__(
@@ -31,82 +32,98 @@ class Txn:
         databases: dict[str, Any],
         folder: Path,
         *,
-        sealed: bool = True,
-        file: Mapped | None = None,
+        checksums: bool = True,
+        file_map: FileMap | None = None,
     ) -> None:
         self.raw, self.databases, self.folder = txn, databases, folder
-        self.sealed, self.file = sealed, file
+        self.checksums, self.file_map = checksums, file_map
+        self.stale: set[int] = set()
+        """Ids whose records this transaction wrote or deleted: see `columns.update`."""
 
     def get(self, database: str, key: bytes) -> memoryview | None:
-        """A view into the memory map, good for as long as the transaction. Raises Damaged."""
-        with self._walked():
-            found: Any = self.raw.get(key, db=self.databases[database])
-        return None if found is None else self._opened(database, key, found)
+        """A view into the memory map, valid as long as the transaction. Raises Damaged."""
+        with self._lmdb_errors():
+            stored: Any = self.raw.get(key, db=self.databases[database])
+        return None if stored is None else self._checked(database, key, stored)
 
-    def mapped(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
-        """A view of a large value, of which nothing is read from the disk yet, where that can be.
-
-        For databases without checksums. Good for as long as the transaction. whole: all of it will
-        be read soon, and not here and there. Raises Damaged.
+    def get_many(self, database: str, keys: Sequence[bytes]) -> list[memoryview]:
+        """The values of those keys that exist, in the order of the keys: a third of the time that
+        `get` takes for each. Valid as long as the transaction. Raises Damaged.
         """
-        file, commit = self.file, self.raw.id()
+        with self._lmdb_errors(), self.raw.cursor(self.databases[database]) as cursor:
+            entries: Any = cursor.getmulti(keys)
+        return [self._checked(database, key, value) for key, value in entries]
+
+    def view(self, database: str, key: bytes, *, whole: bool) -> memoryview | None:
+        """A view of a large value, which reads nothing from the disk yet where that is possible.
+
+        For databases without checksums. Valid as long as the transaction. whole: all of it will
+        be read soon, not parts of it. Raises Damaged.
+        """
+        file_map, commit = self.file_map, self.raw.id()
         try:
-            view = file.view(commit, database, key, whole=whole) if file else None
-        except layout.Torn as error:
+            view = file_map.view(commit, database, key, whole=whole) if file_map else None
+        except layout.BrokenPage as error:
             # LMDB would follow its pages out of the map, which ends the process.
             raise self._damaged("a page leads nowhere") from error
         return self.get(database, key) if view is None else view
 
     def keys(self, database: str) -> Iterator[bytes]:
-        """All keys in their order; no value is read. Raises Damaged."""
-        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
+        """All keys in order; no value is read. Raises Damaged."""
+        with self._lmdb_errors(), self.raw.cursor(self.databases[database]) as cursor:
             yield from map(bytes, cursor.iternext(keys=True, values=False))
 
     def put(self, database: str, key: bytes, value: bytes | memoryview) -> None:
-        """Write or replace."""
-        if self._seals(database, key):
+        """Write or replace a value."""
+        self._note(database, key)
+        if self._has_checksum(database, key):
             value = bytes(value) + _checksum(key, value)
         self.raw.put(key, value, db=self.databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:
         """Whether there was such a key."""
+        self._note(database, key)
         return bool(self.raw.delete(key, db=self.databases[database]))
+
+    def _note(self, database: str, key: bytes) -> None:
+        if database == "images":
+            self.stale.add(int.from_bytes(key, "big"))
 
     def count(self, database: str) -> int:
         """Number of entries."""
-        with self._walked():
+        with self._lmdb_errors():
             return int(self.raw.stat(self.databases[database])["entries"])
 
     def items(self, database: str) -> Iterator[tuple[memoryview, memoryview]]:
         """All entries in the order of their keys. Raises Damaged."""
-        with self._walked(), self.raw.cursor(self.databases[database]) as cursor:
+        with self._lmdb_errors(), self.raw.cursor(self.databases[database]) as cursor:
             entries: Any = cursor
             for key, value in entries:
-                yield key, self._opened(database, key, value)
+                yield key, self._checked(database, key, value)
 
-    def _seals(self, database: str, key: bytes | memoryview) -> bool:
-        # Every format must be able to read which one it is.
-        return self.sealed and database not in UNSEALED and key != b"format"
+    def _has_checksum(self, database: str, key: bytes | memoryview) -> bool:
+        # Every version of the program must be able to read the number of the format.
+        return self.checksums and database not in WITHOUT_CHECKSUMS and key != b"format"
 
-    def _opened(self, database: str, key: bytes | memoryview, stored: memoryview) -> memoryview:
-        if not self._seals(database, key):
+    def _checked(self, database: str, key: bytes | memoryview, stored: memoryview) -> memoryview:
+        if not self._has_checksum(database, key):
             return stored
         value = stored[:-CHECKSUM]
         if stored[-CHECKSUM:] != _checksum(key, value):
-            raise self._damaged(f"an entry of {database} is not as written")
+            raise self._damaged(f"the checksum of an entry of {database} is wrong")
         return value
 
     @contextmanager
-    def _walked(self) -> Iterator[None]:
+    def _lmdb_errors(self) -> Iterator[None]:
         try:
             yield
         except lmdb.Error as error:
             raise self._damaged(str(error)) from error
 
-    def _damaged(self, what: str) -> Damaged:
+    def _damaged(self, fault: str) -> Damaged:
         return Damaged(
-            f"the index at {self.folder} is damaged: {what}",
-            "mocosearch verify tells what is; index into a new --index to start over",
+            f"the index at {self.folder} is damaged: {fault}",
+            "mocosearch verify reports what is; index into a new --index to start over",
         )
 
 

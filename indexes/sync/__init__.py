@@ -1,1 +1,1 @@
-"""The index made equal to its folders."""
+"""Keeping an index equal to its folders."""

@@ -1,4 +1,4 @@
-"""Some files, or keys made elsewhere, into an index: all of them or none."""
+"""Add single files, or keys made elsewhere, to an index: all of them or none."""
 
 import hashlib
 import os
@@ -13,8 +13,8 @@ from indexes.store import roots
 from indexes.store.environment import Store
 from indexes.store.records import id_of
 from indexes.store.txn import Txn
-from indexes.sync.diff import tidy
-from indexes.sync.entries import Batch, commit, present
+from indexes.sync.diff import clean_up
+from indexes.sync.entries import Batch, commit, require
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Facts, FileStat, Photo, read_photos
@@ -27,24 +27,23 @@ def add(
     keys: Keys | None = None,
     keys_encoder: Encoder | None = None,
 ) -> list[int]:
-    """Give some files keys, all of them or none; returns their ids. They are searched at once.
+    """Give some files keys, all of them or none; returns their ids. See `Index.add`.
 
-    keys: float32 (n, d), made unit length; then no file is read, and a name need not be one's.
-    made_by: whose the keys are, where that is to be checked. A later `sync` of a folder above them
-    follows the files that are there. Raises NotFound and Unreadable for a file that is no picture,
-    Mismatch and Unsuitable for other keys, StorageFailed.
+    keys: float32 (n, d), brought to unit length; then no file is read, and a path need not exist.
+    keys_encoder: the encoder that made them, to be checked. Raises NotFound and Unreadable for a
+    file that is not a picture, Mismatch and Unsuitable for other keys, StorageFailed.
     """
     paths = [roots.absolute(file) for file in files]
     if len(set(paths)) < len(paths):
-        raise Unsuitable("a file is named twice", "name each file once")
+        raise Unsuitable("the same file is given twice", "name each file once")
     check_encoder(keys_encoder, encoder)
-    new = _read(paths, encoder) if keys is None else _given(paths, keys, encoder)
+    batch = _read(paths, encoder) if keys is None else _with_keys(paths, keys, encoder)
 
     def change(txn: Txn) -> list[int]:
         roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
-        commit(txn, new)
-        tidy(txn, None)
-        return [id_of(present(txn.get("digests", digest))) for _, digest, _ in new.new]
+        commit(txn, batch)
+        clean_up(txn, None)
+        return [id_of(require(txn.get("digests", digest))) for _, digest, _ in batch.new]
 
     ids = store.write(change)
     merging.merge(store)
@@ -53,15 +52,15 @@ def add(
 
 def _read(paths: list[str], encoder: Encoder) -> Batch:
     batch = Batch()
-    for found, outcome in read_photos([_found(path) for path in paths], encoder.side):
-        if not isinstance(outcome, Photo):
-            raise Unreadable(f"{found.path}: {outcome or 'not a picture'}")
-        batch.keys.append(encoder.encode(outcome.picture.pixels[None]))
-        batch.new.append((found, outcome.digest, outcome.picture.facts))
+    for file, result in read_photos([_file_stat(path) for path in paths], encoder.side):
+        if not isinstance(result, Photo):
+            raise Unreadable(f"{file.path}: {result or 'not a picture'}")
+        batch.keys.append(encoder.encode(result.picture.pixels[None]))
+        batch.new.append((file, result.digest, result.picture.facts))
     return batch
 
 
-def _found(path: str) -> FileStat:
+def _file_stat(path: str) -> FileStat:
     try:
         status = os.stat(path)
     except OSError as error:
@@ -69,13 +68,13 @@ def _found(path: str) -> FileStat:
     return FileStat.of(path, status)
 
 
-def _given(paths: list[str], keys: Keys, encoder: Encoder) -> Batch:
+def _with_keys(paths: list[str], keys: Keys, encoder: Encoder) -> Batch:
     keys = np.asarray(keys, np.float32)
     if keys.shape != (len(paths), encoder.dimension):
         raise Mismatch(f"keys of shape {keys.shape} for {len(paths)} names of {encoder.dimension}")
     lengths = np.linalg.norm(keys, axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
-        raise Unsuitable("a key without a direction", "each must be finite, and not zero")
+        raise Unsuitable("a key without a direction", "each key must be finite and not zero")
     batch = Batch(keys=[keys / lengths] if len(keys) else [])
     for path, key in zip(paths, keys, strict=True):
         content = hashlib.blake2b(os.fsencode(path) + b"\0" + key.tobytes(), digest_size=16)

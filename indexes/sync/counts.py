@@ -1,4 +1,4 @@
-"""What became of files, and how far a run is."""
+"""Counts of what a run did with the files, and its progress."""
 
 from dataclasses import dataclass, field
 
@@ -7,36 +7,47 @@ from mocosearch.photos import FileStat, ScanReport
 
 @dataclass
 class Counts:
-    """What became of the files; without `deleted` they add up to all files found."""
+    """Files by what happened to them; without `deleted` they add up to all files of a scan."""
 
     embedded: int = 0
     unchanged: int = 0
     moved: int = 0
-    """Files under a new name whose content had a key already."""
+    """Files with a new path whose content already had a key."""
     deleted: int = 0
+    """Photos that lost their last path."""
     skipped: int = 0
     not_pictures: int = 0
     seconds: float = 0.0
     interrupted: bool = False
     reasons: dict[str, str] = field(default_factory=dict)
-    """A reason for each file skipped in this run."""
+    """The reason for each file skipped in this run, by path."""
     scan_report: ScanReport = field(default_factory=ScanReport)
-    """What was passed over, and the folders that may not be read."""
+    """Files and folders that were left out, and those that could not be read."""
     absent: list[str] = field(default_factory=list)
-    """Folders that are missing or hold no file at all; nothing of theirs was taken out."""
+    """Folders that are missing or hold no file at all; their photos stay in the index."""
 
-    def skip(self, found: FileStat, reason: str | None) -> None:
-        """Count a file without a key; None is one that is no picture."""
+    def skip(self, file: FileStat, reason: str | None) -> None:
+        """Count a file without a key. A reason of None means that it is not a picture."""
         if reason is None:
             self.not_pictures += 1
         else:
             self.skipped += 1
-            self.reasons[found.path] = reason
+            self.reasons[file.path] = reason
+
+    def add_renewal(self, renewal: "Counts") -> None:
+        """Add the counts of a renewal that ran just before.
+
+        The photos that it embedded were unchanged in this run: they count as embedded only.
+        """
+        self.embedded += renewal.embedded
+        self.unchanged -= min(self.unchanged, renewal.embedded)
+        self.deleted += renewal.deleted
+        self.seconds += renewal.seconds
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` files that need work; `skipped` of those so far; files a second."""
+    """`done` of `total` files to read, `skipped` of those so far, `rate` in files per second."""
 
     done: int
     total: int

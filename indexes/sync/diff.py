@@ -1,4 +1,4 @@
-"""Which files are new, changed or gone: what lies in the folders against what is stored."""
+"""Which files are new, changed or gone: the folders compared with the index."""
 
 import json
 import os
@@ -12,7 +12,7 @@ from indexes.store.records import PathEntry, Record, SkippedFile, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts
-from indexes.sync.entries import forget
+from indexes.sync.entries import remove_path
 from mocosearch.photos import FileStat, scan
 from mocosearch.photos.scan import is_within, roots_of
 
@@ -20,148 +20,156 @@ DISKS = b"disks"
 
 
 @dataclass
-class Seen:
-    """What a walk through the folders met."""
+class Coverage:
+    """What a scan reached, and what it could not reach."""
 
     keys: set[bytes] = field(default_factory=set)
-    """Of every file's path."""
+    """The path key of every file."""
     roots: list[str] = field(default_factory=list)
-    """Those looked through: with any file, as others look like disks that are not mounted."""
-    met: set[str] = field(default_factory=set)
-    """The roots of which any file was seen."""
+    """Scanned roots with at least one file: one without any may be a disk that is not mounted."""
+    nonempty: set[str] = field(default_factory=set)
+    """The roots in which the scan met a file."""
     unreadable: list[str] = field(default_factory=list)
-    """Folders that could not be looked into."""
+    """Folders that could not be read."""
     disks: list[str] = field(default_factory=list)
-    """Folders below a root that lie on a disk of their own."""
-    away: list[str] = field(default_factory=list)
-    """Those that lay on one at an earlier walk, and are missing or empty."""
+    """Folders below a root that are on another disk."""
+    unplugged: list[str] = field(default_factory=list)
+    """Folders that were on another disk at an earlier scan, and are missing or empty now."""
 
-    def misses(self, key: bytes, path: str) -> bool:
-        """Whether the file is gone, as far as could be seen."""
+    def is_gone(self, key: bytes, path: str) -> bool:
+        """Whether a file is gone, as far as the scan can tell."""
         return (
             key not in self.keys
             and any(is_within(path, root) for root in self.roots)
-            and not any(is_within(path, folder) for folder in [*self.unreadable, *self.away])
+            and not any(is_within(path, folder) for folder in [*self.unreadable, *self.unplugged])
         )
 
 
-def present_and_absent(
-    folders: Sequence[str | os.PathLike[str]], known: Roots
+def split_folders(
+    folders: Sequence[str | os.PathLike[str]], index_roots: Roots
 ) -> tuple[list[str], list[str]]:
-    """The folders with files in them, and those known ones that look as if not mounted."""
+    """The folders with files in them, then roots of the index that are missing, and empty folders.
+
+    Raises NotFound for a missing folder that no root of the index holds.
+    """
     paths = [roots.absolute(folder) for folder in folders]
-    missing = [p for p in paths if not os.path.exists(p) and known.number(p) is not None]
-    there = roots_of([path for path in paths if path not in missing])
-    empty = [path for path in there if is_empty(path)]
-    return [path for path in there if path not in empty], missing + empty
+    missing = [p for p in paths if not os.path.exists(p) and index_roots.number(p) is not None]
+    existing = roots_of([path for path in paths if path not in missing])
+    empty = [path for path in existing if is_empty(path)]
+    return [path for path in existing if path not in empty], missing + empty
 
 
-def away(store: Store, seen: Seen) -> list[str]:
-    """Disks mounted or linked below the roots looked through that seem to be unplugged."""
+def unplugged_disks(store: Store, coverage: Coverage) -> list[str]:
+    """Disks mounted or linked below the scanned roots that seem to be unplugged."""
     with store.read() as txn:
-        known = {*disks(txn), *seen.disks}
-    below = [disk for disk in sorted(known) if any(is_within(disk, root) for root in seen.roots)]
+        disks = {*load_disks(txn), *coverage.disks}
+    below = [disk for disk in sorted(disks) if any(is_within(disk, r) for r in coverage.roots)]
     return [disk for disk in below if is_empty(disk)]
 
 
-def disks(txn: Txn) -> list[str]:
-    """Folders below the roots that lay on disks of their own when they were last walked through."""
+def load_disks(txn: Txn) -> list[str]:
+    """Folders below the roots that were on another disk when they were last scanned."""
     stored = txn.get("meta", DISKS)
-    known: list[str] = json.loads(bytes(stored)) if stored is not None else []
-    return known
+    disks: list[str] = json.loads(bytes(stored)) if stored is not None else []
+    return disks
 
 
-def _keep_disks(txn: Txn, seen: Seen) -> None:
-    """Those of this walk, those away, and those where it did not look."""
-    known = disks(txn)
-    unseen = [disk for disk in known if not any(is_within(disk, root) for root in seen.roots)]
-    kept = sorted({*unseen, *seen.away, *seen.disks})
-    if kept != known:
-        txn.put("meta", DISKS, json.dumps(kept).encode())
+def _save_disks(txn: Txn, coverage: Coverage) -> None:
+    """Store the disks of this scan, the unplugged ones, and those outside the scanned roots."""
+    before = load_disks(txn)
+    outside = [disk for disk in before if not any(is_within(disk, r) for r in coverage.roots)]
+    after = sorted({*outside, *coverage.unplugged, *coverage.disks})
+    if after != before:
+        txn.put("meta", DISKS, json.dumps(after).encode())
 
 
 def is_empty(folder: str) -> bool:
-    """Whether no file lies below it, as below the place of a disk that is not mounted."""
+    """Whether there is no file below a folder, as below the mount point of an unmounted disk."""
     return next(scan([folder]), None) is None
 
 
 def compare(
-    store: Store, files: Iterable[FileStat], seen: Seen, retry: bool, counts: Counts
+    store: Store, files: Iterable[FileStat], coverage: Coverage, retry: bool, counts: Counts
 ) -> list[FileStat]:
-    """The files that are not as they were last read; `seen` and `counts` take in all of them."""
-    work: list[FileStat] = []
-    undated: list[tuple[bytes, FileStat]] = []
+    """The files to read: new ones, and those that have changed since they were last read.
+
+    Adds every file to `coverage`, and those that need no reading to `counts`.
+    """
+    to_read: list[FileStat] = []
+    without_time: list[tuple[bytes, FileStat]] = []
     own = roots.absolute(store.folder)
-    unmet = set(seen.roots)
+    unmet = set(coverage.roots)
     with store.read() as txn:
-        known = Roots.of(txn)
-        for found in files:
-            if is_within(found.path, own):
+        index_roots = Roots.of(txn)
+        for file in files:
+            if is_within(file.path, own):
                 continue
             if unmet:
-                seen.met |= {root for root in unmet if is_within(found.path, root)}
-                unmet -= seen.met
-            key = path_key(known.stored(found.path))
-            seen.keys.add(key)
-            entry = txn.get("paths", key)
-            past = None if entry is None else PathEntry.from_bytes(entry)
-            if past is not None and past.is_still(found):
+                coverage.nonempty |= {root for root in unmet if is_within(file.path, root)}
+                unmet -= coverage.nonempty
+            key = path_key(index_roots.relative(file.path))
+            coverage.keys.add(key)
+            value = txn.get("paths", key)
+            entry = None if value is None else PathEntry.from_bytes(value)
+            if entry is not None and entry.is_unchanged(file):
                 counts.unchanged += 1
-                if found.changed and not past.changed:
-                    undated.append((key, found))
+                if file.changed and not entry.changed:
+                    without_time.append((key, file))
                 continue
-            skipped_file = txn.get("refused", key)
-            if skipped_file is not None:
-                skipped = SkippedFile.from_bytes(skipped_file)
+            value = txn.get("refused", key)
+            if value is not None:
+                skipped = SkippedFile.from_bytes(value)
                 again = retry and skipped.reason is not None
-                if skipped.is_still(found) and not again:
-                    counts.skip(found, skipped.reason)
+                if skipped.is_unchanged(file) and not again:
+                    counts.skip(file, skipped.reason)
                     continue
-            work.append(found)
-    if undated:
-        store.write(lambda txn: _date(txn, undated))
-    return work
+            to_read.append(file)
+    if without_time:
+        store.write(lambda txn: _save_change_times(txn, without_time))
+    return to_read
 
 
-def _date(txn: Txn, undated: Iterable[tuple[bytes, FileStat]]) -> None:
-    """Keep when files were last changed where an earlier format did not."""
-    for key, found in undated:
-        entry = txn.get("paths", key)
-        if entry is not None:
-            dated = replace(PathEntry.from_bytes(entry), changed=found.changed)
-            txn.put("paths", key, dated.to_bytes())
+def _save_change_times(txn: Txn, files: Iterable[tuple[bytes, FileStat]]) -> None:
+    """Store the time of the last change where an earlier format did not have it."""
+    for key, file in files:
+        value = txn.get("paths", key)
+        if value is not None:
+            entry = replace(PathEntry.from_bytes(value), changed=file.changed)
+            txn.put("paths", key, entry.to_bytes())
 
 
-def tidy(txn: Txn, seen: Seen | None) -> int:
-    """End a run: take out the paths that are gone, where all was seen, then the photos without
-    a path, and the roots without any. Returns how many photos went with their paths.
+def clean_up(txn: Txn, coverage: Coverage | None) -> int:
+    """End a run: remove the paths that are gone, then photos without a path, and unused roots.
+
+    coverage: of a complete scan; None after an incomplete one, which removes no path. Returns how
+    many photos were removed with their paths.
     """
-    gone = []
-    known = Roots.of(txn)
-    if seen is not None:
-        _keep_disks(txn, seen)
+    missing_keys = []
+    index_roots = Roots.of(txn)
+    if coverage is not None:
+        _save_disks(txn, coverage)
         for key, value in txn.items("paths"):
-            if seen.misses(bytes(key), known.path(PathEntry.from_bytes(value).path)):
-                gone.append(bytes(key))
+            if coverage.is_gone(bytes(key), index_roots.path(PathEntry.from_bytes(value).path)):
+                missing_keys.append(bytes(key))
         for key, value in txn.items("refused"):
-            if seen.misses(bytes(key), known.path(SkippedFile.from_bytes(value).path)):
-                gone.append(bytes(key))
-    deleted = sum(forget(txn, key) for key in gone)
-    for masked in list(txn.keys("deleted")):
-        stored = txn.get("images", masked)
-        if stored is not None:
-            digest = bytes.fromhex(Record.from_bytes(stored).digest)
-            txn.delete("images", masked)
-            txn.delete("vectors", masked)
+            if coverage.is_gone(bytes(key), index_roots.path(SkippedFile.from_bytes(value).path)):
+                missing_keys.append(bytes(key))
+    removed = sum(remove_path(txn, key) for key in missing_keys)
+    for id in list(txn.keys("deleted")):
+        record = txn.get("images", id)
+        if record is not None:
+            digest = bytes.fromhex(Record.from_bytes(record).digest)
+            txn.delete("images", id)
+            txn.delete("vectors", id)
             txn.delete("digests", digest)
     save_significance(txn)
-    if gone:
-        _forget_roots(txn, known)
-    return deleted
+    if missing_keys:
+        _remove_unused_roots(txn, index_roots)
+    return removed
 
 
-def _forget_roots(txn: Txn, known: Roots) -> None:
+def _remove_unused_roots(txn: Txn, index_roots: Roots) -> None:
     paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
     paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
     used = {int(path.partition("/")[0]) for path in paths}
-    roots.forget(txn, set(known.places) - used)
+    roots.forget(txn, set(index_roots.places) - used)

@@ -1,4 +1,4 @@
-"""Photos and their paths in the store: written, parted and taken out inside one transaction."""
+"""Photos and their paths in the store: written, separated and removed in one transaction."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,9 +12,9 @@ from indexes.store.records import (
     SkippedFile,
     id_key,
     id_of,
-    keep_next_id,
     next_id,
     path_key,
+    save_next_id,
 )
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
@@ -27,58 +27,62 @@ class Batch:
     """What one transaction makes visible."""
 
     new: list[tuple[FileStat, bytes, Facts]] = field(default_factory=list)
+    """Photos with new content, and its digest."""
     keys: list[Any] = field(default_factory=list)
-    """Of the new photos, (n, d); features, (n, D), until the whitening is fitted."""
-    known: list[tuple[FileStat, bytes]] = field(default_factory=list)
+    """Of the new photos, arrays (n, d); until the whitening is fitted, features (n, D)."""
+    moves: list[tuple[FileStat, bytes]] = field(default_factory=list)
+    """Files whose content already has a key, and its digest."""
     skipped: list[tuple[FileStat, str | None]] = field(default_factory=list)
+    """Files without a key, and the reason; None for a file that is not a picture."""
 
     def __len__(self) -> int:
-        return len(self.new) + len(self.known) + len(self.skipped)
+        return len(self.new) + len(self.moves) + len(self.skipped)
 
 
 def commit(txn: Txn, batch: Batch) -> None:
-    """Write a batch. Contents are looked up again here, where no other writer can be, so that
-    two copies in one batch, or two programs at work, end as one photo with two paths.
+    """Write a batch.
 
-    Every path gets its new photo before any loses its old one: names may have changed hands.
+    Contents are looked up again here, because no other writer can be active: two copies in one
+    batch, or from two programs, become one photo with two paths. Every path gets its new photo
+    before any path loses its old one, because files may have exchanged their names.
     """
     id = next_id(txn)
     ids: list[int] = []
     rows: list[Any] = []
     keys: Any = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
-    for (found, digest, facts), key in zip(batch.new, keys, strict=True):
+    for (file, digest, facts), key in zip(batch.new, keys, strict=True):
         if txn.get("digests", digest) is None:
             txn.put("digests", digest, id_key(id))
-            txn.put("images", id_key(id), Record.of(facts, found.size, digest).to_bytes())
+            txn.put("images", id_key(id), Record.of(facts, file.size, digest).to_bytes())
             txn.put("vectors", id_key(id), key.tobytes())
             ids.append(id)
             rows.append(key)
             id += 1
     if ids:
         segments.append(txn, ids, np.stack(rows))
-    keep_next_id(txn, id)
+    save_next_id(txn, id)
 
-    known = Roots.of(txn)
-    before = [_attach(txn, found, known, digest) for found, digest, _ in batch.new]
-    before += [_attach(txn, found, known, digest) for found, digest in batch.known]
-    for entry in before:
+    roots = Roots.of(txn)
+    replaced = [_attach(txn, file, roots, digest) for file, digest, _ in batch.new]
+    replaced += [_attach(txn, file, roots, digest) for file, digest in batch.moves]
+    for entry in replaced:
         if entry is not None:
             _detach(txn, entry)
-    for found, reason in batch.skipped:
-        path = known.stored(found.path)
-        forget(txn, path_key(path))
-        skipped_file = SkippedFile(found.size, found.mtime, reason, path, found.changed)
+    for file, reason in batch.skipped:
+        path = roots.relative(file.path)
+        remove_path(txn, path_key(path))
+        skipped_file = SkippedFile(file.size, file.mtime, reason, path, file.changed)
         txn.put("refused", path_key(path), skipped_file.to_bytes())
 
 
-def _attach(txn: Txn, found: FileStat, known: Roots, digest: bytes) -> PathEntry | None:
-    """Let a path stand for the photo with this content; returns what it stood for before."""
-    path = known.stored(found.path)
-    key, id = path_key(path), id_of(present(txn.get("digests", digest)))
-    stored = txn.get("paths", key)
-    before = None if stored is None else PathEntry.from_bytes(stored)
-    now = PathEntry(id, found.size, found.mtime, path, found.changed)
-    txn.put("paths", key, now.to_bytes())
+def _attach(txn: Txn, file: FileStat, roots: Roots, digest: bytes) -> PathEntry | None:
+    """Make a path belong to the photo with this content; returns its entry if it had another."""
+    path = roots.relative(file.path)
+    key, id = path_key(path), id_of(require(txn.get("digests", digest)))
+    value = txn.get("paths", key)
+    before = None if value is None else PathEntry.from_bytes(value)
+    after = PathEntry(id, file.size, file.mtime, path, file.changed)
+    txn.put("paths", key, after.to_bytes())
     txn.delete("refused", key)
     if before is not None and before.id == id:
         return None
@@ -90,9 +94,9 @@ def _attach(txn: Txn, found: FileStat, known: Roots, digest: bytes) -> PathEntry
 
 
 def _detach(txn: Txn, entry: PathEntry) -> bool:
-    """Take a path from its photo; whether it was the last one, and the photo is masked.
+    """Remove a path from its photo; returns whether it was the last one. Then the photo is masked.
 
-    The photo itself stays until the run ends, for its content may turn up elsewhere.
+    The photo itself stays until the run ends, because its content may have another path by then.
     """
     record = _record(txn, entry.id)
     record = replace(record, paths=[path for path in record.paths if path != entry.path])
@@ -102,23 +106,23 @@ def _detach(txn: Txn, entry: PathEntry) -> bool:
     return not record.paths
 
 
-def forget(txn: Txn, key: bytes) -> bool:
-    """Take a path out, with its photo or skipped_file; whether a photo lost its last path."""
+def remove_path(txn: Txn, key: bytes) -> bool:
+    """Remove a path, with or without a photo; returns whether a photo lost its last path."""
     txn.delete("refused", key)
-    stored = txn.get("paths", key)
-    if stored is None:
+    value = txn.get("paths", key)
+    if value is None:
         return False
-    entry = PathEntry.from_bytes(stored)
+    entry = PathEntry.from_bytes(value)
     txn.delete("paths", key)
     return _detach(txn, entry)
 
 
 def _record(txn: Txn, id: int) -> Record:
-    return Record.from_bytes(present(txn.get("images", id_key(id))))
+    return Record.from_bytes(require(txn.get("images", id_key(id))))
 
 
-def present(stored: memoryview | None) -> memoryview:
-    """What must be there. Raises Damaged."""
-    if stored is None:
+def require(value: memoryview | None) -> memoryview:
+    """The value, which must exist. Raises Damaged."""
+    if value is None:
         raise Damaged("the index contradicts itself", "remove it and index again")
-    return stored
+    return value

@@ -3,14 +3,13 @@
 import contextlib
 import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Queue
 
+from mocosearch import processes
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
 from mocosearch.photos.scan import FileStat
@@ -188,16 +187,12 @@ class _Reader(threading.Thread):
         return late
 
     def _new_process(self) -> subprocess.Popen[bytes]:
-        # -P: Python files in the current folder, which may be anyone's, are not imported.
-        command = [sys.executable, "-P", "-m", "mocosearch.photos.worker", str(self.side)]
-        package = str(Path(__file__).parents[2])
-        paths = os.pathsep.join([package, os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         return subprocess.Popen(
-            command,
+            processes.command("mocosearch.photos.worker", str(self.side)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=processes.environment(),
             # Ctrl-C reaches only the parent, which then ends its workers.
             start_new_session=True,
         )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from program import PROGRAM, Run, environment, make_photos
 
-from cli import index as indexing
+from cli import index as index_command
+from indexes.sync import update
 from mocosearch.encoder.card import fingerprint
 from mocosearch.errors import StorageFailed
 from mocosearch.home import path_of
@@ -37,14 +38,12 @@ def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None
     assert (second["moved"], second["deleted"]) == (1, 1)
 
 
-def test_a_copied_index_answers_without_the_home(run: Run, made: Path, tmp_path: Path) -> None:
-    import shutil
-
+def test_a_copied_index_answers_in_another_home(run: Run, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "indexes" / "default", tmp_path / "elsewhere")
     photo = next(iter(sorted(tmp_path.parent.parent.rglob("photo 04.jpg"))))
-    answered = run("query", photo, "--index", tmp_path / "elsewhere", "--paths", home=tmp_path)
-    assert answered.returncode == 0
-    assert len(answered.stdout.splitlines()) == 10
+    query = run("query", photo, "--index", tmp_path / "elsewhere", "--paths", home=tmp_path)
+    assert query.returncode == 0
+    assert len(query.stdout.splitlines()) == 10
 
 
 LARGEST = """
@@ -54,10 +53,10 @@ kilobytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 print(kilobytes, file=sys.stderr)
 sys.exit(ended.returncode)
 """
-"""Runs a program and adds the resident memory of its largest process, children included."""
+"""Runs a program and prints the resident memory of its largest process, children included."""
 
 
-def test_hostile_files_and_those_of_cameras_are_all_accounted_for(
+def test_every_hostile_and_camera_file_is_counted_once(
     run: Run, data: Path, tmp_path: Path
 ) -> None:
     folders = [data / "hostile", data / "camera"]
@@ -75,15 +74,15 @@ def test_hostile_files_and_those_of_cameras_are_all_accounted_for(
     )
     assert ended.returncode == 3, ended.stderr
     assert int(ended.stderr.splitlines()[-1]) < 2_000_000
-    told = json.loads(ended.stdout)
+    counts = json.loads(ended.stdout)
     files = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
-    assert told["embedded"] + told["skipped"] + told["not_pictures"] == files
-    assert told["embedded"] > files / 2
-    listed = json.loads(run("info", "--skipped", "--json", "--index", index).stdout)
-    assert len(listed["skipped_files"]) == told["skipped"] + told["not_pictures"]
+    assert counts["embedded"] + counts["skipped"] + counts["not_pictures"] == files
+    assert counts["embedded"] > files / 2
+    info = json.loads(run("info", "--skipped", "--json", "--index", index).stdout)
+    assert len(info["skipped_files"]) == counts["skipped"] + counts["not_pictures"]
 
 
-def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:
+def test_files_left_out_are_reported(run: Run, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 2)
     make_photos(tmp_path / "photos" / "@eaDir", 1)
     make_photos(tmp_path / "photos" / "raw", 1)
@@ -95,7 +94,7 @@ def test_what_is_left_out_is_said(run: Run, tmp_path: Path) -> None:
     assert "left out, excluded: 1 (raw)" in ended.stderr
 
 
-def test_refused_files_are_tried_again_on_request(run: Run, tmp_path: Path) -> None:
+def test_skipped_files_are_listed_again_in_each_run(run: Run, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 1)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
@@ -105,7 +104,7 @@ def test_refused_files_are_tried_again_on_request(run: Run, tmp_path: Path) -> N
         assert "skipped" in ended.stderr
 
 
-def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) -> None:
+def test_a_folder_moves_is_missing_and_is_removed(run: Run, tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     make_photos(one, 3)
     make_photos(two, 2, seed=4)
@@ -114,14 +113,14 @@ def test_a_folder_moves_goes_missing_and_is_taken_out(run: Run, tmp_path: Path) 
     one.rename(tmp_path / "elsewhere")
     missing = run("index", one, two, *index)
     assert missing.returncode == 3
-    assert f"{one} is missing or empty" in missing.stderr
+    assert f"{one} is missing or empty: its photos stay in the index" in missing.stderr
     moved = run("index", "--move", one, tmp_path / "elsewhere", *index, "--json")
     assert moved.returncode == 0, moved.stderr
     again = json.loads(run("index", tmp_path / "elsewhere", two, *index, "--json").stdout)
     assert (again["unchanged"], again["embedded"], again["deleted"]) == (5, 0, 0)
     assert json.loads(run("index", "--remove", two, *index, "--json").stdout)["deleted"] == 2
-    told = json.loads(run("info", *index, "--json").stdout)
-    assert (told["images"], told["roots"]) == (3, [str(tmp_path / "elsewhere")])
+    info = json.loads(run("info", *index, "--json").stdout)
+    assert (info["images"], info["roots"]) == (3, [str(tmp_path / "elsewhere")])
     (tmp_path / "elsewhere").rename(one)
     pruned = run("index", tmp_path / "elsewhere", *index, "--prune", "--json")
     assert json.loads(pruned.stdout)["deleted"] == 3
@@ -134,11 +133,11 @@ def test_the_kind_of_index(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "index").exists()
     assert run("index", tmp_path / "photos", *index, "--kind", "HNSW8").returncode == 0
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
-    answer = run("query", photos[2], *index, "-k", 1, "--paths").stdout
-    assert answer.splitlines() == [str(photos[2])]
-    skipped = run("index", "--kind", "Nonsense7", *index)
-    assert (skipped.returncode, skipped.stdout) == (2, "")
-    assert "Nonsense7" in skipped.stderr
+    results = run("query", photos[2], *index, "-k", 1, "--paths").stdout
+    assert results.splitlines() == [str(photos[2])]
+    rejected = run("index", "--kind", "Nonsense7", *index)
+    assert (rejected.returncode, rejected.stdout) == (2, "")
+    assert "Nonsense7" in rejected.stderr
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "HNSW8"
     assert run("index", "--kind", "auto", *index).returncode == 0
     assert json.loads(run("info", *index, "--json").stdout)["kind"] == "SQfp16"
@@ -155,9 +154,7 @@ def another_encoder(home: Path, folder: Path) -> str:
     return str(card["fingerprint"])
 
 
-def test_another_encoder_killed_in_the_middle_and_gone_on_with(
-    run: Run, made: Path, tmp_path: Path
-) -> None:
+def test_another_encoder_after_a_kill(run: Run, made: Path, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 12)
     index, encoder = tmp_path / "index", tmp_path / "other"
     assert run("index", tmp_path / "photos", "--index", index).returncode == 0
@@ -171,8 +168,8 @@ def test_another_encoder_killed_in_the_middle_and_gone_on_with(
     process.kill()
     assert process.wait() == -signal.SIGKILL
     assert json.loads(run("info", "--index", index, "--json").stdout) == before
-    answered = run("query", photos[3], "--index", index, "--paths", "-k", 1)
-    assert answered.stdout.splitlines() == [str(photos[3])]
+    query = run("query", photos[3], "--index", index, "--paths", "-k", 1)
+    assert query.stdout.splitlines() == [str(photos[3])]
     unchanged = run("index", tmp_path / "photos", "--index", index)
     assert unchanged.returncode == 0
     assert "unfinished" in unchanged.stderr
@@ -182,40 +179,44 @@ def test_another_encoder_killed_in_the_middle_and_gone_on_with(
     assert (after["encoder"], after["images"]) == (new, 12)
     assert run("verify", "--index", index).returncode == 0
     assert not list(index.glob(".generation-*"))
-    followed = json.loads(run("index", tmp_path / "photos", "--index", index, "--json").stdout)
-    assert (followed["unchanged"], followed["embedded"]) == (12, 0)
+    counts = json.loads(run("index", tmp_path / "photos", "--index", index, "--json").stdout)
+    assert (counts["unchanged"], counts["embedded"]) == (12, 0)
 
 
-@pytest.mark.parametrize("error", [StorageFailed("no room", "make some"), KeyboardInterrupt()])
-def test_a_first_index_that_fails_leaves_nothing_bound_to_an_encoder(
+@pytest.mark.parametrize(
+    "error", [StorageFailed("the disk is full", "free some space"), KeyboardInterrupt()]
+)
+def test_a_new_index_that_fails_is_discarded(
     encoder_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     make_photos(tmp_path / "photos", 2)
 
-    def failing(*words: object, **options: object) -> None:
+    def fail(*args: object, **options: object) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr("indexes.sync", failing)
+        patch.setattr(update, "sync_folders", fail)
         with pytest.raises(type(error)):
-            indexing.index([str(tmp_path / "photos")], index="fresh", encoder=str(encoder_folder))
+            index_command.index(
+                [str(tmp_path / "photos")], index="fresh", encoder=str(encoder_folder)
+            )
     assert not path_of("indexes", "fresh").exists()
 
 
-def test_what_is_no_photo_any_more_is_not_said_to_be_there_still(run: Run, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_picture_any_more_leaves_the_index(run: Run, tmp_path: Path) -> None:
     (photo,) = make_photos(tmp_path / "photos", 1)
     words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
     assert run(*words).returncode == 0
-    photo.write_text("no picture any more")
+    photo.write_text("not a picture any more")
     ended = run(*words)
     assert ended.returncode == 3
     assert "not a picture in any known format" in ended.stderr
-    assert "nothing was taken out" not in ended.stderr
+    assert "stay in the index" not in ended.stderr
     assert run("query", *make_photos(tmp_path, 1), *words[2:]).returncode == 1
 
 
-def test_a_folder_of_broken_files_alone_is_accounted_for(run: Run, tmp_path: Path) -> None:
-    """And binds nothing: what is indexed later has the starter's whitening fitted on it."""
+def test_a_folder_with_only_broken_files(run: Run, tmp_path: Path) -> None:
+    """The starter's whitening is fitted on photos that are indexed there later."""
     photos = tmp_path / "photos"
     photos.mkdir()
     (photos / "empty.jpg").write_bytes(b"")
@@ -223,48 +224,48 @@ def test_a_folder_of_broken_files_alone_is_accounted_for(run: Run, tmp_path: Pat
     (photos / "notes.txt").write_text("words")
     ended = run("index", photos, "--json", home=tmp_path)
     assert ended.returncode == 3
-    told = json.loads(ended.stdout)
-    assert (told["embedded"], told["skipped"], told["not_pictures"]) == (0, 2, 1)
-    listed = run("info", "--skipped", home=tmp_path).stdout
-    assert "empty.jpg: empty" in listed
-    assert "bad.png" in listed
-    asked = run("query", *make_photos(tmp_path, 1), home=tmp_path)
-    assert (asked.returncode, "the index is empty" in asked.stderr) == (1, True)
+    counts = json.loads(ended.stdout)
+    assert (counts["embedded"], counts["skipped"], counts["not_pictures"]) == (0, 2, 1)
+    skipped = run("info", "--skipped", home=tmp_path).stdout
+    assert "empty.jpg: empty" in skipped
+    assert "bad.png" in skipped
+    query = run("query", *make_photos(tmp_path, 1), home=tmp_path)
+    assert (query.returncode, "the index is empty" in query.stderr) == (1, True)
     make_photos(photos / "more", 8)
     assert run("index", photos, home=tmp_path).returncode == 3
-    whole = json.loads(run("info", "--json", home=tmp_path).stdout)
-    assert whole["images"] + whole["skipped"] + whole["not_pictures"] == 8 + 3
+    info = json.loads(run("info", "--json", home=tmp_path).stdout)
+    assert info["images"] + info["skipped"] + info["not_pictures"] == 8 + 3
     assert not run("index", "--encoder", "starter", home=tmp_path).stderr.count("new key")
 
 
-def test_index_needs_something_to_do(run: Run, tmp_path: Path) -> None:
+def test_index_without_arguments_is_wrong_usage(run: Run, tmp_path: Path) -> None:
     assert run("index").returncode == 2
     assert run("index", "--remove", tmp_path, "--index", "nix").returncode == 1
 
 
-def test_without_any_training_the_starter_serves(run: Run, photos: Path, tmp_path: Path) -> None:
-    indexed = run("index", photos, home=tmp_path)
-    assert indexed.returncode == 0, indexed.stderr
-    assert "no encoder called default: using the starter" in indexed.stderr
+def test_without_an_encoder_the_starter_is_used(run: Run, photos: Path, tmp_path: Path) -> None:
+    first = run("index", photos, home=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "no encoder called default: using the starter" in first.stderr
     photo = photos / "other" / "photo 05.jpg"
-    found = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
-    assert found["path"] == str(photo)
-    assert found["score"] >= 0.98
+    best = json.loads(run("query", photo, "--json", home=tmp_path).stdout)["results"][0]
+    assert best["path"] == str(photo)
+    assert best["score"] >= 0.98
     again = run("index", photos, home=tmp_path).stderr
     assert "starter" not in again
     assert "whitening" not in again
 
 
-def test_a_whitening_that_was_outgrown_is_fitted_anew(run: Run, tmp_path: Path) -> None:
+def test_an_outgrown_whitening_is_fitted_again_on_request(run: Run, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 8)
     photos = tmp_path / "photos"
     run("index", photos, home=tmp_path)
     before = json.loads(run("info", "--json", home=tmp_path).stdout)
     make_photos(photos / "more", before["images"], seed=77)
-    grown = run("index", photos, home=tmp_path)
-    assert f"fitted on {before['keys']} of" in grown.stderr
-    anew = run("index", "--encoder", "starter", home=tmp_path)
-    assert f"fitted on {before['keys']} of these photos" in anew.stderr
+    second = run("index", photos, home=tmp_path)
+    assert f"fitted on {before['keys']} of" in second.stderr
+    third = run("index", "--encoder", "starter", home=tmp_path)
+    assert f"fitted on {before['keys']} of these photos" in third.stderr
     after = json.loads(run("info", "--json", home=tmp_path).stdout)
     assert after["images"] == 2 * before["images"]
     assert after["encoder"] != before["encoder"]

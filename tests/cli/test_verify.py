@@ -8,11 +8,12 @@ from program import Run
 def test_verify_compact_and_export(run: Run, made: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
     shutil.copytree(made / "indexes" / "default", index)
-    whole = run("verify", "--index", index, "--json")
-    assert (whole.returncode, json.loads(whole.stdout)) == (0, {"faults": [], "whole": True})
+    sound = run("verify", "--index", index, "--json")
+    report = {"faults": [], "unchecked": [], "whole": True}
+    assert (sound.returncode, json.loads(sound.stdout)) == (0, report)
     size = (index / "data.mdb").stat().st_size
-    told = json.loads(run("compact", "--index", index, "--json").stdout)
-    assert told["bytes"] == (index / "data.mdb").stat().st_size == size - told["saved"]
+    result = json.loads(run("compact", "--index", index, "--json").stdout)
+    assert result["bytes"] == (index / "data.mdb").stat().st_size == size - result["saved"]
     assert run("verify", "--index", index, "--repair").returncode == 0
     exported = json.loads(run("export", tmp_path / "out", "--index", index, "--json").stdout)
     assert str(tmp_path / "out" / "keys.npy") in exported["files"]
@@ -21,7 +22,7 @@ def test_verify_compact_and_export(run: Run, made: Path, tmp_path: Path) -> None
     assert "not empty" in again.stderr
 
 
-def test_damage_is_told_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
+def test_damage_is_reported_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
     shutil.copytree(made / "indexes" / "default", tmp_path / "index")
     with open(tmp_path / "index" / "data.mdb", "r+b") as data:
         size = data.seek(0, 2)

@@ -1,4 +1,4 @@
-"""An index and a folder of photos to follow."""
+"""An index, and a folder of photos to sync it with."""
 
 import os
 import tempfile
@@ -26,7 +26,7 @@ def photos(tmp_path) -> Path:
 
 @pytest.fixture
 def another_disk():
-    """A folder on another disk than the tests' own, as if plugged in."""
+    """A folder on another disk than the tests, like a plugged-in one."""
     shared_memory = Path("/dev/shm")
     if not shared_memory.is_dir() or shared_memory.stat().st_dev == Path("/tmp").stat().st_dev:
         pytest.skip("no second disk here")
@@ -35,14 +35,14 @@ def another_disk():
 
 
 @pytest.fixture
-def read(monkeypatch) -> list[str]:
-    """Names of the files that were opened; they are read in this process, for speed."""
-    seen: list[str] = []
+def reads(monkeypatch) -> list[str]:
+    """Names of the files that were opened. They are read in this process, for speed."""
+    names: list[str] = []
 
-    def here(files, side, workers=None):
-        for found in files:
-            seen.append(os.path.basename(found.path))
-            yield found, read_photo(found.path, side)
+    def read_and_note(files, side, workers=None):
+        for file in files:
+            names.append(os.path.basename(file.path))
+            yield file, read_photo(file.path, side)
 
-    monkeypatch.setattr(embed, "read_photos", here)
-    return seen
+    monkeypatch.setattr(embed, "read_photos", read_and_note)
+    return names

@@ -1,4 +1,4 @@
-"""Encoders of a few lines in place of networks: for tests of the store, where any keys will do."""
+"""Tiny encoders in place of networks, for tests of the store, where any keys will do."""
 
 import zlib
 from pathlib import Path
@@ -15,15 +15,17 @@ SIDE, DIMENSION = 16, 24
 
 
 def light(number: int) -> Encoder:
-    """One of many encoders with fingerprints of their own."""
+    """An encoder with its own fingerprint."""
     graph, weights = b"graph", str(number).encode()
-    told = fingerprint(graph, weights)
-    card = Card("light", SIDE, DIMENSION, {}, 0, 0.0, 0.0, None, told, "2026-01-01")
-    return Encoder(card, graph, weights)
+    return Encoder(_card(fingerprint(graph, weights)), graph, weights)
 
 
-def compiled(folder: Path) -> Encoder:
-    """One with a graph that OpenVINO runs, in a folder: random directions of the pixels."""
+def _card(encoder_fingerprint: str) -> Card:
+    return Card("light", SIDE, DIMENSION, {}, 0, 0.0, 0.0, None, encoder_fingerprint, "2026-01-01")
+
+
+def openvino_encoder(folder: Path) -> Encoder:
+    """An encoder in a folder, with a graph for OpenVINO: random projections of the pixels."""
     ov = openvino()
     import openvino.opset8 as ops
 
@@ -35,28 +37,27 @@ def compiled(folder: Path) -> Encoder:
     keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
     folder.mkdir()
     ov.serialize(ov.Model([keys], [pixels], "light"), folder / GRAPH, folder / WEIGHTS)
-    told = fingerprint((folder / GRAPH).read_bytes(), (folder / WEIGHTS).read_bytes())
-    card = Card("light", SIDE, DIMENSION, {}, 0, 0.0, 0.0, None, told, "2026-01-01")
-    (folder / CARD).write_text(card.to_json())
+    graph, weights = ((folder / name).read_bytes() for name in (GRAPH, WEIGHTS))
+    (folder / CARD).write_text(_card(fingerprint(graph, weights)).to_json())
     return Encoder.open(folder)
 
 
 def encode(self: Encoder, pixels: np.ndarray) -> np.ndarray:
-    """Random directions of the pixels, others for each fingerprint; unit length."""
+    """Random projections of the pixels, different for each fingerprint; unit length."""
     seed = zlib.crc32(self.fingerprint.encode())
     directions = np.random.default_rng(seed).standard_normal((SIDE * SIDE * 3, DIMENSION))
     keys = (pixels.reshape(len(pixels), -1) / 255 - 0.5) @ directions
     return (keys / np.linalg.norm(keys, axis=1, keepdims=True)).astype(np.float32)
 
 
-def here(files, side, workers=None):
-    """As `photos.read_photos`, in this process."""
-    for found in files:
-        yield found, read_photo(found.path, side)
+def read_in_process(files, side, workers=None):
+    """Like `photos.read_photos`, in this process."""
+    for file in files:
+        yield file, read_photo(file.path, side)
 
 
 def draw(folder: Path, count: int) -> list[Path]:
-    """Small pictures that no two look alike of."""
+    """Small pictures, all different."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [folder / f"{number:03}.png" for number in range(count)]
     for number, file in enumerate(files):

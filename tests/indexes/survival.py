@@ -1,11 +1,11 @@
-"""What may befall an index, done to many of them: kills, damages, readers beside a writer.
+"""Faults that can happen to an index, many times: kills, damage, readers beside a writer.
 
     python survival.py kills OPERATION COUNT SEED FOLDER
     python survival.py damages KIND COUNT SEED FOLDER
     python survival.py readers COUNT SECONDS FOLDER
 
-Each happens in a forked process, so that a crash is seen and ends nothing else; this program has
-no threads, and imports everything once. It prints one JSON document.
+Each runs in a forked process, so that a crash is seen and ends nothing else. This program has no
+threads, and imports everything once. It prints one JSON document.
 """
 
 import gzip
@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from light import DIMENSION, draw, encode, here, light
+from light import DIMENSION, draw, encode, light, read_in_process
 
 from indexes import Index
 from indexes.search import merging, segments
@@ -37,12 +37,12 @@ from mocosearch.errors import MocosearchError
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format1.mdb.gz"
 PHOTOS = 24
-MIDST = 0.003
-"""Seconds in which an operation does several things."""
+DELAY = 0.003
+"""Seconds in which an operation takes several steps."""
 
 
-def forked(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], int]:
-    """Run `work` in a process of its own: what it told, and the signal that ended it, or 0.
+def in_fork(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], int]:
+    """Run `work` in a process of its own: what it sent, and the signal that ended it, or 0.
 
     Raises RuntimeError where it failed in another way.
     """
@@ -51,18 +51,18 @@ def forked(work: Callable[[Callable[[Any], None]], None]) -> tuple[list[Any], in
     if child == 0:
         os.close(ours)
         try:
-            work(lambda told: os.write(theirs, json.dumps(told).encode() + b"\n") and None)
+            work(lambda value: os.write(theirs, json.dumps(value).encode() + b"\n") and None)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
             os._exit(1)
     os.close(theirs)
     with os.fdopen(ours) as pipe:
-        told = [json.loads(line) for line in pipe if line.endswith("\n")]
+        values = [json.loads(line) for line in pipe if line.endswith("\n")]
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status > 0:
-        raise RuntimeError("it failed with the words above")
-    return told, -status
+        raise RuntimeError("it failed with the error above")
+    return values, -status
 
 
 # Kills
@@ -74,7 +74,7 @@ def _index(folder: Path) -> None:
 
 
 def _merge(folder: Path) -> None:
-    """Into several segments, in a process of its own."""
+    """Merge into several segments; only in a process of its own."""
     merging.MOST_BYTES = 4 * DIMENSION * 4
     with Index.create(folder, None) as index:
         merging.merge(index.store, everything=True)
@@ -104,8 +104,8 @@ OPERATIONS = {
 }
 
 
-def prepared(operation: str, base: Path) -> Path | None:
-    """The index that an operation begins with."""
+def prepare(operation: str, base: Path) -> Path | None:
+    """The index that an operation starts with."""
     folder = base / "before"
     if operation == "index":
         return None
@@ -113,115 +113,118 @@ def prepared(operation: str, base: Path) -> Path | None:
         folder.mkdir()
         (folder / "data.mdb").write_bytes(gzip.decompress(FORMAT_1.read_bytes()))
     else:
-        forked(lambda tell: _index(folder))
+        in_fork(lambda send: _index(folder))
     return folder
 
 
 def state(folder: Path) -> dict[str, Any]:
-    """All that an index holds, what is wrong with it, and whether each key finds itself."""
+    """The content of an index, its faults, and how many keys find themselves."""
 
-    def work(tell: Callable[[Any], None]) -> None:
+    def work(send: Callable[[Any], None]) -> None:
         with Index.open(folder) as index:
-            keys, found = {}, 0
+            keys, hits = {}, 0
             for _, value in index.txn.items("paths"):
                 entry = PathEntry.from_bytes(value)
                 key = index.keys(np.array([entry.id], np.uint64))
                 keys[entry.path] = hashlib.sha1(key.tobytes()).hexdigest()
-                found += index.query(key, 1)[0][0].id == entry.id
-            told = {"keys": keys, "found": found, "encoder": index.encoder.fingerprint}
-            tell({**told, "format": index.store.version, "faults": list(look(index))})
+                hits += index.query(key, 1)[0][0].id == entry.id
+            content = {"keys": keys, "hits": hits, "encoder": index.encoder.fingerprint}
+            faults = [finding.text for finding in look(index)]
+            send({**content, "format": index.store.version, "faults": faults})
 
-    (told,), ended = forked(work)
-    if ended:
-        raise RuntimeError(f"looking at it ended with signal {ended}")
-    return dict(told)
+    (content,), signal_number = in_fork(work)
+    if signal_number:
+        raise RuntimeError(f"reading it ended with signal {signal_number}")
+    return dict(content)
 
 
-def acknowledging(
+def run_until(
     run: Callable[[Path], None], folder: Path, calls: int = 0, later: float = 0.0
 ) -> tuple[list[Any], int]:
-    """An operation that tells the number of photos after each commit, and of calls at its end;
-    killed after so many calls of functions, which a busy machine does not change, and then so many
-    seconds `later`, in the midst of one.
+    """Run an operation that sends the number of photos after each commit, and the number of
+    function calls at its end. Kill it after so many calls, which do not depend on the load of the
+    machine, and then so many seconds `later`, in the middle of one.
     """
     write = Store.write
 
-    def work(tell: Callable[[Any], None]) -> None:
+    def work(send: Callable[[Any], None]) -> None:
         count = 0
 
         def watch(frame: Any, event: str, argument: Any) -> None:
             nonlocal count
             count += 1
             if count == calls:
-                # An alarm that nobody waits for ends a process as SIGKILL does.
+                # An alarm without a handler ends a process as SIGKILL does.
                 signal.setitimer(signal.ITIMER_REAL, later)
                 if not later:
                     os.kill(os.getpid(), signal.SIGKILL)
 
-        def told(self: Store, change: Any) -> Any:
+        def report(self: Store, change: Any) -> Any:
             result = write(self, change)
             with self.read() as txn:
-                tell([os.fspath(self.folder.name), txn.count("paths")])
+                send([os.fspath(self.folder.name), txn.count("paths")])
             return result
 
-        Store.write = told  # type: ignore[method-assign]
+        Store.write = report  # type: ignore[method-assign]
         sys.setprofile(watch)
         run(folder)
         sys.setprofile(None)
-        tell(["calls", count])
+        send(["calls", count])
 
-    return forked(work)
+    return in_fork(work)
 
 
 def kills(operation: str, count: int, seed: int, base: Path) -> dict[str, Any]:
     """Kill an operation at random moments; raises RuntimeError where an index did not survive."""
-    run, chance = OPERATIONS[operation], np.random.default_rng(seed)
-    before = prepared(operation, base)
+    run, rng = OPERATIONS[operation], np.random.default_rng(seed)
+    before = prepare(operation, base)
 
-    def begun(folder: Path) -> Path:
+    def start(folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         if before is not None:
             shutil.copytree(before, folder)
         return folder
 
-    old = state(begun(base / "index")) if operation not in ("index", "migrate") else None
-    (*_, (_, calls)), _ = acknowledging(run, begun(base / "index"))
+    old = state(start(base / "index")) if operation not in ("index", "migrate") else None
+    (*_, (_, calls)), _ = run_until(run, start(base / "index"))
     end = state(base / "index")
-    # The kept index of format 1 has a graph that is none.
-    known = 1 if operation == "migrate" else 0
-    if len(end["faults"]) > known or end["found"] != len(end["keys"]):
+    # The test data of format 1 has no real graph.
+    expected = 1 if operation == "migrate" else 0
+    if len(end["faults"]) > expected or end["hits"] != len(end["keys"]):
         raise RuntimeError(f"an undisturbed run leaves {end}")
-    killed = continued = 0
+    killed = partial = 0
     for _ in range(count):
-        folder = begun(base / "index")
-        later = float(chance.choice([0, chance.uniform(0, MIDST)]))
-        told, ended = acknowledging(run, folder, int(chance.integers(1, calls)), later)
+        folder = start(base / "index")
+        later = float(rng.choice([0, rng.uniform(0, DELAY)]))
+        values, ended = run_until(run, folder, int(rng.integers(1, calls)), later)
         killed += ended in (signal.SIGKILL, signal.SIGALRM)
-        committed = max((n for name, n in told if name == "index"), default=0)
+        committed = max((n for name, n in values if name == "index"), default=0)
         if (folder / "data.mdb").exists():
             after = state(folder)
             fits = after in (old, end) if old else after["keys"].items() <= end["keys"].items()
             if after["faults"] != end["faults"] or not fits or len(after["keys"]) < committed:
-                raise RuntimeError(f"killed after {told[-1:]}, it holds {after}")
-            continued += 0 < len(after["keys"]) < len(end["keys"])
+                raise RuntimeError(f"killed after {values[-1:]}, it holds {after}")
+            partial += 0 < len(after["keys"]) < len(end["keys"])
         elif committed:
             raise RuntimeError("what was committed is gone")
-        acknowledging(run, folder)
+        run_until(run, folder)
         if state(folder) != end:
             raise RuntimeError("another run does not end where an undisturbed one ends")
-        if left := {path.name for path in folder.iterdir()} - LEFT:
-            raise RuntimeError(f"it leaves {left}")
-    return {"killed": killed, "with a part committed": continued}
+        if others := {path.name for path in folder.iterdir()} - FILES:
+            raise RuntimeError(f"it leaves {others}")
+    return {"killed": killed, "with a part committed": partial}
 
 
-LEFT = {"data.mdb", "lock.mdb", "writer.lock"}
+FILES = {"data.mdb", "lock.mdb", "writer.lock"}
 
 
 # Damages
 
 
 def whole_index(folder: Path, kind: str) -> Path:
-    """A search index of a kind beside an exact one, and several pages in each larger database."""
+    """An index with a search index of some kind and an exact one, and several pages in each larger
+    database.
+    """
     rng = np.random.default_rng(0)
     with Index.create(folder, light(1)) as index:
         index.sync([folder.parent / "photos"])
@@ -264,65 +267,65 @@ def damage(whole: Path, folder: Path, seed: int) -> None:
     (folder / "data.mdb").write_bytes(data)
 
 
-def answers(folder: Path) -> tuple[Any, int]:
-    """What some questions are answered with, or the error; and the signal of a crash."""
+def query(folder: Path) -> tuple[Any, int]:
+    """The results of some queries, or the error; and the signal of a crash."""
 
-    def work(tell: Callable[[Any], None]) -> None:
-        questions = np.random.default_rng(1).standard_normal((6, DIMENSION)).astype(np.float32)
-        questions /= np.linalg.norm(questions, axis=1, keepdims=True)
+    def work(send: Callable[[Any], None]) -> None:
+        keys = np.random.default_rng(1).standard_normal((6, DIMENSION)).astype(np.float32)
+        keys /= np.linalg.norm(keys, axis=1, keepdims=True)
         try:
             with Index.open(folder) as index:
-                found = index.query(questions, 5)
-                tell([[[m.id, round(m.score, 3), m.record.paths] for m in row] for row in found])
+                rows = index.query(keys, 5)
+                send([[[m.id, round(m.score, 3), m.record.paths] for m in row] for row in rows])
         except MocosearchError as error:
-            tell(error.what)
+            send(error.what)
         except Exception as error:
             traceback.print_exc()
-            tell({"defect": repr(error)})
+            send({"defect": repr(error)})
 
-    told, ended = forked(work)
-    return (told[0] if told else None), ended
+    values, ended = in_fork(work)
+    return (values[0] if values else None), ended
 
 
-def verified(folder: Path) -> tuple[list[str], int]:
-    """What `verify` would say, and the signal of a crash, which it reports as well."""
+def verify(folder: Path) -> tuple[list[str], int]:
+    """What `verify` reports, and the signal of a crash, which it reports too."""
 
-    def work(tell: Callable[[Any], None]) -> None:
+    def work(send: Callable[[Any], None]) -> None:
         try:
             with Index.open(folder) as index:
-                for fault in look(index):
-                    tell(fault)
+                for finding in look(index):
+                    send(finding.text)
         except MocosearchError as error:
-            tell(error.what)
+            send(error.what)
 
-    return forked(work)
+    return in_fork(work)
 
 
 def damages(kind: str, count: int, seed: int, base: Path) -> dict[str, Any]:
-    """How many damages were told by the open or a query, by `verify`, or had no effect."""
+    """How much damage was reported by the open or a query, by `verify`, or had no effect."""
     whole = whole_index(base / "whole", kind)
-    right, _ = answers(whole)
-    if verified(whole) != ([], 0):
-        raise RuntimeError(f"before any damage: {verified(whole)}")
+    right, _ = query(whole)
+    if verify(whole) != ([], 0):
+        raise RuntimeError(f"before any damage: {verify(whole)}")
     outcomes: Counter[str] = Counter()
     worst: list[str] = []
     for number in range(seed, seed + count):
         damage(whole, base / "damaged", number)
-        given, crashed = answers(base / "damaged")
-        faults, broke = verified(base / "damaged")
-        if crashed:
+        results, crash = query(base / "damaged")
+        faults, verify_crash = verify(base / "damaged")
+        if crash:
             outcome = "crashed"
-        elif isinstance(given, dict):
+        elif isinstance(results, dict):
             outcome = "a defect"
-        elif isinstance(given, str):
-            outcome = "told by the open or the query"
-        elif faults or broke:
-            outcome = "told by verify" + (", answers differ" if given != right else "")
+        elif isinstance(results, str):
+            outcome = "reported by the open or the query"
+        elif faults or verify_crash:
+            outcome = "reported by verify" + (", results differ" if results != right else "")
         else:
-            outcome = "no effect" if given == right else "wrong and untold"
+            outcome = "no effect" if results == right else "wrong and not reported"
         outcomes[outcome] += 1
-        if outcome in ("crashed", "a defect", "wrong and untold"):
-            worst.append(f"{number}: signal {crashed}, {given}, verify: {faults[:1] or broke}")
+        if outcome in ("crashed", "a defect", "wrong and not reported"):
+            worst.append(f"{number}: signal {crash}, {results}, verify: {faults or verify_crash}")
     return {"outcomes": outcomes, "worst": worst}
 
 
@@ -330,39 +333,39 @@ def damages(kind: str, count: int, seed: int, base: Path) -> dict[str, Any]:
 
 FEWEST = 12
 """Commits, where the machine is busy."""
-DOOMED = 3
+KILLED = 3
 """Readers that are killed while they hold a snapshot."""
 
 
 def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
-    """So many readers beside one writer; each answer must be of one snapshot."""
+    """So many readers beside one writer; each result must be of one snapshot."""
     folder, most = base / "index", 40
     with Index.create(folder, light(1)) as index:
         index.store.write(lambda txn: roots.add(txn, [os.fspath(base / "photos")]))
         index.store.write(lambda txn: _fill(txn, 1, most))
     until = time.monotonic() + seconds
 
-    def reading(tell: Callable[[Any], None]) -> None:
-        asked = 0
+    def read(send: Callable[[Any], None]) -> None:
+        queries = 0
         with Index.open(folder) as index:
             while not (base / "done").exists():
                 index.refresh()
                 ids = sorted(int.from_bytes(key, "big") for key, _ in index.txn.items("images"))
-                (found,) = index.query(np.eye(1, DIMENSION, dtype=np.float32), 2 * most)
-                if sorted(match.id for match in found) != ids or len(ids) != most:
-                    raise RuntimeError(f"{len(found)} answers, {len(ids)} photos")
-                asked += 1
-        tell(asked)
+                (matches,) = index.query(np.eye(1, DIMENSION, dtype=np.float32), 2 * most)
+                if sorted(match.id for match in matches) != ids or len(ids) != most:
+                    raise RuntimeError(f"{len(matches)} results, {len(ids)} photos")
+                queries += 1
+        send(queries)
 
-    def dying(tell: Callable[[Any], None]) -> None:
+    def die(send: Callable[[Any], None]) -> None:
         index = Index.open(folder)
         index.prepare()
         time.sleep(seconds / 4)
         os.kill(os.getpid(), signal.SIGKILL)
 
-    # All begin before the writer opens: no process may inherit an open environment.
-    doomed = [_started(dying) for _ in range(DOOMED)]
-    pipes = [_started(reading) for _ in range(count)]
+    # All start before the writer opens: no process may inherit an open environment.
+    killed = [_start(die) for _ in range(KILLED)]
+    pipes = [_start(read) for _ in range(count)]
     sizes, commits, first = [], 0, 1
     with Index.create(folder, None) as index:
         while time.monotonic() < until or commits < FEWEST:
@@ -373,15 +376,15 @@ def readers(count: int, seconds: float, base: Path) -> dict[str, Any]:
         (base / "done").touch()
         alive = {int(line.split()[0]) for line in index.store.env.readers().splitlines()[1:]}
         dead = [pid for pid in alive if not os.path.exists(f"/proc/{pid}")]
-    told = [_ended(*pipe) for pipe in pipes]
-    for child, pipe in doomed:
+    queries = [_wait(*pipe) for pipe in pipes]
+    for child, pipe in killed:
         os.close(pipe)
         os.waitpid(child, 0)
     quarter = max(1, len(sizes) // 4)
     return {
         "commits": commits,
-        "questions": sum(told),
-        "fewest": min(told),
+        "queries": sum(queries),
+        "fewest": min(queries),
         "dead": len(dead),
         "grown": max(sizes) / max(sizes[:quarter]),
     }
@@ -393,7 +396,7 @@ def _fill(txn: Any, first: int, count: int) -> None:
 
 
 def _roll(txn: Any, first: int, most: int) -> None:
-    """Two photos more, and the two oldest gone."""
+    """Add two photos and remove the two oldest."""
     _fill(txn, first + most, 2)
     for id in (first, first + 1):
         for name in ("images", "vectors"):
@@ -403,12 +406,12 @@ def _roll(txn: Any, first: int, most: int) -> None:
         txn.put("deleted", id_key(id), b"")
 
 
-def _started(work: Any) -> tuple[int, int]:
+def _start(work: Any) -> tuple[int, int]:
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            work(lambda told: os.write(theirs, json.dumps(told).encode()) and None)
+            work(lambda value: os.write(theirs, json.dumps(value).encode()) and None)
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -417,16 +420,16 @@ def _started(work: Any) -> tuple[int, int]:
     return child, ours
 
 
-def _ended(child: int, ours: int) -> int:
+def _wait(child: int, ours: int) -> int:
     with os.fdopen(ours) as pipe:
-        told = pipe.read()
+        queries = pipe.read()
     if os.waitpid(child, 0)[1]:
-        raise RuntimeError("a reader failed with the words above")
-    return int(told)
+        raise RuntimeError("a reader failed with the error above")
+    return int(queries)
 
 
 def warm(base: Path) -> None:
-    """Import what is imported late, so that each fork need not."""
+    """Import everything that is imported late, so that the forks need not."""
     draw(base / "photos", PHOTOS)
     _index(base / "warm")
     with Index.open(base / "warm") as index:
@@ -436,18 +439,18 @@ def warm(base: Path) -> None:
 
 def main() -> None:
     Encoder.encode = encode  # type: ignore[method-assign, assignment]
-    embed.read_photos = here
-    embed.ENCODED_AT_ONCE = embed.COMMITTED_AT_ONCE = 2
+    embed.read_photos = read_in_process
+    embed.ENCODE_BATCH = embed.COMMIT_BATCH = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())
     warm(base)
     if what == "kills":
-        told = kills(words[0], int(words[1]), int(words[2]), base)
+        result = kills(words[0], int(words[1]), int(words[2]), base)
     elif what == "damages":
-        told = damages(words[0], int(words[1]), int(words[2]), base)
+        result = damages(words[0], int(words[1]), int(words[2]), base)
     else:
-        told = readers(int(words[0]), float(words[1]), base)
-    sys.stdout.write(json.dumps(told) + "\n")
+        result = readers(int(words[0]), float(words[1]), base)
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Another encoder: a second generation of keys, beside the first until it is whole."""
+"""Another encoder: a second generation of keys, beside the first until it is complete."""
 
 import errno
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from answers import assert_found, told
-from light import encode, here, light
+from answers import assert_best_match, nonzero
+from light import encode, light, read_in_process
 
 from indexes import Index, generation
-from indexes.generation import unfinished
+from indexes.generation import unfinished_generations
 from indexes.search import merging
 from indexes.sync import embed
 from indexes.verify import look
@@ -24,9 +24,9 @@ OLD, NEW, NEWER = light(1), light(2), light(3)
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "read_photos", here)
-    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 2)
-    monkeypatch.setattr(embed, "COMMITTED_AT_ONCE", 2)
+    monkeypatch.setattr(embed, "read_photos", read_in_process)
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
+    monkeypatch.setattr(embed, "COMMIT_BATCH", 2)
 
 
 @pytest.fixture
@@ -43,27 +43,27 @@ def index(tmp_path, photos, files):
         yield opened
 
 
-def stops_after(calls: int):
-    """As `stopped`: true from the call after so many."""
-    asked = iter([False] * calls)
-    return lambda: next(asked, True)
+def stop_after(calls: int):
+    """A `stopped` that is true after so many calls."""
+    answers = iter([False] * calls)
+    return lambda: next(answers, True)
 
 
 def test_every_photo_gets_a_key_of_the_new_encoder(index, photos, files):
     before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
     counts = index.renew(NEW)
-    assert told(counts) == {"embedded": 8, "moved": 1, "skipped": 1}
+    assert nonzero(counts) == {"embedded": 8, "moved": 1, "skipped": 1}
     assert index.encoder.fingerprint == NEW.fingerprint
-    assert_found(index, *files, photos / "copy.jpg")
+    assert_best_match(index, *files, photos / "copy.jpg")
     after = {match.id for match in index.query(np.eye(1, NEW.dimension, dtype="f4"), 99)[0]}
     assert len(after) == 8
     assert min(after) > max(before)
     assert list(look(index)) == []
-    assert unfinished(index.store.folder) == []
-    assert told(index.sync([photos])) == {"unchanged": 9, "skipped": 1}
+    assert unfinished_generations(index.store.folder) == []
+    assert nonzero(index.sync([photos])) == {"unchanged": 9, "skipped": 1}
 
 
-def test_what_was_asked_for_is_carried_over(index):
+def test_settings_of_the_user_are_kept(index):
     index.configure("HNSW8", 0.9)
     index.store.write(lambda txn: txn.put("meta", b"not_copies", b'[["00", "01"]]'))
     roots = index.roots
@@ -75,33 +75,33 @@ def test_what_was_asked_for_is_carried_over(index):
     assert index.info()["kind_asked"] == "HNSW8"
 
 
-def test_the_old_one_answers_until_then(index, files):
-    seen = []
+def test_the_old_index_answers_until_the_end(index, files):
+    done = []
 
     def report(progress):
         assert index.encoder.fingerprint == OLD.fingerprint
-        assert_found(index, *files)
-        seen.append(progress.done)
+        assert_best_match(index, *files)
+        done.append(progress.done)
 
     index.renew(NEW, report=report)
-    assert seen[-1] == 10
+    assert done[-1] == 10
 
 
-def test_a_stopped_run_goes_on(index, files):
-    first = index.renew(NEW, stopped=stops_after(3))
+def test_a_stopped_run_is_continued(index, files):
+    first = index.renew(NEW, stopped=stop_after(3))
     assert first.interrupted
     assert 0 < first.embedded < 8
     assert index.encoder.fingerprint == OLD.fingerprint
-    assert_found(index, *files)
-    assert len(unfinished(index.store.folder)) == 1
+    assert_best_match(index, *files)
+    assert len(unfinished_generations(index.store.folder)) == 1
     second = index.renew(NEW)
     assert first.embedded + second.embedded == 8
     assert second.unchanged == first.embedded + first.moved
-    assert_found(index, *files)
+    assert_best_match(index, *files)
 
 
-def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, picture):
-    index.renew(NEW, stopped=stops_after(5))
+def test_changes_between_a_stop_and_the_next_run(index, photos, files, fill, picture):
+    index.renew(NEW, stopped=stop_after(5))
     (photos / "copy.jpg").unlink()
     files[1].unlink()
     picture(77).save(files[2])
@@ -110,14 +110,14 @@ def test_what_happens_between_a_stop_and_going_on(index, photos, files, fill, pi
     assert index.encoder.fingerprint == OLD.fingerprint
     counts = index.renew(NEW)
     assert counts.embedded + counts.unchanged == 9
-    assert_found(index, files[0], *files[2:], *more)
+    assert_best_match(index, files[0], *files[2:], *more)
     assert list(look(index)) == []
     assert len(index) == 9
 
 
-def test_ids_of_both_never_meet(index, photos, files, fill):
-    """Not even where photos were added between a stop and going on."""
-    index.renew(NEW, stopped=stops_after(5))
+def test_no_id_is_in_both_generations(index, photos, files, fill):
+    """Not even if photos were added between a stop and the next run."""
+    index.renew(NEW, stopped=stop_after(5))
     index.sync([photos, *(f.parent for f in fill(photos.with_name("more"), range(30, 34)))])
     before = {match.id for match in index.query(np.eye(1, OLD.dimension, dtype="f4"), 99)[0]}
     index.renew(NEW)
@@ -125,44 +125,44 @@ def test_ids_of_both_never_meet(index, photos, files, fill):
     assert (len(before), len(after), before & after) == (12, 12, set())
 
 
-def test_no_snapshot_stays_open_meanwhile(index, monkeypatch):
-    """It would keep every page that is freed, and the file would grow."""
-    seen, embed = [], generation.embed
+def test_no_snapshot_stays_open_during_a_renewal(index, monkeypatch):
+    """With one open, no page is freed, and the file grows."""
+    readers, embed = [], generation.embed
 
-    def looked(store, *words):
-        seen.append([line.split()[2] for line in store.env.readers().splitlines()[1:]])
-        embed(store, *words)
+    def list_readers(store, *args):
+        readers.append([line.split()[2] for line in store.env.readers().splitlines()[1:]])
+        embed(store, *args)
 
-    monkeypatch.setattr(generation, "embed", looked)
+    monkeypatch.setattr(generation, "embed", list_readers)
     index.renew(NEW)
-    assert seen == [["-"] * len(seen[0])]
+    assert readers == [["-"] * len(readers[0])]
 
 
-def test_files_that_went_are_left_out_and_counted(index, files):
+def test_deleted_files_are_left_out_and_counted(index, files):
     files[0].unlink()
     files[3].unlink()
     assert index.renew(NEW).deleted == 1
     assert len(index) == 7
 
 
-def test_a_third_encoder_begins_anew(index):
-    index.renew(NEW, stopped=stops_after(3))
+def test_a_third_encoder_starts_again(index):
+    index.renew(NEW, stopped=stop_after(3))
     assert index.renew(NEWER).embedded == 8
     assert index.encoder.fingerprint == NEWER.fingerprint
-    assert unfinished(index.store.folder) == []
+    assert unfinished_generations(index.store.folder) == []
 
 
-@pytest.mark.parametrize("spoilt", [b"", b"rubbish" * 9999])
-def test_a_spoilt_second_generation_begins_anew(index, files, spoilt):
-    index.renew(NEW, stopped=stops_after(3))
-    (begun,) = unfinished(index.store.folder)
-    (begun / "data.mdb").write_bytes(spoilt)
+@pytest.mark.parametrize("damage", [b"", b"garbage" * 9999])
+def test_a_damaged_second_generation_starts_again(index, files, damage):
+    index.renew(NEW, stopped=stop_after(3))
+    (folder,) = unfinished_generations(index.store.folder)
+    (folder / "data.mdb").write_bytes(damage)
     assert index.renew(NEW).embedded == 8
-    assert_found(index, *files)
+    assert_best_match(index, *files)
 
 
-def test_folders_that_moved_in_between_begin_anew(index, photos, tmp_path):
-    index.renew(NEW, stopped=stops_after(3))
+def test_folders_that_moved_in_between_start_again(index, photos, tmp_path):
+    index.renew(NEW, stopped=stop_after(3))
     photos.rename(tmp_path / "elsewhere")
     index.move(photos, tmp_path / "elsewhere")
     assert index.renew(NEW).embedded == 8
@@ -172,29 +172,27 @@ def test_folders_that_moved_in_between_begin_anew(index, photos, tmp_path):
 
 def test_a_missing_folder_keeps_the_old_keys(index, photos, tmp_path):
     photos.rename(tmp_path / "unplugged")
-    with pytest.raises(NotFound, match="new keys") as caught:
+    with pytest.raises(NotFound, match="new keys") as error:
         index.renew(NEW)
-    assert "--prune" in caught.value.hint
+    assert "--prune" in error.value.hint
     assert (len(index), index.encoder.fingerprint) == (9, OLD.fingerprint)
     assert index.renew(NEW, prune=True).deleted == 8
     assert len(index) == 0
 
 
-def test_a_disk_below_a_root_that_is_unplugged_keeps_the_old_keys(
-    index, photos, fill, another_disk
-):
+def test_an_unplugged_disk_below_a_root_keeps_the_old_keys(index, photos, fill, another_disk):
     fill(another_disk, range(20, 23))
     (photos / "disk").symlink_to(another_disk)
     index.sync([photos])
-    away = another_disk.with_name("unplugged")
-    another_disk.rename(away)
+    unplugged = another_disk.with_name("unplugged")
+    another_disk.rename(unplugged)
     with pytest.raises(NotFound, match="disk: missing or empty"):
         index.renew(NEW)
     assert (len(index), index.encoder.fingerprint) == (12, OLD.fingerprint)
-    away.rename(another_disk)
+    unplugged.rename(another_disk)
     index.renew(NEW)
     assert (len(index), index.encoder.fingerprint) == (12, NEW.fingerprint)
-    another_disk.rename(away)
+    another_disk.rename(unplugged)
     counts = index.sync([photos])
     assert (counts.deleted, counts.absent) == (0, [str(photos / "disk")])
     assert index.renew(OLD, prune=True).deleted == 3
@@ -202,7 +200,7 @@ def test_a_disk_below_a_root_that_is_unplugged_keeps_the_old_keys(
     assert index.sync([photos]).absent == []
 
 
-def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_path):
+def test_a_disk_unplugged_during_the_run_keeps_the_old_keys(index, photos, tmp_path):
     def unplug(progress):
         if photos.exists():
             photos.rename(tmp_path / "unplugged")
@@ -215,7 +213,7 @@ def test_a_disk_that_goes_away_meanwhile_keeps_the_old_keys(index, photos, tmp_p
     assert index.encoder.fingerprint == NEW.fingerprint
 
 
-def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
+def test_a_kind_that_does_not_fit_the_new_keys(index, monkeypatch):
     index.configure("IVF2,PQ12")
     odd = Encoder(NEW.card.__class__(**{**vars(NEW.card), "dimension": 23}), b"graph", b"2")
     with pytest.raises(Unsuitable):
@@ -223,7 +221,7 @@ def test_a_kind_that_does_not_go_with_the_new_keys(index, monkeypatch):
     assert index.encoder.fingerprint == OLD.fingerprint
 
 
-def test_a_failing_switch_keeps_the_old_one(index, files, monkeypatch):
+def test_a_failing_replacement_keeps_the_old_index(index, files, monkeypatch):
     data, replace = index.store.folder / "data.mdb", os.replace
 
     def full(old, new):
@@ -232,8 +230,8 @@ def test_a_failing_switch_keeps_the_old_one(index, files, monkeypatch):
         replace(old, new)
 
     monkeypatch.setattr(os, "replace", full)
-    with pytest.raises(StorageFailed, match="no room"):
+    with pytest.raises(StorageFailed, match="no disk space left"):
         index.renew(NEW)
     with Index.open(index.store.folder) as again:
         assert again.encoder.fingerprint == OLD.fingerprint
-        assert_found(again, *files)
+        assert_best_match(again, *files)

@@ -5,7 +5,7 @@ import pytest
 
 from indexes import Index
 from indexes.search import kinds, merging, segments
-from indexes.search.ranking import FIRST, reranked
+from indexes.search.ranking import FIRST, rerank
 from indexes.store.records import id_key
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Mismatch, NotFound, StorageFailed, Unsuitable
@@ -95,7 +95,7 @@ def test_a_search_ranks_the_first_again_and_leaves_the_rest(index, k):
     nearest = index.query(question, 200)[0]
     found = index.search(question, k)
     first = [match.id for match in nearest[:FIRST]]
-    order = reranked(question, index.keys(first))
+    order = rerank(question, index.keys(first))
     wanted = [first[row] for row in order] + [match.id for match in nearest[FIRST:]]
     assert [match.id for match in found] == wanted[:k]
     scores = {match.id: match.score for match in nearest}

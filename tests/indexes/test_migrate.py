@@ -1,4 +1,4 @@
-"""A small index of each released format opens, answers and goes on."""
+"""A small index of each released format opens, answers queries and can be changed."""
 
 import gzip
 import shutil
@@ -21,7 +21,7 @@ from mocosearch.photos import FileStat
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(params=[1, 2])
+@pytest.fixture(params=[1, 2, 3])
 def old(request, tmp_path) -> Path:
     """Eleven keys of eight numbers in two roots, one copy, one skipped file; not a real graph."""
     folder = tmp_path / "index"
@@ -37,16 +37,12 @@ def keys(index: Index) -> dict[int, np.ndarray]:
 
 
 @pytest.mark.parametrize("writable", [False, True])
-def test_an_old_index_is_brought_up_to_date(old, writable):
+def test_an_old_index_is_converted(old, writable):
     with Index.create(old, None) if writable else Index.open(old) as index:
-        told = index.info()
-        assert (told["format"], told["images"], told["keys"], told["skipped"]) == (
-            FORMAT,
-            12,
-            11,
-            1,
-        )
-        assert told["roots"] == ["/photos/one", "/photos/two"]
+        info = index.info()
+        numbers = [info[name] for name in ("format", "images", "keys", "skipped")]
+        assert numbers == [FORMAT, 12, 11, 1]
+        assert info["roots"] == ["/photos/one", "/photos/two"]
         assert sorted(index.record(1).paths) == ["/photos/one/0001.jpg", "/photos/two/copy.jpg"]
         assert index.record(9).paths == ["/photos/two/0009.jpg"]
         assert [(r.path, r.reason) for r in index.skipped_files()] == [
@@ -63,7 +59,7 @@ def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
     version = store.version
     store.close()
     assert version < FORMAT
-    last = "segments" if version == 1 else "refused"
+    last = {1: "segments", 2: "refused", 3: "columns"}[version]
     put = Txn.put
 
     def failing(txn, database, *words):
@@ -81,26 +77,26 @@ def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
         assert index.info()["images"] == 12
 
 
-def test_a_newer_index_is_refused(old):
+def test_a_newer_index_does_not_open(old):
     with Index.create(old, None) as index:
         index.store.write(lambda txn: txn.put("meta", b"format", str(FORMAT + 1).encode()))
     shutil.copy(old / "data.mdb", old / "before")
-    for opened in (Index.open, lambda folder: Index.create(folder, None)):
+    for open_index in (Index.open, lambda folder: Index.create(folder, None)):
         with pytest.raises(Damaged, match="format") as caught:
-            opened(old)
+            open_index(old)
         assert "update mocosearch" in caught.value.hint
     assert (old / "data.mdb").read_bytes() == (old / "before").read_bytes()
 
 
-def test_a_migrated_index_learns_when_files_were_changed(old, tmp_path, fill, picture):
+def test_a_migrated_index_stores_when_files_changed(old, tmp_path, fill, picture):
     """A file replaced under its old time and size would otherwise keep its key for ever."""
     (file,) = fill(tmp_path / "photos", [1])
-    found = FileStat.of(str(file), file.stat())
+    status = FileStat.of(str(file), file.stat())
     with Index.create(old, None) as index:
         index.store.write(lambda txn: roots.add(txn, [str(tmp_path / "photos")]))
-        entry = PathEntry(1, found.size, found.mtime, f"3/{file.name}")
+        entry = PathEntry(1, status.size, status.mtime, f"3/{file.name}")
         index.store.write(lambda txn: txn.put("paths", path_key(entry.path), entry.to_bytes()))
-        seen = diff.Seen(roots=[str(tmp_path / "photos")])
-        assert diff.compare(index.store, [found], seen, False, Counts()) == []
-        later = replace(found, changed=found.changed + 1)
-        assert diff.compare(index.store, [later], seen, False, Counts()) == [later]
+        coverage = diff.Coverage(roots=[str(tmp_path / "photos")])
+        assert diff.compare(index.store, [status], coverage, False, Counts()) == []
+        later = replace(status, changed=status.changed + 1)
+        assert diff.compare(index.store, [later], coverage, False, Counts()) == [later]

@@ -1,4 +1,4 @@
-"""Paths as Windows and macOS have them, as far as another system can tell."""
+"""Paths of Windows and macOS, as far as another system can test them."""
 
 import importlib
 import ntpath
@@ -27,12 +27,12 @@ NAMES = st.lists(
     min_size=1,
     max_size=4,
 )
-COMPOSED, APART = "d\u00fcne.jpg", "du\u0308ne.jpg"
+COMPOSED, DECOMPOSED = "d\u00fcne.jpg", "du\u0308ne.jpg"
 
 
 @contextmanager
 def windows() -> Iterator[None]:
-    """The modules that take paths apart, as on Windows."""
+    """The modules that split paths, as on Windows."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (roots, scan, home_module):
             patch.setattr(module, "os", WINDOWS)
@@ -40,68 +40,68 @@ def windows() -> Iterator[None]:
 
 
 @given(NAMES)
-def test_what_windows_stores_has_slashes_alone_and_leads_back(names: list[str]) -> None:
+def test_paths_of_windows_are_stored_with_slashes(names: list[str]) -> None:
     with windows():
-        known = Roots({3: "D:\\Photos", 4: "C:\\"})
-        for root in known.places.values():
+        disks = Roots({3: "D:\\Photos", 4: "C:\\"})
+        for root in disks.places.values():
             path = ntpath.join(root, *names)
-            stored = known.stored(path)
+            stored = disks.relative(path)
             assert "\\" not in stored
             assert stored.partition("/")[2] == "/".join(names)
-            assert known.path(stored) == path == str(PureWindowsPath(root, *names))
+            assert disks.path(stored) == path == str(PureWindowsPath(root, *names))
 
 
 @given(NAMES)
-def test_a_disk_of_windows_answers_elsewhere(names: list[str]) -> None:
+def test_a_disk_of_windows_works_elsewhere(names: list[str]) -> None:
     stored = "3/" + "/".join(names)
     there = Roots({3: "/media/disk"})
     assert there.path(stored) == "/media/disk/" + "/".join(names)
-    assert there.stored(there.path(stored)) == stored
+    assert there.relative(there.path(stored)) == stored
 
 
-def test_case_and_slashes_are_one_on_windows() -> None:
+def test_case_and_slashes_do_not_matter_on_windows() -> None:
     with windows():
-        assert scan.is_within("C:\\Photos\\a.jpg", "c:/photos")
-        assert scan.is_within("C:/PHOTOS", "C:\\photos")
-        assert scan.is_within("C:\\a.jpg", "C:\\")
-        assert not scan.is_within("C:\\Photos2\\a.jpg", "C:\\Photos")
-        assert not scan.is_within("D:\\Photos\\a.jpg", "C:\\Photos")
-        assert Roots({1: "C:\\Photos"}).stored("c:\\photos\\A.jpg") == "1/A.jpg"
+        assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
+        assert scan.inside("C:/PHOTOS", "C:\\photos")
+        assert scan.inside("C:\\a.jpg", "C:\\")
+        assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
+        assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
+        assert Roots({1: "C:\\Photos"}).relative("c:\\photos\\A.jpg") == "1/A.jpg"
 
 
-def test_case_and_backslashes_tell_names_apart_elsewhere() -> None:
-    assert not scan.is_within("/Photos/a.jpg", "/photos")
-    assert Roots({1: "/photos"}).stored("/photos/a\\b.jpg") == "1/a\\b.jpg"
+def test_case_and_backslashes_matter_elsewhere() -> None:
+    assert not scan.inside("/Photos/a.jpg", "/photos")
+    assert Roots({1: "/photos"}).relative("/photos/a\\b.jpg") == "1/a\\b.jpg"
     assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
 
 
 @pytest.mark.parametrize("path", ["C:\\encoders\\mine", "encoders\\mine", "a/b", ".\\mine"])
-def test_a_path_of_windows_is_no_name(path: str) -> None:
+def test_a_path_of_windows_is_not_a_name(path: str) -> None:
     with windows():
         assert home_module.path_of("encoders", path) == Path(path).absolute()
 
 
-@pytest.mark.parametrize(("there", "asked"), [(APART, COMPOSED), (COMPOSED, APART)])
-def test_a_mac_spells_a_name_in_two_ways(
-    index, photos: Path, picture, read, there: str, asked: str
+@pytest.mark.parametrize(("name", "query"), [(DECOMPOSED, COMPOSED), (COMPOSED, DECOMPOSED)])
+def test_a_mac_has_two_spellings_of_a_name(
+    index, photos: Path, picture, reads, name: str, query: str
 ) -> None:
-    picture(1).save(photos / there)
+    picture(1).save(photos / name)
     index.sync([str(photos)])
-    assert index.entry(str(photos / asked)) is not None
+    assert index.entry(str(photos / query)) is not None
     assert index.entry(str(photos / "dune.jpg")) is None
 
 
-def test_a_folder_of_a_filter_may_be_spelled_either_way() -> None:
+def test_a_filter_accepts_either_spelling_of_a_folder() -> None:
     folder = {form: unicodedata.normalize(form, "/Fotos/M\u00fcnchen") for form in ("NFC", "NFD")}
-    for kept, asked in (("NFC", "NFD"), ("NFD", "NFC")):
-        facts = {"width": 1, "height": 1, "paths": [f"{folder[kept]}/a.jpg"]}
-        assert Where(under=(folder[asked],)).admits(facts)
-        assert not Where(not_under=(folder[asked],)).admits(facts)
+    for name, query in (("NFC", "NFD"), ("NFD", "NFC")):
+        facts = {"width": 1, "height": 1, "paths": [f"{folder[name]}/a.jpg"]}
+        assert Where(under=(folder[query],)).admits(facts)
+        assert not Where(not_under=(folder[query],)).admits(facts)
 
 
 @given(st.text(max_size=20))
-def test_the_first_spelling_is_as_it_was_written(path: str) -> None:
-    forms = scan.unicode_forms(path)
+def test_the_first_spelling_is_the_path_itself(path: str) -> None:
+    forms = scan.spellings(path)
     assert forms[0] == path
     assert len(forms) == len(set(forms))
     assert {unicodedata.normalize("NFC", form) for form in forms} == {

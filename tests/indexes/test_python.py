@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from light import DIMENSION, compiled, encode, here, light
+from light import DIMENSION, encode, light, openvino_encoder, read_in_process
 
 from indexes import Index, Where
 from indexes.sync import add, embed
@@ -26,8 +26,8 @@ README = Path(__file__).parents[2] / "README.md"
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "read_photos", here)
-    monkeypatch.setattr(add, "read_photos", here)
+    monkeypatch.setattr(embed, "read_photos", read_in_process)
+    monkeypatch.setattr(add, "read_photos", read_in_process)
     return light(1)
 
 
@@ -201,7 +201,7 @@ def test_a_thread_that_ends_lets_go_of_its_snapshot(index, tmp_path):
 
 
 def test_threads_share_an_encoder(tmp_path):
-    encoder = compiled(tmp_path / "encoder")
+    encoder = openvino_encoder(tmp_path / "encoder")
     pixels = np.random.default_rng(0).integers(
         0, 256, (4, encoder.side, encoder.side, 3), dtype=np.uint8
     )
@@ -215,7 +215,7 @@ def test_the_lines_in_the_readme(fill, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     files = fill(tmp_path / "holiday", range(6))
     shutil.copy(files[3], tmp_path / "photo.jpg")
-    compiled(tmp_path / "my-encoder")
+    openvino_encoder(tmp_path / "my-encoder")
     section = README.read_text().split("## From Python")[1].split("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
     (lines,) = [block for block in blocks if "Index" in block]
@@ -237,7 +237,7 @@ def test_a_reader_that_could_not_register_reads_anew_what_was_written_over(index
     index.add([tmp_path / "a.jpg"], units(1))
     index.close()
     with Index.open(tmp_path / "index") as reader:
-        reader.store.registered = False
+        reader.store.has_lock_file = False
         assert len(reader.query(units(1), 9)[0]) == 1
         words = [sys.executable, "-c", ADD, str(tmp_path / "index")]
         subprocess.run(words, check=True, cwd=README.parent)

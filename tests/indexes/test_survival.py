@@ -1,4 +1,4 @@
-"""An index outlives what befalls it: kills, damage, full disks, many readers."""
+"""An index survives kills, damage, full disks and many readers."""
 
 import json
 import os
@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from light import encode, here, light
+from light import encode, light, read_in_process
 
 from indexes import Index
 from indexes.sync import add, embed
-from indexes.verify import faults, look
+from indexes.verify import Report, check, look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Busy, Damaged, StorageFailed
 
@@ -23,8 +23,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 
 
-def befall(*words: object, seconds: float = 280) -> dict:
-    """What `survival.py` tells; raises with its last words where an index did not survive."""
+def survive(*words: object, seconds: float = 280) -> dict:
+    """The result of `survival.py`; fails with its error where an index did not survive."""
     place = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
     line = [sys.executable, str(HERE / "survival.py"), *map(str, words)]
     ended = subprocess.run(line, capture_output=True, text=True, env=place, timeout=seconds)
@@ -37,63 +37,64 @@ OPERATIONS = ("index", "merge", "compact", "migrate", "renew")
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_killed_at_random_moments(operation, tmp_path):
-    """Verify is clean, what was committed is there, and another run ends as an undisturbed one."""
-    assert befall("kills", operation, 2, 0, tmp_path)["killed"] > 0
+    """There is no damage, committed photos are there, and another run ends like an undisturbed
+    one.
+    """
+    assert survive("kills", operation, 2, 0, tmp_path)["killed"] > 0
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_killed_at_many_random_moments(operation, tmp_path):
-    told = befall("kills", operation, 25, 100, tmp_path, seconds=2900)
-    assert told["killed"] > 10
+    result = survive("kills", operation, 25, 100, tmp_path, seconds=2900)
+    assert result["killed"] > 10
     if operation == "index":
-        assert told["with a part committed"] > 3
+        assert result["with a part committed"] > 3
 
 
 LISTS = "IVF8,RaBitQ,Refine(SQfp16)"
-"""As a large index is."""
+"""Like a large index."""
 
 
 @pytest.mark.parametrize("kind", ["auto", LISTS])
 def test_a_few_random_damages(tmp_path, kind):
-    """Each is told by the open, the question or verify, or changes no answer."""
-    assert befall("damages", kind, 15, 0, tmp_path)["worst"] == []
+    """The open, the query or verify reports each, or it changes no result."""
+    assert survive("damages", kind, 15, 0, tmp_path)["worst"] == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("kind", ["auto", LISTS])
 def test_a_thousand_random_damages(tmp_path, kind):
-    told = befall("damages", kind, 500, 1000, tmp_path, seconds=2900)
-    assert told["worst"] == []
+    assert survive("damages", kind, 500, 1000, tmp_path, seconds=2900)["worst"] == []
 
 
-def check_readers(told: dict) -> None:
-    """A quarter of the time shows how large the file is; after that it does not grow for good."""
-    assert told["fewest"] > 0
-    assert told["dead"] == 0
-    assert told["grown"] < 1.5
+def check_readers(result: dict) -> None:
+    """The file has its full size after a quarter of the time."""
+    assert result["fewest"] > 0
+    assert result["dead"] == 0
+    assert result["grown"] < 1.5
 
 
 def test_readers_beside_a_writer(tmp_path):
-    check_readers(befall("readers", 6, 3, tmp_path))
+    check_readers(survive("readers", 6, 3, tmp_path))
 
 
 @pytest.mark.slow
 def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
-    check_readers(befall("readers", 20, 60, tmp_path))
+    check_readers(survive("readers", 20, 60, tmp_path))
 
 
-# What a place can do to an index
+# Disks and other programs
 
 
 @pytest.fixture
-def made(fill, tmp_path, monkeypatch):
-    """The folder of an index of six photos, and the folder of those."""
+def small_index(fill, tmp_path, monkeypatch):
+    """The folder of an index of six photos, and the folder of the photos."""
     monkeypatch.setattr(Encoder, "encode", encode)
-    monkeypatch.setattr(embed, "read_photos", here)
-    monkeypatch.setattr(add, "read_photos", here)
+    monkeypatch.setattr(embed, "read_photos", read_in_process)
+    monkeypatch.setattr(add, "read_photos", read_in_process)
     fill(tmp_path / "photos", range(6))
     with Index.create(tmp_path / "index", light(1)) as index:
         index.sync([tmp_path / "photos"])
@@ -101,16 +102,16 @@ def made(fill, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def no_room():
-    """no_room(bytes): no file of this process grows beyond that, until the test ends."""
+def little_space():
+    """little_space(bytes): the largest size of a file of this process, until the test ends."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("action", ["sync", "compact", "begin", "export", "renew"])
-def test_no_room(made, fill, no_room, tmp_path, action):
-    folder, photos = made
+def test_no_disk_space(small_index, fill, little_space, tmp_path, action):
+    folder, photos = small_index
     size = (folder / "data.mdb").stat().st_size
     fill(photos, range(20, 40))
     with Index.open(folder, writable=True) as index:
@@ -121,10 +122,10 @@ def test_no_room(made, fill, no_room, tmp_path, action):
             "export": lambda: index.export(tmp_path / "out"),
             "renew": lambda: index.renew(light(2)),
         }[action]
-        no_room({"sync": size, "compact": size // 2}.get(action, 256))
-        with pytest.raises(StorageFailed, match=r"room|write"):
+        little_space({"sync": size, "compact": size // 2}.get(action, 256))
+        with pytest.raises(StorageFailed, match=r"disk space|write"):
             act()
-        no_room(resource.RLIM_INFINITY)
+        little_space(resource.RLIM_INFINITY)
     assert not Index.exists(tmp_path / "other")
     assert not (tmp_path / "out").exists()
     with Index.open(folder) as index:
@@ -134,10 +135,10 @@ def test_no_room(made, fill, no_room, tmp_path, action):
         assert index.sync([photos]).embedded == 20
 
 
-def test_a_place_without_permission(made):
+def test_a_place_without_permission(small_index):
     if os.geteuid() == 0:
         pytest.skip("root may write anywhere")
-    folder, _ = made
+    folder, _ = small_index
     (folder / "lock.mdb").unlink()
     for path, mode in ((folder / "data.mdb", 0o444), (folder, 0o555)):
         path.chmod(mode)
@@ -151,9 +152,9 @@ def test_a_place_without_permission(made):
 
 
 @pytest.fixture
-def read_only(made, tmp_path):
+def read_only(small_index, tmp_path):
     """The same index on a disk that is mounted read-only, in a process that sees it so."""
-    folder, _ = made
+    folder, _ = small_index
     view = tmp_path / "mounted"
     view.mkdir()
     mount = ["unshare", "--mount", "sh", "-c"]
@@ -168,9 +169,12 @@ ASK = """
 import sys, numpy as np
 from pathlib import Path
 from indexes import Index
+from indexes.verify import check
 from mocosearch.errors import StorageFailed
 with Index.open(Path(sys.argv[1])) as index:
     print(len(index.query(np.eye(1, index.encoder.dimension, dtype="f4"))[0]))
+    print(index.store.has_lock_file)
+print(check(Path(sys.argv[1])))
 try:
     Index.open(Path(sys.argv[1]), writable=True)
 except StorageFailed as error:
@@ -179,34 +183,36 @@ except StorageFailed as error:
 
 
 @pytest.mark.parametrize("locked", [False, True])
-def test_a_disk_that_is_read_only(made, read_only, locked):
-    folder, _ = made
+def test_a_read_only_disk(small_index, read_only, locked):
+    folder, _ = small_index
     if not locked:
         (folder / "lock.mdb").unlink()
     before, view = read_only
     words = [*before, sys.executable, "-c", ASK, str(view)]
     ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
-    answered, skipped = ended.stdout.splitlines()
-    assert answered == "6", ended.stderr
-    assert skipped.startswith("cannot write the index at")
+    count, has_lock_file, report, error = ended.stdout.splitlines()
+    assert count == "6", ended.stderr
+    assert has_lock_file == "False"
+    assert report == str(Report([], []))
+    assert error.startswith("cannot write the index at")
 
 
-@pytest.mark.parametrize("left", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
-def test_a_file_that_was_cut_short(made, left):
-    """LMDB would map what is not there, and end the process."""
-    folder, _ = made
-    os.truncate(folder / "data.mdb", left)
+@pytest.mark.parametrize("size", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
+def test_a_truncated_file(small_index, size):
+    """LMDB would read past its end, which ends the process."""
+    folder, _ = small_index
+    os.truncate(folder / "data.mdb", size)
     with pytest.raises(Damaged):
         Index.open(folder)
 
 
-def test_a_second_writer_is_told_and_the_first_goes_on(made):
-    folder, photos = made
+def test_a_second_writer_fails_and_the_first_continues(small_index):
+    folder, photos = small_index
     with Index.open(folder, writable=True) as index:
         with pytest.raises(Busy, match=str(os.getpid())):
             Index.open(folder, writable=True)
         assert index.sync([photos]).unchanged == 6
-    assert faults(folder) == []
+    assert check(folder) == Report([], [])
 
 
 HOLD = """
@@ -220,32 +226,29 @@ with Index.open(Path(sys.argv[1]), writable=True):
 """
 
 
-def test_a_second_writer_waits_where_it_is_asked_to(made):
-    folder, photos = made
+def test_a_second_writer_can_wait(small_index):
+    folder, photos = small_index
     words = [sys.executable, "-c", HOLD, str(folder)]
-    with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT
-    ) as holding:
-        holding.stdout.readline()
-        ends = threading.Timer(0.5, holding.stdin.close)
-        ends.start()
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT) as first:
+        first.stdout.readline()
+        threading.Timer(0.5, first.stdin.close).start()
         with Index.create(folder, None, wait=True) as index:
-            assert holding.stdin.closed
+            assert first.stdin.closed
             assert index.sync([photos]).unchanged == 6
 
 
 def test_processes_that_decode_inherit_no_open_index(tmp_path, fill, encoder):
-    """LMDB forbids it: a child that ends would let go of its parent's locks."""
-    held = []
+    """LMDB forbids it: a child that ends would release its parent's locks."""
+    files = []
 
-    def look():
+    def inspect():
         for child in psutil.Process().children(recursive=True):
-            held.extend(f"{child.pid}: {file.path}" for file in child.open_files())
-            held.extend(f"{child.pid}: {map.path}" for map in child.memory_maps())
+            files.extend(f"{child.pid}: {file.path}" for file in child.open_files())
+            files.extend(f"{child.pid}: {map.path}" for map in child.memory_maps())
         return False
 
     fill(tmp_path / "photos", range(3))
     with Index.create(tmp_path / "index", encoder) as index:
-        index.sync([tmp_path / "photos"], workers=2, stopped=look)
-    assert held
-    assert not [name for name in held if "mdb" in name]
+        index.sync([tmp_path / "photos"], workers=2, stopped=inspect)
+    assert files
+    assert not [name for name in files if "mdb" in name]

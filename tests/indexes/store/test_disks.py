@@ -24,12 +24,12 @@ me@box: /mnt/caf\udce9 fuse.sshfs rw 0 0
         ("/mnt/caf\udce9/index", "fuse.sshfs"),
     ],
 )
-def test_the_disk_that_a_folder_lies_on(tmp_path, folder, kind):
-    """The innermost mount decides, whatever its name is written with."""
+def test_the_file_system_of_a_folder(tmp_path, folder, kind):
+    """The innermost mount decides, with any characters in its name."""
     mounts = tmp_path / "mounts"
     mounts.write_bytes(os.fsencode(MOUNTS))
     assert network_disk(folder, mounts) == kind
 
 
-def test_where_none_can_tell(tmp_path):
+def test_without_a_list_of_mounts(tmp_path):
     assert network_disk(tmp_path, tmp_path / "missing") is None

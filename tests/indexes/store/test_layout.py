@@ -1,4 +1,4 @@
-"""Values found in the file are those that LMDB gives, and it is asked where they cannot be."""
+"""Values that are found in the file equal LMDB's; what cannot be found is left to LMDB."""
 
 import os
 
@@ -17,7 +17,7 @@ def store(tmp_path):
     """Trees of several levels, small and large values, many commits."""
     store, rng = Store(tmp_path / "store", writable=True), np.random.default_rng(0)
 
-    def some(txn):
+    def change(txn):
         for key in rng.integers(0, 3000, 300):
             name = os.urandom(int(rng.integers(1, 40))) + int(key).to_bytes(8, "big")
             txn.put("encoder", name, rng.bytes(int(rng.choice([0, 1, 50, 1900, 2100, 9000]))))
@@ -26,25 +26,25 @@ def store(tmp_path):
         txn.put("segments", LARGE, rng.bytes(300_000))
 
     for _ in range(12):
-        store.write(some)
+        store.write(change)
     yield store
     store.close()
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The keys that LMDB is asked for."""
+def lookups(monkeypatch):
+    """The keys that LMDB looks up."""
     get, keys = Txn.get, []
 
-    def recording(self, database, key):
+    def record(self, database, key):
         keys.append(key)
         return get(self, database, key)
 
-    monkeypatch.setattr(Txn, "get", recording)
+    monkeypatch.setattr(Txn, "get", record)
     return keys
 
 
-def test_every_value_is_found_where_it_lies(store):
+def test_every_value_is_found(store):
     with store.read() as txn:
         data, checked = (store.folder / "data.mdb").read_bytes(), 0
         for database in ("encoder", "segments"):
@@ -60,73 +60,73 @@ def test_every_value_is_found_where_it_lies(store):
 
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_a_large_value_is_not_read_by_the_binding(store, asked, whole):
+def test_a_large_value_is_not_read_by_the_binding(store, lookups, whole):
     with store.read() as txn:
-        found = txn.mapped("segments", LARGE, whole=whole)
-        assert asked == []
-        assert found == txn.raw.get(LARGE, db=txn.databases["segments"])
-        assert txn.mapped("segments", b"absent", whole=whole) is None
+        value = txn.view("segments", LARGE, whole=whole)
+        assert lookups == []
+        assert value == txn.raw.get(LARGE, db=txn.databases["segments"])
+        assert txn.view("segments", b"absent", whole=whole) is None
 
 
-def test_a_snapshot_keeps_its_value(store, asked):
+def test_a_value_stays_the_same_in_a_snapshot(store, lookups):
     """Also when its roots are overwritten by the second commit after it."""
     with store.read() as txn:
-        before = bytes(txn.mapped("segments", LARGE, whole=True))
-        view = txn.mapped("segments", LARGE, whole=False)
+        before = bytes(txn.view("segments", LARGE, whole=True))
+        view = txn.view("segments", LARGE, whole=False)
         for number in range(4):
             store.write(lambda t, n=number: t.put("segments", LARGE, bytes([n]) * 300_000))
-            assert txn.mapped("segments", LARGE, whole=False) == before == view
-        assert LARGE in asked
+            assert txn.view("segments", LARGE, whole=False) == before == view
+        assert LARGE in lookups
 
 
 def test_a_change_sees_its_own_value(store):
     def change(txn):
         txn.put("segments", LARGE, b"new" * 5000)
-        return bytes(txn.mapped("segments", LARGE, whole=False))
+        return bytes(txn.view("segments", LARGE, whole=False))
 
     assert store.write(change) == b"new" * 5000
 
 
-def test_a_replaced_file_is_not_mistaken(store, asked):
+def test_a_snapshot_reads_a_file_that_was_replaced(store, lookups):
     with store.read() as txn:
-        before = bytes(txn.mapped("segments", LARGE, whole=False))
+        before = bytes(txn.view("segments", LARGE, whole=False))
         data = store.folder / "data.mdb"
         other = data.read_bytes().replace(before[:100], bytes(100))
         data.unlink()
         data.write_bytes(other)
-        assert txn.mapped("segments", LARGE, whole=False) == before
+        assert txn.view("segments", LARGE, whole=False) == before
     assert store.follow()
     with store.read() as txn:
-        assert txn.mapped("segments", LARGE, whole=False) == bytes(100) + before[100:]
-    assert asked == []
+        assert txn.view("segments", LARGE, whole=False) == bytes(100) + before[100:]
+    assert lookups == []
 
 
-def test_a_file_that_grows_is_mapped_anew(store, asked):
+def test_a_file_that_grows_is_mapped_again(store, lookups):
     with store.read() as txn:
-        before, small = txn.mapped("segments", LARGE, whole=False), len(store.mapped.data())
-        kept = bytes(before)
+        before, small = txn.view("segments", LARGE, whole=False), len(store.file_map.data())
+        copy = bytes(before)
         store.write(lambda t: t.put("segments", b"more", b"m" * 20_000_000))
         with store.read() as later:
-            assert later.mapped("segments", b"more", whole=True) == b"m" * 20_000_000
-        assert len(store.mapped.data()) > small
-        assert before == kept
-    assert asked == []
+            assert later.view("segments", b"more", whole=True) == b"m" * 20_000_000
+        assert len(store.file_map.data()) > small
+        assert before == copy
+    assert lookups == []
 
 
-def test_rubbish_leads_nowhere_else(store):
+def test_damage_leads_to_no_place_outside_the_file(store):
     whole, rng = (store.folder / "data.mdb").read_bytes(), np.random.default_rng(1)
     with store.read() as txn:
         commit = txn.raw.id()
-    torn = 0
+    broken_pages = 0
     for _ in range(300):
         broken = bytearray(whole)
         for at in rng.integers(0, len(whole), 400):
             broken[at] ^= 1 << int(rng.integers(8))
         data = bytes(broken[: int(rng.integers(len(whole)))])
         try:
-            found = layout.find(data, commit, b"segments", LARGE)
-        except layout.Torn:
-            torn += 1
+            place = layout.find(data, commit, b"segments", LARGE)
+        except layout.BrokenPage:
+            broken_pages += 1
         else:
-            assert found is None or found[0] < len(data)
-    assert torn > 10
+            assert place is None or place[0] < len(data)
+    assert broken_pages > 10

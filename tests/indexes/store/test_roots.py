@@ -28,24 +28,24 @@ def index(encoder, tmp_path):
 def paths(index: Index) -> list[str]:
     index.refresh()
     ids = [key for key, _ in index.txn.items("images")]
-    found = [p for id in ids for p in index.record(int.from_bytes(id, "big")).paths]
-    return sorted(found)
+    names = [p for id in ids for p in index.record(int.from_bytes(id, "big")).paths]
+    return sorted(names)
 
 
 @settings(max_examples=100, deadline=None)
 @given(NAMES, st.integers(1, 999))
-def test_a_stored_path_is_the_path_again(path, number):
-    known = Roots({number: "/r", number + 1: "/q"})
+def test_a_stored_path_becomes_the_same_path(path, number):
+    two = Roots({number: "/r", number + 1: "/q"})
     if path.startswith("/r"):
-        assert known.path(known.stored(path)) == path
+        assert two.path(two.relative(path)) == path
         elsewhere = Roots({number: "/elsewhere", number + 1: "/q"})
-        assert elsewhere.path(known.stored(path)) == "/elsewhere" + path[2:]
+        assert elsewhere.path(two.relative(path)) == "/elsewhere" + path[2:]
     else:
         with pytest.raises(NotFound):
-            known.stored(path)
+            two.relative(path)
 
 
-def test_a_move_costs_nothing(index, photos, fill, tmp_path):
+def test_a_move_reads_no_photo(index, photos, fill, tmp_path):
     files = fill(photos / "a", range(3))
     index.sync([photos])
     ids = [match.id for match in index.query(index_keys(index), 9)[0]]
@@ -108,19 +108,19 @@ def test_a_move_onto_another_root_joins_them(index, photos, fill):
     assert len(paths(index)) == len(set(paths(index))) == 4
 
 
-def test_a_root_is_taken_out(index, photos, fill):
+def test_removing_a_root(index, photos, fill):
     fill(photos / "one", range(3))
-    kept = fill(photos / "two", range(3, 5))
+    others = fill(photos / "two", range(3, 5))
     index.sync([photos / "one", photos / "two"])
     assert index.remove(photos / "one") == 3
     assert index.info()["roots"] == [str(photos / "two")]
-    assert paths(index) == sorted(map(str, kept))
+    assert paths(index) == sorted(map(str, others))
     with pytest.raises(NotFound, match="no root"):
         index.remove(photos / "one")
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_only_prune_believes_that_a_folder_is_empty(index, photos, fill, missing):
+def test_photos_of_an_empty_folder_stay_without_prune(index, photos, fill, missing):
     fill(photos / "one", range(3))
     fill(photos / "two", range(3, 5))
     both = [photos / "one", photos / "two"]
@@ -136,7 +136,7 @@ def test_only_prune_believes_that_a_folder_is_empty(index, photos, fill, missing
     assert index.info()["roots"] == [str(photos / "two")]
 
 
-def test_an_index_beside_its_photos_travels_with_them(encoder, fill, tmp_path):
+def test_an_index_beside_its_photos_moves_with_them(encoder, fill, tmp_path):
     disk = tmp_path / "mnt" / "a"
     fill(disk / "photos", range(3))
     with Index.create(disk / "index", encoder) as index:
@@ -149,7 +149,7 @@ def test_an_index_beside_its_photos_travels_with_them(encoder, fill, tmp_path):
         assert index.info()["roots"] == [str(moved / "photos")]
 
 
-def test_an_index_inside_its_photos_leaves_itself_out(encoder, fill, tmp_path):
+def test_an_index_inside_its_photos_skips_itself(encoder, fill, tmp_path):
     fill(tmp_path / "photos", range(2))
     with Index.create(tmp_path / "photos" / "index", encoder) as index:
         for _ in range(2):
@@ -157,7 +157,7 @@ def test_an_index_inside_its_photos_leaves_itself_out(encoder, fill, tmp_path):
             assert (counts.not_pictures, counts.skipped) == (0, 0)
 
 
-def test_a_copied_index_keeps_its_paths(encoder, fill, tmp_path):
+def test_a_copy_of_an_index_has_the_same_paths(encoder, fill, tmp_path):
     fill(tmp_path / "photos", range(2))
     with Index.create(tmp_path / "index", encoder) as index:
         index.sync([tmp_path / "photos"])

@@ -1,11 +1,11 @@
-"""The first photos of an index have its encoder's whitening fitted on them."""
+"""The encoder's whitening is fitted on the first photos of an index."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from answers import told
+from answers import nonzero
 
 from indexes import Index
 from indexes.store.encoder import replace_encoder
@@ -19,7 +19,7 @@ from mocosearch.photos import decode
 
 @pytest.fixture
 def general(encoder) -> Encoder:
-    """As the starter is: whitened on other photos."""
+    """Like the starter: with a whitening that was fitted on other photos."""
     return Encoder(replace(encoder.card, whitening=OTHERS), encoder.graph, encoder.weights)
 
 
@@ -39,8 +39,8 @@ def keys_from(index: Index, files: list) -> np.ndarray:
     return index.encoder.encode(np.stack([decode(f.read_bytes(), side).pixels for f in files]))
 
 
-def assert_its_own(index: Index, files: list) -> None:
-    """Every stored key is the one that the index's encoder makes, and finds its photo."""
+def assert_own_keys(index: Index, files: list) -> None:
+    """Every stored key is the one of the index's encoder, and its best match is its photo."""
     ids = [index.entry(str(file)).id for file in files]
     stored = index.keys(ids)
     assert (stored * keys_from(index, files)).sum(1).min() > 0.998
@@ -48,59 +48,59 @@ def assert_its_own(index: Index, files: list) -> None:
     assert list(look(index)) == []
 
 
-def test_it_is_fitted_once(index, general, photos, files, fill):
+def test_the_whitening_is_fitted_once(index, general, photos, files, fill):
     index.sync([photos])
-    fitted = index.encoder.card
-    assert (fitted.whitening, fitted.whitened) == (OWN, 12)
-    assert fitted.fitted_from == general.fingerprint != fitted.fingerprint
-    assert_its_own(index, files)
+    card = index.encoder.card
+    assert (card.whitening, card.whitened) == (OWN, 12)
+    assert card.fitted_from == general.fingerprint != card.fingerprint
+    assert_own_keys(index, files)
     more = fill(photos, range(20, 60))
-    assert told(index.sync([photos])) == {"embedded": 40, "unchanged": 12}
-    assert index.encoder.fingerprint == fitted.fingerprint
-    assert_its_own(index, [*files, *more])
+    assert nonzero(index.sync([photos])) == {"embedded": 40, "unchanged": 12}
+    assert index.encoder.fingerprint == card.fingerprint
+    assert_own_keys(index, [*files, *more])
 
 
-def test_of_many_a_sample_from_everywhere(index, photos, files, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
-    monkeypatch.setattr(embed, "FITTED_ON", 4)
-    assert told(index.sync([photos])) == {"embedded": 12}
+def test_it_is_fitted_on_an_evenly_spaced_sample(index, photos, files, monkeypatch):
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
+    monkeypatch.setattr(embed, "FIT_PHOTOS", 4)
+    assert nonzero(index.sync([photos])) == {"embedded": 12}
     assert index.encoder.card.whitened == 4
-    assert_its_own(index, files)
+    assert_own_keys(index, files)
     first = sorted(index.record(id).paths[0] for id in range(1, 5))
     assert first == [str(files[at]) for at in (0, 3, 6, 9)]
 
 
-def test_refused_files_do_not_count(index, photos, files, monkeypatch):
+def test_skipped_files_are_not_part_of_the_sample(index, photos, files, monkeypatch):
     for number in range(0, 12, 2):
         files[number].write_bytes(b"\xff\xd8\xff")
-    monkeypatch.setattr(embed, "FITTED_ON", 5)
-    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
-    assert told(index.sync([photos])) == {"embedded": 6, "skipped": 6}
+    monkeypatch.setattr(embed, "FIT_PHOTOS", 5)
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
+    assert nonzero(index.sync([photos])) == {"embedded": 6, "skipped": 6}
     assert index.encoder.card.whitened == 5
 
 
-def test_one_of_these_photos_stays_as_it_is(tmp_path, encoder, photos, files):
+def test_a_whitening_of_these_photos_is_not_fitted_again(tmp_path, encoder, photos, files):
     with Index.create(tmp_path / "own", encoder) as index:
         index.sync([photos])
         assert index.encoder.fingerprint == encoder.fingerprint
 
 
-def test_too_few_for_one_without_any(tmp_path, encoder, photos, files):
+def test_too_few_photos_for_a_first_whitening(tmp_path, encoder, photos, files):
     bare = Encoder(replace(encoder.card, whitening=NOTHING), encoder.graph, encoder.weights)
     with Index.create(tmp_path / "bare", bare) as index:
         index.sync([photos])
         assert index.encoder.card == bare.card
-        assert_its_own(index, files)
+        assert_own_keys(index, files)
 
 
-def test_interrupted_it_is_fitted_on_what_is_there(index, photos, files, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
-    asked = iter([False] * 6)
-    index.sync([photos], stopped=lambda: next(asked, True))
+def test_an_interrupted_run_fits_it_on_the_photos_read_so_far(index, photos, files, monkeypatch):
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
+    answers = iter([False] * 6)
+    index.sync([photos], stopped=lambda: next(answers, True))
     assert index.encoder.card.whitened == len(index) == 7
     index.sync([photos])
     assert index.encoder.card.whitened == 7
-    assert_its_own(index, files)
+    assert_own_keys(index, files)
 
 
 def test_encoder_and_first_photos_become_visible_together(
@@ -116,10 +116,10 @@ def test_encoder_and_first_photos_become_visible_together(
     index.refresh()
     assert (len(index), index.encoder.card) == (0, general.card)
     index.sync([photos])
-    assert_its_own(index, files)
+    assert_own_keys(index, files)
 
 
-def test_who_reads_meanwhile_goes_on_with_the_new_one(index, general, photos, files):
+def test_a_reader_gets_the_new_encoder_at_its_next_refresh(index, general, photos, files):
     with ThreadPoolExecutor(1) as reader:
 
         def card() -> Card:
@@ -132,38 +132,38 @@ def test_who_reads_meanwhile_goes_on_with_the_new_one(index, general, photos, fi
         assert card() == index.encoder.card != general.card
 
 
-def test_the_encoder_it_came_from_is_no_other(index, general, photos, files, encoder):
+def test_the_original_encoder_still_matches_the_index(index, general, photos, files, encoder):
     index.sync([photos])
-    folder, fitted = index.store.folder, index.encoder.card
+    folder, card = index.store.folder, index.encoder.card
     index.close()
     with Index.create(folder, general) as again:
-        assert again.encoder.card == fitted
+        assert again.encoder.card == card
     other = Encoder(replace(encoder.card, fingerprint="other"), encoder.graph, encoder.weights)
     with pytest.raises(Mismatch):
         Index.create(folder, other)
 
 
-def test_a_second_generation_fits_it_on_all(index, general, photos, files, fill):
+def test_a_second_generation_fits_it_on_all_photos(index, general, photos, files, fill):
     index.sync([photos])
     more = fill(photos, range(20, 50))
     index.sync([photos])
     index.renew(general)
     assert index.encoder.card.whitened == 42
-    assert_its_own(index, [*files, *more])
+    assert_own_keys(index, [*files, *more])
 
 
-def test_photos_added_meanwhile_keep_their_encoder(index, photos, files):
+def test_photos_added_in_the_meantime_keep_their_encoder(index, photos, files):
     index.add(files[:1])
     with pytest.raises(Busy):
         index.store.write(lambda txn: replace_encoder(txn, index.encoder))
 
 
-def test_slow_photos_do_not_wait_for_it_for_ever(index, photos, files, monkeypatch):
-    """What was read before a crash would be lost."""
-    monkeypatch.setattr(embed, "ENCODED_AT_ONCE", 1)
+def test_slow_photos_are_committed_after_a_while(index, photos, files, monkeypatch):
+    """Otherwise a crash would lose everything read until then."""
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     monkeypatch.setattr(embed, "FIT_SECONDS", 0.0)
     counts = []
     index.sync([photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
     assert len(index) == 3
     index.sync([photos])
-    assert_its_own(index, files)
+    assert_own_keys(index, files)
