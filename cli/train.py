@@ -21,7 +21,7 @@ from cli.display import (
 from cli.display import size as size_of
 
 if TYPE_CHECKING:
-    from mocosearch.encoder import Card
+    from mocosearch.encoder import Card, Encoder
     from mocosearch.training.loop import Progress
     from mocosearch.training.run import TrainingResult
 
@@ -75,6 +75,12 @@ Init = Annotated[
         "[default: starter; none for the papers' recipes and other architectures].",
     ),
 ]
+Teacher = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="Learn from an encoder, or from that of an index, instead of by MoCo."
+    ),
+]
 Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="cpu, cuda, mps, or auto: an accelerator if there is one."),
@@ -101,6 +107,7 @@ def train(
     epochs: Epochs = None,
     time: For = None,
     init: Init = None,
+    teacher: Teacher = None,
     device: Device = "auto",
     seed: Seed = 0,
     cache_size: CacheSize = "8G",
@@ -119,14 +126,13 @@ def train(
         raise typer.BadParameter("--for and --epochs exclude each other")
     fixed: dict[str, object] = {"--arch": arch, "--size": size, "--batch": batch, "--for": time}
     fixed |= {"--recipe": recipe != "auto", "--epochs": epochs is not None}
-    fixed |= {"--bursts": bursts, "--init": init, "--seed": seed}
-    if resume:
-        _check_resume(fixed)
+    fixed |= {"--bursts": bursts, "--init": init, "--seed": seed, "--teacher": teacher}
+    _check_resume(fixed if resume else {})
     from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
 
-    # A wrong folder is reported before torch is imported, which takes seconds.
-    photos, folder = roots_of(photos), path_of("encoders", name)
+    # A wrong name is reported before torch is imported, which takes seconds.
+    photos, folder, encoder = roots_of(photos), path_of("encoders", name), _open_teacher(teacher)
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
@@ -141,6 +147,7 @@ def train(
             epochs=epochs,
             seconds=seconds,
             init=init,
+            teacher=encoder,
             seed=seed,
             device=device,
             cache_bytes=cache_bytes,
@@ -157,12 +164,29 @@ def _check_resume(options: dict[str, object]) -> None:
         raise typer.BadParameter(f"--resume keeps the run's settings; omit {', '.join(given)}")
 
 
+def _open_teacher(name: str | None) -> "Encoder | None":
+    """An encoder, or else the encoder of the index with this name."""
+    if name is None:
+        return None
+    from indexes import Index
+    from mocosearch.encoder import Encoder
+    from mocosearch.errors import NotFound
+
+    try:
+        return Encoder.open(name)
+    except NotFound:
+        if not Index.exists(name):
+            raise
+        with Index.open(name) as index:
+            return index.encoder
+
+
 def _reporter(bar: Bar) -> "Callable[[Progress], None]":
     def report(at: "Progress") -> None:
         if at.message:
             say(at.message)
             return
-        counted = at.stage in ("photos", "sample")
+        counted = at.stage in ("photos", "sample", "teacher")
         text = f"{at.done:.0f} of {at.total:.0f}" if counted else ""
         if at.loss is not None:
             text = f"loss {at.loss:.2f} (chance {at.chance_loss:.2f})"

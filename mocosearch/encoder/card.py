@@ -36,6 +36,8 @@ class Card:
     """The training data, in the order of training."""
     command: str = ""
     """The command to train it again, for an encoder that is distributed."""
+    teacher: str | None = None
+    """Architecture, origin and licence of the encoder that taught these weights; None for MoCo."""
     whitening: str = OWN
     """OWN, OTHERS or NOTHING; an index fits it to its photos unless it is OWN."""
     whitened: int = 0

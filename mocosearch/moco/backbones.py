@@ -1,10 +1,11 @@
-"""The networks: torchvision's ResNets, a small ResNet for CPUs, and ViTs."""
+"""The networks: torchvision's ResNets, a small ResNet for CPUs, ViTs and EfficientNet-Lite0."""
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from mocosearch.errors import Unsuitable
+from mocosearch.moco import lite
 from mocosearch.moco.vit import WIDTHS, ViT
 
 MEAN = (0.485, 0.456, 0.406)
@@ -16,7 +17,8 @@ _LAYOUTS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet34": (BasicBlock, [3, 4, 6, 3]),
     "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-ARCHITECTURES = (*_LAYOUTS, *WIDTHS)
+LITE = "efficientnet_lite0"
+ARCHITECTURES = (*_LAYOUTS, *WIDTHS, LITE)
 
 
 class Backbone(nn.Module):
@@ -25,7 +27,8 @@ class Backbone(nn.Module):
     `resnet18`, `-34` and `-50` have torchvision's parameter names, so that published weights
     load. `resnet10` has one block per stage and a stem of 4x4 patches instead of a 7x7
     convolution and max-pooling: twice as many pictures per second as a ResNet-18 on a CPU, with
-    the same strides. `vit_small` and `vit_base` are MoCo v3's.
+    the same strides. `vit_small` and `vit_base` are MoCo v3's, `efficientnet_lite0` is
+    EfficientNet-Lite0.
 
     zero_init_residual: residual blocks of a ResNet are initialised to the identity
         (arXiv:1706.02677, section 5.1).
@@ -36,7 +39,9 @@ class Backbone(nn.Module):
     def __init__(self, architecture: str, *, zero_init_residual: bool = False) -> None:
         super().__init__()
         self.architecture = architecture
-        self.net: ResNet | ViT
+        self.net: ResNet | ViT | lite.Lite
+        mean: tuple[float, ...] = MEAN
+        std: tuple[float, ...] = STD
         self.width: int
         self.widths: tuple[int, ...]
         """Channels of the three maps of `maps`."""
@@ -44,6 +49,10 @@ class Backbone(nn.Module):
             self.width = WIDTHS[architecture]
             self.widths = (2 * self.width,) * 3
             self.net = ViT(self.width)
+        elif architecture == LITE:
+            self.width, self.widths = lite.HEAD, lite.WIDTHS
+            self.net = lite.Lite()
+            mean, std = (lite.MEAN,) * 3, (lite.STD,) * 3
         elif architecture in _LAYOUTS:
             self.net = _resnet(architecture, zero_init_residual)
             self.width = self.net.inplanes
@@ -53,12 +62,12 @@ class Backbone(nn.Module):
             raise Unsuitable(f"unknown architecture {architecture}", f"choose one of: {names}")
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
     def freeze(self, stages: int) -> None:
         """Freeze the first stages of a ResNet and its stem; their batch norm still uses the
-        statistics of each batch. Has no effect on a ViT.
+        statistics of each batch. Has no effect on other networks.
         """
         net = self.net
         if stages and isinstance(net, ResNet):
@@ -67,12 +76,13 @@ class Backbone(nn.Module):
                 part.requires_grad_(False)
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
-        """Three feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, or a
-        ViT's tokens after half, three quarters and all of its blocks.
+        """Three feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a
+        ViT's tokens after half, three quarters and all of its blocks, or EfficientNet's maps at
+        strides 8, 16 and 32.
         """
         x = (pixels - self.mean) / self.std
         net = self.net
-        if isinstance(net, ViT):
+        if isinstance(net, ViT | lite.Lite):
             return net.maps(x)
         x = net.layer1(net.maxpool(net.relu(net.bn1(net.conv1(x)))))
         maps = []

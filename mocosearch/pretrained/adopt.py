@@ -1,5 +1,6 @@
 """A published network as an encoder, without photos to fit a whitening on."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,30 +9,36 @@ import torch
 
 from mocosearch.encoder.card import NOTHING, Card
 from mocosearch.encoder.export import export
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.pretrained.importers import read
+from mocosearch.moco.vit import PATCH, WIDTHS
+from mocosearch.pretrained.importers import Start, read
 
 DIMENSION = 256
 NOT_WHITENED = "not whitened: the first `mocosearch index` with it fits the whitening"
 
 
-def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
+def adopt(
+    file: Path, folder: Path, architecture: str | None = None, side: int | None = None
+) -> Card:
     """Write an encoder's folder from a file of published weights; returns its card.
 
     architecture: the expected one, None for any.
+    side: pixels of the square that photos are resized to; None for the network's usual one.
 
     A whitening needs photos. Until an index fits one, the features are projected onto 256 fixed
     random orthogonal directions, which preserves distances to about 1/sqrt(2 * 256) (Johnson and
     Lindenstrauss, 1984); the card says so.
 
-    Raises what importers.read raises, Damaged for another architecture, and OSError if the folder
-    cannot be written.
+    Raises what importers.read raises, Damaged for another architecture, Unsuitable for a side that
+    the architecture cannot take, and OSError if the folder cannot be written.
     """
     start = read(file)
     actual = start.backbone.architecture
     if architecture not in (None, actual):
         raise Damaged(f"{file.name} contains a {actual}, not a {architecture}", "try --mirror URL")
+    start = start if side is None else replace(start, side=side)
+    _check_side(start)
     descriptor = Descriptor(start.backbone).float().eval()
     with torch.no_grad():
         blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
@@ -54,3 +61,12 @@ def adopt(file: Path, folder: Path, architecture: str | None = None) -> Card:
         whitening=NOTHING,
     )
     return export(descriptor, start.backbone, card, folder)
+
+
+def _check_side(start: Start) -> None:
+    """Raises Unsuitable if a ViT's patches do not fill the side."""
+    architecture = start.backbone.architecture
+    if architecture in WIDTHS and start.side % PATCH:
+        raise Unsuitable(
+            f"{architecture} cannot take {start.side} pixels", f"choose a multiple of {PATCH}"
+        )

@@ -21,8 +21,9 @@ from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import not_found_error, path_of
-from mocosearch.moco.backbones import ARCHITECTURES, Backbone
+from mocosearch.moco.backbones import ARCHITECTURES, LITE, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
+from mocosearch.pretrained import lite0
 from mocosearch.pretrained.published import PUBLISHED
 
 PUBLISHED_SIDE = 224
@@ -45,6 +46,7 @@ SOURCES = (
     ("encoder.", "encoder.", "solo-learn"),
     ("conv1.", "", "torchvision"),
     ("patch_embed.", "", "a ViT"),
+    ("_conv_stem.", "", "EfficientNet-Lite"),
 )
 CHILDREN = {"0": "conv1", "1": "bn1", **{str(i + 3): f"layer{i}" for i in range(1, 5)}}
 """lightly stores a ResNet as a list of its children."""
@@ -97,8 +99,11 @@ def read(file: Path) -> Start:
         if (published.file, published.architecture) == (file.name, architecture):
             licence = published.licence
             corpus = "ImageNet's 1.28 million training pictures, without their labels"
+    if file.name == lite0.FILE:
+        licence, corpus = lite0.LICENCE, lite0.CORPUS
     licence += ", and yours for what you add"
-    return Start(backbone, PUBLISHED_SIDE, origin, licence, corpus)
+    side = lite0.SIDE if architecture == LITE else PUBLISHED_SIDE
+    return Start(backbone, side, origin, licence, corpus)
 
 
 def _from_encoder(folder: Path) -> Start:
@@ -180,7 +185,7 @@ def _rename(state: dict[str, Tensor]) -> dict[str, Tensor]:
     network = {}
     for name, value in state.items():
         first, dot, rest = name.partition(".")
-        if first not in ("fc", "head"):
+        if first not in ("fc", "_fc", "head"):
             network[CHILDREN.get(first, first) + dot + rest] = value
     return network
 
@@ -189,7 +194,10 @@ def _architecture(state: dict[str, Tensor], file: Path) -> str:
     """The architecture with these weights, by their names and shapes."""
     blocks = [_count(rf"layer{stage}\.(\d+)\.", state) for stage in range(1, 5)]
     first, patch = state.get("conv1.weight"), state.get("patch_embed.proj.weight")
-    if patch is not None:
+    architecture: str | None
+    if "_conv_stem.weight" in state:
+        architecture, content = LITE, "an EfficientNet"
+    elif patch is not None:
         architecture = {width: name for name, width in WIDTHS.items()}.get(len(patch))
         content = f"a ViT of width {len(patch)}"
     else:

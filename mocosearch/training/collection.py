@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import Mismatch, NoPhotos, Unsuitable
 from mocosearch.home import home
 from mocosearch.photos.cache import PixelCache, pixel_cache
@@ -17,6 +18,7 @@ from mocosearch.photos.scan import FileStat, ScanReport, scan
 from mocosearch.training.loop import Progress
 from mocosearch.training.plan import Plan
 from mocosearch.training.recipes import WHITENING_PHOTOS, Recipe
+from mocosearch.training.teacher import Keys, keys_to_resume, teacher_keys
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,15 @@ class Collection:
 
     cache: all readable photos at the recipe's `cache_side`, and which files were skipped.
     sample: uint8 (n, encode_side, encode_side, 3), random photos for the whitening.
+    teacher, keys, sample_keys: the teacher's fingerprint and its keys of the photos, float16
+        (n, d), in the order of `cache` and of `sample`; None without a teacher.
     """
 
     cache: PixelCache
     sample: Pixels
+    teacher: str | None = None
+    keys: Keys | None = None
+    sample_keys: Keys | None = None
 
 
 def find_files(roots: Sequence[str]) -> Files:
@@ -72,13 +79,17 @@ def decode_collection(
     state: dict[str, Any] | None,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
+    teacher: Encoder | None = None,
 ) -> Collection:
     """Decode the photos, or read them from the cache of an earlier run.
 
     state: the checkpoint of the run to resume; None for a new run, which also retries files that
         were skipped for a temporary cause.
 
-    Raises NoPhotos for fewer than 2 readable photos, Mismatch if the photos are not those of the
+    teacher: its keys are computed as well; a run to resume reads those it started with.
+
+    Raises NoPhotos for fewer than 2 readable photos, NotFound if the keys of the run to resume are
+    gone, Mismatch if the photos are not those of the
     run to resume, Unsuitable if they exceed `cache_bytes`, and KeyboardInterrupt if stopped.
     """
 
@@ -99,7 +110,19 @@ def decode_collection(
             "train under another --name, or start a new run without --resume",
         )
     sample = decode("sample", _sample(files, cache, plan.seed), plan.recipe.encode_side, cache)
-    return Collection(cache, sample.pixels)
+    fingerprint: str | None = None if state is None else state.get("teacher_keys")
+    if teacher is not None:
+        fingerprint = teacher.fingerprint
+    if fingerprint is None:
+        return Collection(cache, sample.pixels)
+    if teacher is None:
+        keys = keys_to_resume(cache, home() / "cache", fingerprint)
+    else:
+        count = _counter("teacher", n, report, stopped)
+        keys = teacher_keys(teacher, files, cache, home() / "cache", count)
+    row_of = {path: row for row, path in enumerate(cache.paths)}
+    rows = [row_of[path] for path in sample.paths]
+    return Collection(cache, sample.pixels, fingerprint, keys, keys[rows])
 
 
 def _counter(

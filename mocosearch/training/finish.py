@@ -47,6 +47,7 @@ def make_card(plan: Plan, photos: int, learning: Learning, seconds: float) -> Ca
         seconds=round(seconds, 1),
         parent=plan.parent,
         licence=plan.licence,
+        teacher=plan.teacher if learning.steps else None,
         corpus=plan.corpus_after(learning.steps > 0),
         fingerprint="",
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -28,8 +28,9 @@ MIN_GAIN = 0.05
 class Progress:
     """Progress of a run.
 
-    stage: recipe, photos, sample (the photos for the whitening), train or encoder, in this order.
-    done, total: photos in the stages photos and sample, otherwise fractions of the stage.
+    stage: recipe, photos, sample (the photos for the whitening), teacher (its keys), train or
+        encoder, in this order.
+    done, total: photos in the stages photos, sample and teacher, otherwise fractions of the stage.
     """
 
     stage: str

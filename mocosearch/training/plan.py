@@ -6,18 +6,19 @@ from typing import Any
 import torch
 
 from mocosearch.encoder.card import OWN_CORPUS, Card
-from mocosearch.encoder.runtime import CARD
+from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
 from mocosearch.home import STARTER, path_of
 from mocosearch.moco.backbones import Backbone
 from mocosearch.pretrained.importers import Start, start_from
 from mocosearch.training.recipes import SMALL, Recipe, choose
+from mocosearch.training.teacher import recipe_with_teacher, teacher_name
 
 STARTER_FROZEN_STAGES = 1
 """The starter's stem and first stage are general features: with these frozen, the rest learns as
 much per photo and sees 7 to 17% more photos (benchmarks/recipes.md)."""
-_PLAIN_FIELDS = ("parent", "licence", "corpus", "epochs", "seconds", "seed")
+_PLAIN_FIELDS = ("parent", "licence", "corpus", "epochs", "seconds", "seed", "teacher")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class Plan:
     epochs: int | None
     seconds: float | None
     seed: int
+    teacher: str | None = None
+    """The teacher's architecture, origin and licence; None for MoCo."""
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint; `restore_plan` is the inverse."""
@@ -73,6 +76,7 @@ class Options:
     epochs: int | None = None
     seconds: float | None = None
     seed: int = 0
+    teacher: Encoder | None = None
 
 
 def make_plan(
@@ -82,16 +86,31 @@ def make_plan(
 
     Without `init`, `small` starts from the starter if the architectures agree; the papers'
     recipes, whose settings are for random weights, start from those. With `small`, the starter's
-    first stage is frozen. Raises what `start_from`, `choose` and `Recipe.with_changes` raise, and
-    Mismatch for an architecture that `init` does not have.
+    first stage is frozen. A teacher's recipe starts as `small` does, with nothing frozen.
+
+    Raises what `start_from`, `choose` and `Recipe.with_changes` raise, Mismatch for an
+    architecture that `init` does not have, and Unsuitable for a recipe without a teacher.
     """
+    if options.teacher is not None:
+        recipe, options = recipe_with_teacher(recipe, options.epochs), _start_as_small(options)
     plan = _start_plan(recipe, files, options, cache_limit)
     changed = plan.recipe.with_changes(
         options.architecture, options.size, options.batch, options.bursts
     )
     # A whitening belongs to the side that it was fitted at.
     white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
-    return replace(plan, recipe=changed, whitening=white)
+    plan = replace(plan, recipe=changed, whitening=white)
+    if options.teacher is None:
+        return plan
+    name = teacher_name(options.teacher)
+    licence = options.teacher.card.licence
+    return replace(plan, reason=f"the teacher is {name}", teacher=f"{name}, licence: {licence}")
+
+
+def _start_as_small(options: Options) -> Options:
+    """With the starter as the start, if there is one of the architecture and no other is named."""
+    starter = options.init is None and _starter(options.architecture) is not None
+    return replace(options, init="starter") if starter else options
 
 
 def _start_plan(

@@ -53,6 +53,8 @@ class Recipe:
     other_views: ViewSettings | None = None
     """Settings of the second view where they differ from the first's."""
     zero_init_residual: bool = False
+    T_teacher: float = 0.0
+    """Temperature of the teacher's similarities; 0 selects MoCo, which has no teacher."""
     frozen: int = 0
     """Number of ResNet stages, counted from the input with the stem, that are not trained."""
 
@@ -229,6 +231,24 @@ SMALL = Recipe(
     warmup=0.05,
     cosine=True,
     epochs=200,
+)
+
+SEED = replace(
+    # Our recipe with a teacher: the loss of arXiv:2101.04731, the network and views of `small`.
+    # One view per photo and no key encoder: four times as many photos per second.
+    SMALL,
+    name="seed",
+    size=48,
+    cache_side=72,
+    K=16384,
+    T=0.07,
+    T_teacher=0.05,
+    dim=256,
+    symmetric=False,
+    splits=1,
+    optimizer="adamw",
+    lr=2e-3,
+    weight_decay=0.02,
 )
 
 RECIPES = {r.name: r for r in (V1, V2, V3, SMALL)}

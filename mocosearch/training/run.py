@@ -31,8 +31,9 @@ from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, res
 from mocosearch.training.recipes import Recipe, fit_to
 from mocosearch.training.report import render_report
 from mocosearch.training.schedule import Budget
-from mocosearch.training.selection import subsample, view_retrieval
+from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
+from mocosearch.training.teacher import Keys, agreement
 
 FEW = 500
 """With fewer photos a pretrained start is advised, and its whitening is used as a prior."""
@@ -73,6 +74,7 @@ def train(
     epochs: int | None = None,
     seconds: float | None = None,
     init: str | None = None,
+    teacher: Encoder | None = None,
     seed: int = 0,
     device: str = "auto",
     cache_bytes: int = LIMIT,
@@ -87,6 +89,8 @@ def train(
     init: the starting network: an encoder's name or folder, a file of published weights, or
         `none`. It sets the architecture, and the size unless one is given. By default `small`
         starts from the starter, and the papers' settings from random weights.
+    teacher: a frozen encoder; the network learns to reproduce its similarities (`moco.seed`)
+        instead of MoCo's task. The recipe is `seed`, which starts as `small` does.
     device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
     cache_bytes: disk space that the decoded photos may take.
     resume: continue the run that was stopped or killed, with its recipe, seed and length.
@@ -108,22 +112,20 @@ def train(
     if state is not None:
         plan = restore_plan(state)
     else:
-        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed)
+        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed, teacher)
         plan = make_plan(recipe, files.pictures, options, cache_bytes)
     check_cache_limit(plan.recipe, files.pictures, cache_bytes)
     report(Progress("recipe", 0, 1, message=_describe(plan)))
-    collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped)
+    collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teacher)
     cache, n = collection.cache, len(collection.cache.pixels)
-    plan = replace(plan, recipe=fit_to(plan.recipe, n))
+    plan = replace(plan, recipe=_fit_recipe(plan.recipe, collection))
     previous = _previous_encoder(folder, state)
     outcome = _Outcome(plan.start)
     if plan.epochs != 0:
-        training = Training(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts, device)
-        if state is not None:
-            training.restore(state["training"])
-            start -= state["elapsed"]
+        training = _start_training(plan, collection, device, state)
+        start -= 0.0 if state is None else state["elapsed"]
         run = _start_run(folder, plan, collection, start, state, previous)
-        outcome = _learn(training, plan, collection.sample, run, report, stopped)
+        outcome = _learn(training, plan, collection, run, report, stopped)
     keep = previous if outcome.interrupted else None
     if keep is None:
         report(Progress("encoder", 0, 1))
@@ -162,6 +164,27 @@ def _describe(plan: Plan) -> str:
     )
 
 
+def _fit_recipe(recipe: Recipe, collection: Collection) -> Recipe:
+    """The recipe for so many photos and the dimension of the teacher's keys."""
+    recipe, keys = fit_to(recipe, len(collection.cache.pixels)), collection.keys
+    return recipe if keys is None else replace(recipe, dim=keys.shape[1])
+
+
+def _start_training(
+    plan: Plan, collection: Collection, device: str, state: dict[str, Any] | None
+) -> Training:
+    """The training at its first step, or as the checkpoint has it."""
+    cache = collection.cache
+    training = Training(
+        *(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts),
+        device,
+        collection.keys,
+    )
+    if state is not None:
+        training.restore(state["training"])
+    return training
+
+
 def _start_run(
     folder: Path,
     plan: Plan,
@@ -173,17 +196,24 @@ def _start_run(
     """The run's checkpoints; those of another run are deleted."""
     runs, cache = checkpoint.folder_of(folder), collection.cache
     checkpoint.clear(runs, keep=state is not None)
-    photos = {"photos": cache.name, "readable": len(cache.pixels), "earlier": previous is not None}
+    photos: dict[str, Any] = {"photos": cache.name, "readable": len(cache.pixels)}
+    photos |= {"earlier": previous is not None, "teacher_keys": collection.teacher}
     train_seconds = 0.0 if state is None else _train_seconds(state)
     return Run(runs, {**plan.state(), **photos}, start, train_seconds)
 
 
 def _learn(
-    training: Training, plan: Plan, sample: Pixels, run: Run, report: Report, stopped: Stopped
+    training: Training,
+    plan: Plan,
+    collection: Collection,
+    run: Run,
+    report: Report,
+    stopped: Stopped,
 ) -> _Outcome:
-    """Train to the plan's end; the result is the network with the higher view recall, the trained
-    or the starting one.
+    """Train to the plan's end; the result is the better network, the trained or the starting one:
+    that with the higher view recall, or with a teacher the higher agreement with it.
     """
+    sample = collection.sample
     photos, start = subsample(sample), time.monotonic()
     before = view_retrieval(plan.start, photos)
     budget = _budget(training, plan, sample, run, retrieval_seconds=time.monotonic() - start)
@@ -195,21 +225,32 @@ def _learn(
         return _Outcome(training.backbone, Learning(training.steps), interrupted)
     after = view_retrieval(training.backbone, photos)
     lines = _warnings(training, plan, interrupted)
-    backbone, steps = training.backbone, training.steps
-    if after.recall < before.recall:
-        backbone, steps = plan.start, 0
+    backbone, steps, best = training.backbone, training.steps, after
+    score, share = _score(collection.sample_keys)
+    if score(after) < score(before):
+        backbone, steps, best = plan.start, 0, before
         lines.append(
-            f"after training {after.recall:.0%} of hard views retrieve their photo, before "
-            f"{before.recall:.0%}: the starting network is exported; train for longer"
+            f"after training {score(after):.0%} {share}, before {score(before):.0%}: "
+            "the starting network is exported; train for longer"
         )
-    best = max(after.recall, before.recall)
-    quality = {"view_recall": best, "view_recall_before": before.recall}
+    quality = {"view_recall": best.recall, "view_recall_before": before.recall}
+    if collection.sample_keys is not None:
+        quality |= {"teacher_agreement": score(best), "teacher_agreement_before": score(before)}
     chance_loss = training.model.chance_loss
 
     def page(card: Card) -> str:
         return render_report(card, training.losses, chance_loss, photos, before, after)
 
     return _Outcome(backbone, Learning(steps, quality), interrupted, lines, page)
+
+
+def _score(teacher: Keys | None) -> tuple[Callable[[ViewRetrieval], float], str]:
+    """How good a network is, 0..1, and the share in words; teacher: its keys of the sample."""
+    if teacher is None:
+        return (lambda retrieval: retrieval.recall), "of hard views retrieve their photo"
+    keys = subsample(teacher)
+    share = "of the teacher's nearest photos are the network's too"
+    return (lambda retrieval: agreement(retrieval.keys, keys)), share
 
 
 def _warnings(training: Training, plan: Plan, interrupted: bool) -> list[str]:

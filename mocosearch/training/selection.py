@@ -2,9 +2,11 @@
 
 from copy import deepcopy
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.whitening import Array
@@ -15,6 +17,7 @@ from mocosearch.moco.inference import features
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.photos.decode import Pixels
 
+T = TypeVar("T", bound=np.generic)
 MAX_PHOTOS = 500
 HARD_VIEWS = ViewSettings(scale=(0.15, 0.7), grey=0.3)
 """Views that cannot be matched by colour alone."""
@@ -33,8 +36,8 @@ class ViewRetrieval:
     keys: Array
 
 
-def subsample(photos: Pixels) -> Pixels:
-    """At most MAX_PHOTOS of uint8 (n, side, side, 3), evenly spaced so that every folder counts."""
+def subsample(photos: NDArray[T]) -> NDArray[T]:
+    """At most MAX_PHOTOS of (n, ...), evenly spaced so that every folder counts."""
     rows = np.linspace(0, len(photos) - 1, min(MAX_PHOTOS, len(photos))).astype(int)
     return np.array(photos[rows])
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Levels
@@ -14,6 +14,7 @@ from mocosearch.moco.lars import LARS
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
 from mocosearch.moco.precision import autocast, resolve_device
+from mocosearch.moco.seed import SEED
 from mocosearch.moco.v3 import MoCoV3
 from mocosearch.moco.views import ViewSettings, draw, render
 from mocosearch.moco.vit import WIDTHS
@@ -29,6 +30,7 @@ class Training:
     bursts: int64 (n,), the same number for photos of one burst, whose keys are not negatives of
         each other. If the recipe's `bursts` is `positive`, the second view is of any photo of
         the burst.
+    keys: float16 (n, dim), the teacher's keys of the photos, for a recipe with a teacher.
     device: a name for `resolve_device`. Random numbers are drawn on the CPU, so that a run can
         be resumed on another device.
     """
@@ -41,8 +43,9 @@ class Training:
         seed: int,
         bursts: NDArray[np.int64] | None = None,
         device: str = "cpu",
+        keys: NDArray[np.float16] | None = None,
     ) -> None:
-        self.pixels, self.recipe = pixels, recipe
+        self.pixels, self.recipe, self.keys = pixels, recipe, keys
         self.device = resolve_device(device)
         numbers = np.arange(len(pixels)) if bursts is None else bursts
         self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
@@ -56,6 +59,9 @@ class Training:
         self.optimizer = build_optimizer(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
+        if isinstance(self.model, SEED):
+            ids = torch.randperm(len(pixels), generator=self.generator)[: recipe.K]
+            self.model.enqueue(self._teacher_keys(ids), self.bursts[ids].to(self.device))
         self.steps = 0
         self.losses: list[float] = []
         """The loss of every step."""
@@ -79,14 +85,13 @@ class Training:
         if len(self.order) < recipe.batch:
             self.order = torch.randperm(len(self.pixels), generator=self.generator)
         ids, self.order = self.order[: recipe.batch], self.order[recipe.batch :]
-        partners = self._burst_partners(ids) if recipe.bursts == "positive" else ids
-        view_a = self._view(ids, recipe.views)
-        view_b = self._view(partners, recipe.other_views or recipe.views)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(recipe, progress) * group.get("rates", 1.0)
-        self.model.m = momentum(recipe, progress)
+        if not isinstance(self.model, SEED):
+            self.model.m = momentum(recipe, progress)
+        inputs = self._inputs(ids)
         with autocast(self.device.type, enabled=not self.fp32):
-            loss: Tensor = self.model(view_a, view_b, self.bursts[ids].to(self.device))
+            loss: Tensor = self.model(*inputs, self.bursts[ids].to(self.device))
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -121,6 +126,19 @@ class Training:
         """Whether every weight of the query encoder is finite."""
         return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
+    def _inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Two views of each photo; with a teacher one view and the teacher's key."""
+        recipe = self.recipe
+        if recipe.T_teacher:
+            return self._view(ids, recipe.views), self._teacher_keys(ids)
+        partners = self._burst_partners(ids) if recipe.bursts == "positive" else ids
+        view = self._view(ids, recipe.views)
+        return view, self._view(partners, recipe.other_views or recipe.views)
+
+    def _teacher_keys(self, ids: Tensor) -> Tensor:
+        assert self.keys is not None, "a recipe with a teacher needs the teacher's keys"
+        return torch.from_numpy(self.keys[ids.numpy()]).float().to(self.device)
+
     def _burst_partners(self, ids: Tensor) -> Tensor:
         """For each photo a random photo of its burst, possibly itself."""
         burst = self.bursts[ids]
@@ -134,9 +152,20 @@ class Training:
         return render(photos.to(self.device), views.to(self.device), size)
 
 
-def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
-    """The recipe's method with two copies of the network as query and key encoder."""
+def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
+    """The recipe's method with two copies of the network as query and key encoder, or with a
+    teacher one copy as the student.
+    """
     trunk = Levels(backbone) if recipe.levels else backbone
+    if recipe.T_teacher:
+        return SEED(
+            lambda: deepcopy(trunk),
+            trunk.width,
+            dim=recipe.dim,
+            K=recipe.K,
+            T=recipe.T,
+            T_teacher=recipe.T_teacher,
+        )
     if recipe.K == 0:
         return MoCoV3(
             lambda: deepcopy(trunk),
@@ -160,7 +189,7 @@ def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3:
     )
 
 
-def build_optimizer(model: MoCo | MoCoV3, recipe: Recipe) -> torch.optim.Optimizer | Muon:
+def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer | Muon:
     """The recipe's optimizer over all parameters that require a gradient."""
     parameters, decay = [p for p in model.parameters() if p.requires_grad], recipe.weight_decay
     if recipe.optimizer == "muon":

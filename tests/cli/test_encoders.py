@@ -219,6 +219,16 @@ def test_neither_file_nor_name(run: Run) -> None:
     assert run("encoders", "add", "moco-v9", "--mirror", "http://x").returncode == 2
 
 
+@pytest.mark.slow
+def test_efficientnet_lite0_comes_from_its_package(run: Run, tmp_path: Path) -> None:
+    added = run("encoders", "add", "efficientnet-lite0", "--side", 64, "--json", home=tmp_path)
+    assert added.returncode == 0, added.stderr
+    card = json.loads(added.stdout)["card"]
+    assert (card["architecture"], card["side"]) == ("efficientnet_lite0", 64)
+    assert "Apache-2.0" in card["licence"]
+    assert "with their labels" in card["corpus"]
+
+
 def test_list_restores_an_encoder_that_a_killed_export_left_hidden(
     run: Run, encoder_folder: Path, tmp_path: Path
 ) -> None:

@@ -1,5 +1,6 @@
 """The messages of `train`, and options that it rejects before decoding."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from mocosearch.encoder import Encoder
         ["--resume", "--epochs", 0],
         ["--resume", "--recipe", "v2", "--size", 64],
         ["--resume", "--init", "none", "--arch", "resnet18"],
+        ["--resume", "--teacher", "starter"],
         ["--resume", "--batch", 8, "--bursts", "positive", "--seed", 1],
         ["--seed", -1],
         ["--seed", 2**63],
@@ -72,3 +74,28 @@ def test_unreadable_folders_are_reported(
 ) -> None:
     assert exit_code_of(unreadable=["/photos/locked"]) == 3
     assert "cannot read the folder /photos/locked" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_an_encoder_or_that_of_an_index_teaches(
+    photos: Path, run: Run, made: Path, tmp_path: Path
+) -> None:
+    short = ["--epochs", 1, "--size", 32, "--json"]
+    by_name = run("train", photos, "--name", tmp_path / "a", "--teacher", "starter", *short)
+    index = made / "indexes" / "default"
+    by_index = run("train", photos, "--name", tmp_path / "b", "--teacher", index, *short)
+    for ended in (by_name, by_index):
+        assert ended.returncode == 0, ended.stderr
+        assert "recipe seed: the teacher is resnet10" in ended.stderr
+        card = json.loads(ended.stdout)["card"]
+        assert card["recipe"]["name"] == "seed"
+        assert (card["teacher"] is None) == (card["epochs"] == 0)
+
+
+def test_a_teacher_that_is_not_there_is_said_before_anything_is_decoded(
+    photos: Path, run: Run
+) -> None:
+    ended = run("train", photos, "--name", "taught", "--teacher", "nobody")
+    assert ended.returncode == 1
+    assert "nobody" in ended.stderr
+    assert "photos" not in ended.stderr.replace(str(photos), "")
