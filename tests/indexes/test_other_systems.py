@@ -61,16 +61,16 @@ def test_a_disk_of_windows_works_elsewhere(names: list[str]) -> None:
 
 def test_case_and_slashes_do_not_matter_on_windows() -> None:
     with windows():
-        assert scan.inside("C:\\Photos\\a.jpg", "c:/photos")
-        assert scan.inside("C:/PHOTOS", "C:\\photos")
-        assert scan.inside("C:\\a.jpg", "C:\\")
-        assert not scan.inside("C:\\Photos2\\a.jpg", "C:\\Photos")
-        assert not scan.inside("D:\\Photos\\a.jpg", "C:\\Photos")
+        assert scan.is_within("C:\\Photos\\a.jpg", "c:/photos")
+        assert scan.is_within("C:/PHOTOS", "C:\\photos")
+        assert scan.is_within("C:\\a.jpg", "C:\\")
+        assert not scan.is_within("C:\\Photos2\\a.jpg", "C:\\Photos")
+        assert not scan.is_within("D:\\Photos\\a.jpg", "C:\\Photos")
         assert Roots({1: "C:\\Photos"}).relative("c:\\photos\\A.jpg") == "1/A.jpg"
 
 
 def test_case_and_backslashes_matter_elsewhere() -> None:
-    assert not scan.inside("/Photos/a.jpg", "/photos")
+    assert not scan.is_within("/Photos/a.jpg", "/photos")
     assert Roots({1: "/photos"}).relative("/photos/a\\b.jpg") == "1/a\\b.jpg"
     assert Roots({1: "/photos"}).path("1/a\\b.jpg") == "/photos/a\\b.jpg"
 
@@ -101,7 +101,7 @@ def test_a_filter_accepts_either_spelling_of_a_folder() -> None:
 
 @given(st.text(max_size=20))
 def test_the_first_spelling_is_the_path_itself(path: str) -> None:
-    forms = scan.spellings(path)
+    forms = scan.unicode_forms(path)
     assert forms[0] == path
     assert len(forms) == len(set(forms))
     assert {unicodedata.normalize("NFC", form) for form in forms} == {

@@ -102,8 +102,10 @@ def small_index(fill, tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def little_space():
+def little_space(monkeypatch):
     """little_space(bytes): the largest size of a file of this process, until the test ends."""
+    # Python would write truncated bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -166,7 +166,7 @@ def test_verify_reports_columns(index):
     fill(index, {7: Record(1, 1, "JPEG", None, 1, "00", ["1/a.jpg"])})
     index.store.write(lambda txn: txn.put("columns", id_key(0) + b"side", b"\2\0\0\0"))
     index.refresh()
-    assert any("columns" in fault for fault in verify.look(index))
+    assert any("columns" in finding.text for finding in verify.look(index))
     index.store.write(columns.rebuild)
 
 

@@ -205,8 +205,10 @@ def test_a_failed_export_changes_nothing(no_graph, tmp_path, monkeypatch, where,
 
 
 @pytest.fixture
-def small_disk() -> Iterator[None]:
+def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Files of more than 100 kB fail, as on a full disk."""
+    # Python would write truncated bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     yield
