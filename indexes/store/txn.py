@@ -14,6 +14,8 @@ from mocosearch.errors import Damaged
 
 WITHOUT_CHECKSUMS = frozenset({"encoder", "segments"})
 """Databases of large values, which have digests of their own."""
+OF_ANY_LENGTH = frozenset({"meta", "images", "columns"})
+"""Databases whose values may take pages of their own, and change their length."""
 CHECKSUM = 4
 """Bytes."""
 
@@ -78,6 +80,10 @@ class Txn:
         self._note(database, key)
         if self._has_checksum(database, key):
             value = bytes(value) + _checksum(key, value)
+        if database in OF_ANY_LENGTH:
+            # For a shorter value of the same transaction LMDB keeps the longer run of pages, which
+            # `lmdb.verify` reports as damage.
+            self.raw.delete(key, db=self.databases[database])
         self.raw.put(key, value, db=self.databases[database])
 
     def delete(self, database: str, key: bytes) -> bool:

@@ -258,6 +258,18 @@ def test_an_older_copy_of_a_page_over_another_is_reported(copy):
     assert any(f"page {at // SIZE}" in fault for fault in check(copy).faults)
 
 
+def test_values_that_shrink_within_a_transaction_are_no_damage(copy):
+    """A photo that loses one path after the other, as when 400 copies of it are deleted."""
+
+    def shrink(txn):
+        for length in range(90_000, 0, -1000):
+            txn.put("meta", b"long", b"x" * length)
+
+    with Index.create(copy, None) as index:
+        index.store.write(shrink)
+    assert check(copy).faults == []
+
+
 def test_an_unknown_data_format_is_reported_as_not_checked(copy, tmp_path):
     """LMDB 1.0's, whose commits this program cannot read."""
     new = tmp_path / "new"
