@@ -20,44 +20,51 @@ if TYPE_CHECKING:
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
 
+Folder = Annotated[
+    str | None, typer.Argument(metavar="[FOLDER]", help="Only photos in this folder.")
+]
+Against = Annotated[
+    bool, typer.Option("--against", help="Compare FOLDER, new photos, with the whole collection.")
+]
+Threshold = Annotated[
+    float, typer.Option(metavar="X", min=0.0, max=1.0, help="Lowest cosine of two copies' keys.")
+]
+Turned = Annotated[
+    bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
+]
+Keep = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The file of a group to keep: largest, oldest or best-format [default: largest].",
+    ),
+]
+Ignore = Annotated[
+    list[str] | None,
+    typer.Option(metavar="GROUP", help="Remember that the files of this group are not copies."),
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
+Print0 = Annotated[
+    bool,
+    typer.Option("-0", "--print0", help="Print the paths not to keep, each ended by a zero byte."),
+]
+Script = Annotated[
+    bool, typer.Option("--script", help="Print a shell script that removes the other files.")
+]
+
+
 def duplicates(
-    folder: Annotated[
-        str | None, typer.Argument(metavar="[FOLDER]", help="Only photos in this folder.")
-    ] = None,
+    folder: Folder = None,
     index: IndexName = "default",
-    against: Annotated[
-        bool,
-        typer.Option("--against", help="Compare FOLDER, new photos, with the whole collection."),
-    ] = False,
-    threshold: Annotated[
-        float, typer.Option(metavar="X", min=0.0, max=1.0, help="Least cosine of two copies.")
-    ] = 0.9,
-    turned: Annotated[
-        bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
-    ] = False,
-    keep: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="The file of a group to keep: largest, oldest or best-format [default: largest].",
-        ),
-    ] = None,
-    ignore: Annotated[
-        list[str] | None,
-        typer.Option(metavar="GROUP", help="Remember that the files of this group are not copies."),
-    ] = None,
+    against: Against = False,
+    threshold: Threshold = 0.9,
+    turned: Turned = False,
+    keep: Keep = None,
+    ignore: Ignore = None,
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
-    print0: Annotated[
-        bool,
-        typer.Option(
-            "-0", "--print0", help="Print the paths not to keep, each ended by a zero byte."
-        ),
-    ] = False,
-    script: Annotated[
-        bool,
-        typer.Option("--script", help="Print a shell script that removes the other files."),
-    ] = False,
+    as_csv: Csv = False,
+    print0: Print0 = False,
+    script: Script = False,
 ) -> None:
     """List pictures that are in the collection more than once.
 
@@ -67,7 +74,7 @@ def duplicates(
 
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
-    begun = time.perf_counter()
+    start = time.perf_counter()
     output = _output(json, as_csv, print0, script)
     _check(folder, against, turned, keep)
     from mocosearch.photos.scan import roots_of
@@ -84,7 +91,7 @@ def duplicates(
         if ignore:
             opened.ignore(ignore, groups)
             groups = [group for group in groups if group.name not in ignore]
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - start
     warn_skipped(skipped)
     if changed:
         warn(
