@@ -15,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder.card import Card, fingerprint
-from mocosearch.encoder.recover import recover
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
@@ -62,6 +61,9 @@ class Encoder:
         """An encoder by its folder or its name in the home. Raises NotFound and Damaged."""
         folder = Path(name) if isinstance(name, Path) else path_of("encoders", os.fspath(name))
         if not (folder / CARD).is_file():
+            # A query takes the encoder from its index.
+            from mocosearch.encoder.recover import recover
+
             recover(folder)
         if not (folder / CARD).is_file():
             raise not_found_error("encoders", folder)

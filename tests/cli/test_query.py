@@ -78,10 +78,14 @@ def test_a_gallery_is_one_page_with_pictures(run: Run, photos: Path, tmp_path: P
 COMMANDS = "compact demo duplicates encoders evaluate export index indexes info train verify"
 USED = {
     # The program, with the heads of all its commands.
-    *("cli", *(f"cli.{name}" for name in ("main", "common", "display", *COMMANDS.split()))),
+    *(
+        "cli",
+        *(f"cli.{name}" for name in ("main", "common", "display", "values", *COMMANDS.split())),
+    ),
     *(f"cli.{name}" for name in ("query", "options", "conditions", "question", "results")),
     *("indexes", "indexes.index", "indexes.migrate"),
     *("indexes.store", "indexes.search", "indexes.sync"),
+    *("indexes.store.columns", "mocosearch.processes"),
     *(f"indexes.store.{name}" for name in ("environment", "errors", "encoder", "layout", "locks")),
     *(f"indexes.store.{name}" for name in ("mapped", "place", "records", "roots", "txn")),
     *(f"indexes.search.{name}" for name in ("answer", "copies", "filters", "inputs", "kinds")),

@@ -82,7 +82,7 @@ def test_without_a_prior_few_photos_change_nothing(encoder, pixels_of):
 def test_other_graphs_raise_damaged(encoder, graph, tmp_path):
     import light
 
-    other = light.compiled(tmp_path / "light") if graph is None else encoder
+    other = light.openvino_encoder(tmp_path / "light") if graph is None else encoder
     card = replace(other.card, whitening=OTHERS)
     with pytest.raises(Damaged):
         Refit(Encoder(card, graph or other.graph, other.weights))
