@@ -163,11 +163,10 @@ def _groups_of(
             name = group_name([photos.records[row] for row in part])
             best_member = min(members, key=lambda member: rank(member, keep))
             yield Group(name, _lowest(photos.keys[part]), members, best_member)
-    for row, paths in lost.items():
-        others = rows[rows != row]
+    for row in (row for row, paths in lost.items() if paths):
         several = len(photos.records[row].paths) > 1
-        if paths and (several or photos.copies_of(np.array([row]), others).any()):
-            changed |= paths
+        if several or photos.copies_of(np.array([row]), rows[rows != row]).any():
+            changed |= lost[row]
 
 
 def _lowest(keys: Keys) -> float:

@@ -95,17 +95,26 @@ def copies_among(
     keys: Keys, hashes: Hashes, some: Rows, others: Rows, min_score: float = COSINE
 ) -> Mask:
     """Which pairs of rows are copies, bool (m, n): `are_copies` for many."""
+    # Large sets of candidates share few hashes.
+    left, left_at = np.unique(hashes[some], return_inverse=True)
+    right, right_at = np.unique(hashes[others], return_inverse=True)
+    needed = _needed_cosines(left[:, None], right[None], min_score)
+    if np.isinf(needed).all():
+        return np.zeros((len(some), len(others)), bool)
+    if needed.size > 1:
+        needed = needed[left_at[:, None], right_at[None]]
+    copies: Mask = _cosines(keys[some], keys[others]) >= needed
+    return copies
+
+
+def _needed_cosines(some: Hashes, others: Hashes, min_score: float) -> Keys:
+    """The lowest cosine of two copies with these hashes; infinite where they cannot be copies."""
     limits = np.full(65, np.inf, np.float32)
     limits[: BITS + 1] = max(min_score, SURE)
     limits[0] = min_score
-    needed = limits[np.bitwise_count(hashes[some, None] ^ hashes[None, others])]
-    unhashed = (hashes[some] == 0)[:, None] | (hashes[others] == 0)[None]
-    if unhashed.any():
-        needed[unhashed] = max(min_score, COSINE_ALONE)
-    if np.isinf(needed).all():
-        return np.zeros(needed.shape, bool)
-    copies: Mask = _cosines(keys[some], keys[others]) >= needed
-    return copies
+    needed: Keys = limits[np.bitwise_count(some ^ others)]
+    needed[(some == 0) | (others == 0)] = max(min_score, COSINE_ALONE)
+    return needed
 
 
 def _cosines(some: Keys, others: Keys) -> Keys:

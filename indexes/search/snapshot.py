@@ -1,6 +1,7 @@
 """A snapshot: one thread's view of an index, with everything that was opened in it."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,7 +15,7 @@ from indexes.store.encoder import encoder_version
 from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos.scan import unicode_forms
 
 FILTERS = 8
@@ -114,7 +115,7 @@ class Snapshot:
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and times of the file at an absolute path; None where it has no key."""
         for spelling in unicode_forms(path):
-            if self.roots.number(spelling) is not None:
+            with suppress(NotFound):
                 stored = self.txn.get("paths", path_key(self.roots.relative(spelling)))
                 if stored is not None:
                     return PathEntry.from_bytes(stored)
