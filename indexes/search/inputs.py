@@ -32,7 +32,7 @@ def to_keys(inputs: Inputs, encoder: Encoder, keys_encoder: Encoder | None = Non
     NotFound, Unreadable.
     """
     check_encoder(keys_encoder, encoder)
-    if isinstance(inputs, str | os.PathLike) or not isinstance(inputs, np.ndarray):
+    if not isinstance(inputs, np.ndarray):
         paths = paths_of(inputs)
         if len(paths) and all(isinstance(path, str | os.PathLike) for path in paths):
             return encoder.encode(np.stack([_pixels(path, encoder.side) for path in paths]))
