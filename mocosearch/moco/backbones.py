@@ -1,5 +1,7 @@
 """The networks: torchvision's ResNets, a small ResNet for CPUs, ViTs and EfficientNet-Lite."""
 
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
@@ -38,6 +40,8 @@ class Backbone(nn.Module):
     def __init__(self, architecture: str, *, zero_init_residual: bool = False) -> None:
         super().__init__()
         self.architecture = architecture
+        self.fixed_statistics = False
+        """Whether batch norm keeps its statistics in training."""
         self.net: ResNet | ViT | lite.Lite
         mean: tuple[float, ...] = MEAN
         std: tuple[float, ...] = STD
@@ -65,14 +69,31 @@ class Backbone(nn.Module):
         self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
     def freeze(self, stages: int) -> None:
-        """Freeze the first stages of a ResNet and its stem; their batch norm still uses the
-        statistics of each batch. Has no effect on other networks.
+        """Freeze the stem and the first stages.
+
+        A ResNet's batch norm still uses the statistics of each batch. EfficientNet-Lite's first
+        stage is all up to stride 8, and its batch norm keeps the pretrained statistics in the
+        whole network: batches of crops have others. Has no effect on ViTs.
         """
         net = self.net
         if stages and isinstance(net, ResNet):
             layers = (net.layer1, net.layer2, net.layer3, net.layer4)
             for part in (net.conv1, net.bn1, *layers[:stages]):
                 part.requires_grad_(False)
+        if stages and isinstance(net, lite.Lite):
+            self.fixed_statistics = True
+            self.train(self.training)
+            for part in net.first_stages(stages):
+                part.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training or evaluation mode; batch norm with fixed statistics stays in the latter."""
+        super().train(mode)
+        if self.fixed_statistics:
+            for module in self.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
 
     def maps(self, pixels: Tensor) -> list[Tensor]:
         """Three feature maps from float (n, 3, h, w) in 0..1: a ResNet's stages 2, 3 and 4, a

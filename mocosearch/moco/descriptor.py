@@ -18,16 +18,19 @@ class Levels(nn.Module):
 
     The papers train the average of the last stage alone. A loss on every stage that the
     descriptor uses trains all of them from the first step (benchmarks/recipes.md).
+
+    unit: each stage is scaled to unit length, as in the descriptor.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, *, unit: bool = False) -> None:
         super().__init__()
-        self.backbone = backbone
+        self.backbone, self.unit = backbone, unit
         self.width = sum(backbone.widths)
 
     def forward(self, pixels: Tensor) -> Tensor:
         """GeM of stages 2 to 4, from float (n, 3, h, w) in 0..1."""
-        return torch.cat([gem(m, 1) for m in self.backbone.maps(pixels)], 1)
+        stages = [gem(m, 1) for m in self.backbone.maps(pixels)]
+        return torch.cat([F.normalize(s) for s in stages] if self.unit else stages, 1)
 
 
 class Descriptor(nn.Module):

@@ -83,12 +83,16 @@ class Lite(nn.Module):
         layout = _layout(*SCALES[architecture])
         self.widths = (layout[TAPS[0] - 1][-1], layout[TAPS[1] - 1][-1], HEAD)
         """Channels of the three maps."""
-        self.taps = {sum(stage[0] for stage in layout[:stages]) - 1 for stages in TAPS}
+        self.taps = [sum(stage[0] for stage in layout[:stages]) - 1 for stages in TAPS]
         self._conv_stem = Convolution(3, STEM, 3, 2)
         self._bn0 = _norm(STEM)
         self._blocks = nn.ModuleList(_blocks(layout))
         self._conv_head = Convolution(layout[-1][-1], HEAD, 1)
         self._bn1 = _norm(HEAD)
+
+    def first_stages(self, stages: int) -> list[nn.Module]:
+        """The stem and all blocks up to stride 8 for one stage, up to stride 16 for two."""
+        return [self._conv_stem, self._bn0, *self._blocks[: self.taps[min(stages, 2) - 1] + 1]]
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """From normalised (n, 3, h, w): maps at strides 8, 16 and 32 with `widths` channels."""

@@ -11,11 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocosearch.moco.moco import head
+RIDGE = 0.3
+"""Ridge penalty of the first head, as a share of the mean variance of the student's features."""
 
 
 class SEED(nn.Module):
-    """A student and a queue of the teacher's keys.
+    """A student, which is a network with a linear head, and a queue of the teacher's keys.
 
     backbone: builds the student's network, from pictures to (n, width) features.
     dim: length of the teacher's keys.
@@ -36,7 +37,7 @@ class SEED(nn.Module):
     ) -> None:
         super().__init__()
         self.T, self.T_teacher, self.cosine = T, T_teacher, cosine
-        self.encoder_q = nn.Sequential(backbone(), head(width, dim, mlp=True))
+        self.encoder_q = nn.Sequential(backbone(), nn.Linear(width, dim))
         self.queue: Tensor
         self.queue_ids: Tensor
         self.queue_ptr: Tensor
@@ -58,6 +59,25 @@ class SEED(nn.Module):
     def queries(self, views: Tensor) -> Tensor:
         """The student's keys, (n, dim) of unit length, from float (n, 3, h, w) in 0..1."""
         return F.normalize(self.encoder_q(views).float(), dim=1)
+
+    @torch.no_grad()
+    def fit_head(self, features: Tensor, keys: Tensor) -> None:
+        """Set the head to the ridge regression from features (n, width) of the student's network
+        to the teacher's keys (n, dim) of the same photos.
+
+        A random head would undo a pretrained network before it teaches it anything.
+        """
+        x, y = features.double(), keys.double()
+        mean, target = x.mean(0), y.mean(0)
+        x = x - mean
+        covariance = x.T @ x / len(x)
+        penalty = RIDGE * covariance.diagonal().mean().clamp(min=1e-12)
+        covariance += penalty * torch.eye(len(covariance), dtype=x.dtype, device=x.device)
+        weight = torch.linalg.solve(covariance, x.T @ (y - target) / len(x))
+        linear = self.encoder_q[1]
+        assert isinstance(linear, nn.Linear)
+        linear.weight.copy_(weight.T)
+        linear.bias.copy_(target - mean @ weight)
 
     @torch.no_grad()
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:

@@ -23,7 +23,7 @@ from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import not_found_error, path_of
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
-from mocosearch.pretrained.lite import CORPUS, PACKAGED
+from mocosearch.pretrained.lite import CORPUS, PACKAGED, weights_file
 from mocosearch.pretrained.published import PUBLISHED
 
 PUBLISHED_SIDE = 224
@@ -69,7 +69,8 @@ class Start:
 
 
 def start_from(name: str) -> Start:
-    """The network of an encoder, by name or folder, or of a file of published weights.
+    """The network of an encoder, by name or folder, of a file of published weights, or of one of
+    `lite.PACKAGED`.
 
     Raises NotFound if there is neither, Damaged for a file that is truncated or not weights,
     Unsuitable for a linear probe, an unsupported network, or a pickle with code.
@@ -78,7 +79,7 @@ def start_from(name: str) -> Start:
     recover(folder)
     if (folder / CARD).is_file():
         return _from_encoder(folder)
-    file = Path(name).expanduser()
+    file = weights_file(name) if name in PACKAGED else Path(name).expanduser()
     if file.is_file():
         return read(file)
     if file.exists():

@@ -134,6 +134,7 @@ def _start_plan(
     torch.manual_seed(options.seed)
     length = (options.epochs, seconds, options.seed)
     if start is None:
+        chosen = replace(chosen, frozen=0)
         fresh = Backbone(
             architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
         )

@@ -184,6 +184,8 @@ def _start_training(
     )
     if state is not None:
         training.restore(state["training"])
+    else:
+        training.fit_head()
     return training
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.lars import LARS
+from mocosearch.moco.lite import Lite
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
 from mocosearch.moco.precision import autocast, resolve_device
@@ -21,6 +22,9 @@ from mocosearch.moco.vit import WIDTHS
 from mocosearch.photos.decode import Pixels
 from mocosearch.training.recipes import Recipe
 from mocosearch.training.schedule import learning_rate, momentum
+
+HEAD_PHOTOS = 2560
+"""Photos that a student's first head is fitted on."""
 
 
 class Training:
@@ -52,9 +56,10 @@ class Training:
         self.by_burst = self.bursts.argsort()
         self.burst_sizes = self.bursts.bincount()
         self.burst_starts = self.burst_sizes.cumsum(0) - self.burst_sizes
-        self.model = build_model(backbone, recipe).to(self.device)
+        network = deepcopy(backbone)
+        network.freeze(recipe.frozen)
+        self.model = build_model(network, recipe).to(self.device)
         self.model.to(memory_format=torch.channels_last)
-        self.backbone.freeze(recipe.frozen)
         self.model.train()
         self.optimizer = build_optimizer(self.model, recipe)
         self.generator = torch.Generator().manual_seed(seed)
@@ -65,8 +70,10 @@ class Training:
         self.steps = 0
         self.losses: list[float] = []
         """The loss of every step."""
-        self.fp32 = False
-        """Whether the run has switched from bf16 to fp32."""
+        self.fp32 = self.device.type == "cpu" and isinstance(self.backbone.net, Lite)
+        """Whether steps are computed in fp32: after a loss in bf16 that was not finite, and for
+        EfficientNet-Lite on a CPU, whose convolutions by channel take 1.6 times as long in bf16.
+        """
 
     @property
     def backbone(self) -> Backbone:
@@ -97,6 +104,21 @@ class Training:
         self.optimizer.step()
         self.steps += 1
         return loss.detach()
+
+    @torch.no_grad()
+    def fit_head(self) -> None:
+        """With a teacher, the head that fits the starting network's features best."""
+        if not isinstance(self.model, SEED):
+            return
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randperm(len(self.pixels), generator=generator)[:HEAD_PHOTOS]
+        views, network = self.recipe.views, self.model.encoder_q[0]
+        features = []
+        for start in range(0, len(ids), self.recipe.batch):
+            view = self._view(ids[start : start + self.recipe.batch], views)
+            with autocast(self.device.type, enabled=not self.fp32):
+                features.append(network(view).float())
+        self.model.fit_head(torch.cat(features), self._teacher_keys(ids))
 
     def state(self) -> dict[str, Any]:
         """The state as tensors and plain values, so that loading it cannot run code."""
@@ -156,7 +178,7 @@ def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
     """The recipe's method with two copies of the network as query and key encoder, or with a
     teacher one copy as the student.
     """
-    trunk = Levels(backbone) if recipe.levels else backbone
+    trunk = Levels(backbone, unit=recipe.T_teacher > 0) if recipe.levels else backbone
     if recipe.T_teacher:
         return SEED(
             lambda: deepcopy(trunk),
