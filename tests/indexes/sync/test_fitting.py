@@ -18,8 +18,9 @@ from mocosearch.photos import decode
 
 
 @pytest.fixture
-def general(encoder) -> Encoder:
+def general(encoder_folder) -> Encoder:
     """Like the starter: with a whitening that was fitted on other photos."""
+    encoder = Encoder.open(encoder_folder)
     return Encoder(replace(encoder.card, whitening=OTHERS), encoder.graph, encoder.weights)
 
 

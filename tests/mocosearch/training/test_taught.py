@@ -27,7 +27,7 @@ def photos(tmp_path: Path, fill: Callable[..., list[Path]]) -> Path:
 
 def stop_after(steps: int) -> tuple[Callable[[training.Progress], None], Callable[[], bool]]:
     """A report and a `stopped` that is true once so many steps were asked about."""
-    asked: list[int] = []
+    polls: list[int] = []
     training_begun: list[bool] = []
 
     def report(at: training.Progress) -> None:
@@ -36,8 +36,8 @@ def stop_after(steps: int) -> tuple[Callable[[training.Progress], None], Callabl
 
     def stopped() -> bool:
         if training_begun:
-            asked.append(1)
-        return len(asked) > steps
+            polls.append(1)
+        return len(polls) > steps
 
     return report, stopped
 
@@ -66,6 +66,7 @@ def test_the_card_names_the_teacher_and_its_licence(photos, tmp_path, encoder):
         assert card.teacher is None
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_stopped_run_resumes_with_the_same_keys(photos, tmp_path, encoder):
     report, stopped = stop_after(2)
     folder = tmp_path / "student"
@@ -77,6 +78,7 @@ def test_a_stopped_run_resumes_with_the_same_keys(photos, tmp_path, encoder):
     assert (resumed.card.teacher is None) == (resumed.card.epochs == 0)
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_resumed_run_without_its_keys_says_so(photos, tmp_path, encoder, home):
     report, stopped = stop_after(2)
     folder = tmp_path / "student"
@@ -86,6 +88,7 @@ def test_a_resumed_run_without_its_keys_says_so(photos, tmp_path, encoder, home)
         train(photos, folder, resume=True)
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_network_that_agrees_less_than_the_start_is_not_exported(
     photos, tmp_path, encoder, monkeypatch
 ):
