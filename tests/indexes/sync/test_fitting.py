@@ -17,10 +17,15 @@ from mocosearch.errors import Busy, Mismatch, StorageFailed
 from mocosearch.photos import decode
 
 
+@pytest.fixture(scope="module")
+def encoder(encoder_folder) -> Encoder:
+    """One whose graph has a whitening."""
+    return Encoder.open(encoder_folder)
+
+
 @pytest.fixture
-def general(encoder_folder) -> Encoder:
+def general(encoder) -> Encoder:
     """Like the starter: with a whitening that was fitted on other photos."""
-    encoder = Encoder.open(encoder_folder)
     return Encoder(replace(encoder.card, whitening=OTHERS), encoder.graph, encoder.weights)
 
 
