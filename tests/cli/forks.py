@@ -6,7 +6,7 @@ A new process spends a third of a second on them, and several with torch.
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -19,9 +19,17 @@ LATE = {
 """Variables of the environment that nothing reads while the modules are imported."""
 
 
+def _early(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name not in LATE}
+
+
+SERVER = _early(os.environ)
+"""The server's environment, before any test changes it."""
+
+
 def suits(env: dict[str, str]) -> bool:
     """Whether a fork is like a new process in this environment."""
-    return _early(env) == _server()[1]
+    return _early(env) == SERVER
 
 
 def start(
@@ -36,21 +44,17 @@ def start(
     streams: the files for stdin, stdout and stderr. A terminal can be all three.
     prepare: a function of a module, called in the fork before the program.
     """
-    process = _server()[0].Process(target=_become, args=(line, env, folder, streams, prepare))
+    process = _context().Process(target=_become, args=(line, env, folder, streams, prepare))
     process.start()
     return process
 
 
 @cache
-def _server() -> tuple[ForkServerContext, dict[str, str]]:
-    """The server, which starts with the first fork, and its environment."""
+def _context() -> ForkServerContext:
+    """The server starts with the first fork."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([*MODULES, __name__])
-    return context, _early(dict(os.environ))
-
-
-def _early(env: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name not in LATE}
+    return context
 
 
 def _become(

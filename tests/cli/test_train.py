@@ -78,11 +78,11 @@ def test_unreadable_folders_are_reported(
 
 @pytest.mark.slow
 def test_an_encoder_or_that_of_an_index_teaches(
-    photos: Path, run: Run, ready_home: Path, tmp_path: Path
+    photos: Path, run: Run, trained_home: Path, tmp_path: Path
 ) -> None:
     short = ["--epochs", 1, "--size", 32, "--json"]
     by_name = run("train", photos, "--name", tmp_path / "a", "--teacher", "starter", *short)
-    index = ready_home / "indexes" / "default"
+    index = trained_home / "indexes" / "default"
     by_index = run("train", photos, "--name", tmp_path / "b", "--teacher", index, *short)
     for outcome in (by_name, by_index):
         assert outcome.returncode == 0, outcome.stderr

@@ -18,6 +18,12 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+@pytest.fixture(scope="module")
+def ready_home(trained_home: Path) -> Path:
+    """Evaluated beside an untrained network, where that can be computed."""
+    return trained_home
+
+
 @pytest.fixture(autouse=True)
 def no_torch(ready_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every Python process of a test runs without torch; `ready_home` has been trained before."""
