@@ -20,7 +20,7 @@ LATE = {
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if name not in LATE}
+    return {name: value for name, value in env.items() if value and name not in LATE}
 
 
 SERVER = _early(os.environ)
