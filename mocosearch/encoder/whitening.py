@@ -85,12 +85,16 @@ def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.floa
     """The largest variances of centred rows (n, D), and their directions (D, count).
 
     Computed by a randomised range finder with power iterations (arXiv:0909.4061, algorithm 4.4).
+    Few rows are their own basis, completed by random directions, which is exact.
     """
-    D = x.shape[1]
-    random = np.random.default_rng(0).standard_normal((D, min(D, count + 64)))
-    basis = np.linalg.qr(random.astype(np.float32))[0]
-    for _ in range(4 if basis.shape[1] < D else 0):
-        basis = np.linalg.qr(x.T @ (x @ basis))[0]
+    n, D = x.shape
+    random = np.random.default_rng(0).standard_normal((D, min(D, count + 64))).astype(np.float32)
+    if n <= random.shape[1]:
+        basis = np.linalg.qr(np.concatenate([x.T, random[:, n:count]], axis=1))[0]
+    else:
+        basis = np.linalg.qr(random)[0]
+        for _ in range(4 if basis.shape[1] < D else 0):
+            basis = np.linalg.qr(x.T @ (x @ basis))[0]
     small = (x @ basis).astype(np.float64)
     variances, rotation = np.linalg.eigh(small.T @ small)
     leading = slice(-1, -count - 1, -1)

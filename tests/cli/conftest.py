@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from light import openvino_encoder
 from program import Run, command, make_photos
 
 Once = Callable[[str, Callable[[Path], None]], Path]
@@ -23,22 +24,40 @@ def photos(once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
-def made(once: Once, tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
-    """A home with an encoder and an index called default; tests must not change it."""
+def trained_home(once: Once, tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """A home with a network of one epoch and an index called default; tests must not change it."""
 
     def make(home: Path) -> None:
-        trained = command("train", photos, "--epochs", 1, "--size", 32, home=home)
+        trained = command("train", photos, "--epochs", 1, "--size", 32, home=home, fork=False)
         assert trained.returncode == 0, trained.stderr
-        indexed = command("index", photos, home=home)
+        indexed = command("index", photos, home=home, fork=False)
         assert indexed.returncode == 0, indexed.stderr
 
-    # A copy for each process, because a failing command may leave something for a moment.
-    home = tmp_path_factory.mktemp("home")
-    return shutil.copytree(once("home", make), home, dirs_exist_ok=True)
+    return _own_copy(once("trained", make), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def many(once: Once, made: Path, photos: Path) -> Path:
+def ready_home(once: Once, tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
+    """The same with random projections of the pixels in place of a network, which takes half a
+    second to load; tests must not change it.
+    """
+
+    def make(home: Path) -> None:
+        (home / "encoders").mkdir()
+        openvino_encoder(home / "encoders" / "default")
+        indexed = command("index", photos, home=home)
+        assert indexed.returncode == 0, indexed.stderr
+
+    return _own_copy(once("home", make), tmp_path_factory)
+
+
+def _own_copy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy for each process, because a failing command may leave something for a moment."""
+    return shutil.copytree(home, tmp_path_factory.mktemp("home"), dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def many(once: Once, ready_home: Path, photos: Path) -> Path:
     """An index of enough photos to tell what may be chance; tests must not change it."""
 
     def more_photos(folder: Path) -> None:
@@ -47,17 +66,17 @@ def many(once: Once, made: Path, photos: Path) -> Path:
     def make(folder: Path) -> None:
         # In a place of its own, because the index keeps the paths of its photos.
         more = once("more", more_photos)
-        indexed = command("index", more, photos, "--index", folder / "index", home=made)
+        indexed = command("index", more, photos, "--index", folder / "index", home=ready_home)
         assert indexed.returncode == 0, indexed.stderr
 
     return once("many", make) / "index"
 
 
 @pytest.fixture
-def run(made: Path) -> Run:
+def run(ready_home: Path) -> Run:
     """Run the program in the shared home, or in the one given as `home`."""
 
     def runs(*words: object, **options: object) -> subprocess.CompletedProcess[str]:
-        return command(*words, **{"home": made, **options})  # type: ignore[arg-type]
+        return command(*words, **{"home": ready_home, **options})  # type: ignore[arg-type]
 
     return runs

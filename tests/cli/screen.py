@@ -5,13 +5,13 @@ import os
 import pty
 import select
 import struct
-import subprocess
 import termios
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import forks
 from program import PROGRAM, environment
 
 LIMIT = 60.0
@@ -49,23 +49,24 @@ def on_a_terminal(
     fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, *pixels))
     line = [str(PROGRAM), *map(str, words)]
     shown, due, lines = b"", None, list(typed)
-    with subprocess.Popen(line, stdin=inside, stdout=inside, stderr=inside, env=env) as process:
-        stop = time.monotonic() + LIMIT
-        while process.poll() is None or select.select([terminal], [], [], 0)[0]:
-            assert time.monotonic() < stop, shown
-            if select.select([terminal], [], [], 0.02)[0]:
-                shown += os.read(terminal, 65536)
-            if answer and due is None and b"\x1b[c" in shown:
-                due = time.monotonic() + late
-            if lines and shown.count(PROMPT) > len(typed) - len(lines):
-                os.write(terminal, lines.pop(0).encode() + b"\r")
-            if due is not None and time.monotonic() >= due:
-                os.write(terminal, answer)
-                answer, due = b"", None
+    assert forks.suits(env)
+    process = forks.start(line, env, Path.cwd(), [os.ttyname(inside)] * 3)
+    stop = time.monotonic() + LIMIT
+    while process.exitcode is None or select.select([terminal], [], [], 0)[0]:
+        assert time.monotonic() < stop, shown
+        if select.select([terminal], [], [], 0.02)[0]:
+            shown += os.read(terminal, 65536)
+        if answer and due is None and b"\x1b[c" in shown:
+            due = time.monotonic() + late
+        if lines and shown.count(PROMPT) > len(typed) - len(lines):
+            os.write(terminal, lines.pop(0).encode() + b"\r")
+        if due is not None and time.monotonic() >= due:
+            os.write(terminal, answer)
+            answer, due = b"", None
     left = _left(inside)
     os.close(inside)
     os.close(terminal)
-    assert process.returncode == 0, shown
+    assert process.exitcode == 0, shown
     return Shown(shown.decode().replace("\r\n", "\n"), left)
 
 

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from light import export_light_graphs
 from PIL import Image
 from program import Run, make_photos
 
@@ -13,22 +14,27 @@ from cli.samples import QUESTIONS, VIEWS_EACH, draw_collection, draw_questions, 
 
 
 def test_the_demo_of_a_folder_indexes_it_anew_and_trains_when_asked(
-    run: Run, tmp_path: Path, photos: Path
+    run: Run, tmp_path: Path
 ) -> None:
+    photos = tmp_path / "photos"
+    make_photos(photos, 9)
     make_photos(tmp_path / "others", 3, seed=5)
     assert run("index", tmp_path / "others", "--index", "demo", home=tmp_path).returncode == 0
     shutil.rmtree(tmp_path / "others")
-    ended = run("demo", "--photos", photos, "--for", "1s", home=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    page = Path(ended.stdout.strip())
+    words = ["demo", "--photos", photos, "--for", "1s"]
+    outcome = run(*words, home=tmp_path, prepare=export_light_graphs)
+    assert outcome.returncode == 0, outcome.stderr
+    page = Path(outcome.stdout.strip())
     shown = page.read_text()
     assert shown.count("data:image/jpeg;base64,") == 2 * 6 * 8
     assert shown.count("<h2>With the starter") == 6
     assert shown.count("<h2>After 1s of training") == 6
     assert "show the same picture" not in shown
-    assert ended.stderr.index(f"answers of the starter: {page}") < ended.stderr.index("encoder: ")
+    assert outcome.stderr.index(f"answers of the starter: {page}") < outcome.stderr.index(
+        "encoder: "
+    )
     facts = json.loads(run("info", "--index", "demo", "--json", home=tmp_path).stdout)
-    assert (facts["images"], facts["roots"]) == (30, [str(photos)])
+    assert (facts["images"], facts["roots"]) == (9, [str(photos)])
 
 
 def test_an_invalid_time_fails_before_anything_is_drawn(run: Run, tmp_path: Path) -> None:
@@ -38,9 +44,9 @@ def test_an_invalid_time_fails_before_anything_is_drawn(run: Run, tmp_path: Path
 
 @pytest.mark.slow
 def test_the_demo_on_its_own_pictures(run: Run, tmp_path: Path) -> None:
-    ended = run("demo", "--json", home=tmp_path)
-    assert ended.returncode == 0, ended.stderr
-    result = json.loads(ended.stdout)
+    outcome = run("demo", "--json", home=tmp_path)
+    assert outcome.returncode == 0, outcome.stderr
+    result = json.loads(outcome.stdout)
     assert (result["queries"], result["images"]) == (len(QUESTIONS), 20 * VIEWS_EACH)
     shown = Path(result["page"]).read_text()
     assert shown.count("data:image/jpeg;base64,") == len(QUESTIONS) * 8
@@ -48,7 +54,7 @@ def test_the_demo_on_its_own_pictures(run: Run, tmp_path: Path) -> None:
     assert len(right) == len(QUESTIONS)
     assert len(set(right)) > 1
     assert sum(right) >= 0.6 * 7 * len(right)
-    assert f"{sum(right)} of {7 * len(right)} answers" in ended.stderr
+    assert f"{sum(right)} of {7 * len(right)} answers" in outcome.stderr
     assert "CC BY 2.0" in shown
     assert not (tmp_path / "encoders").exists()
 

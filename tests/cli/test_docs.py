@@ -81,12 +81,12 @@ def test_the_layout_names_every_package() -> None:
 
 
 def test_no_option_of_the_pages_is_unknown() -> None:
-    known = {"--version", "--install-completion"}.union(*map(options, COMMANDS))
+    own_options = {"--version", "--install-completion"}.union(*map(options, COMMANDS))
     of_others = {"--overrides", "--torch-backend"}  # uv's, which test_readme checks
     for path in (ROOT / "README.md", *PAGES):
         if path.stem != "benchmarks":
             words = set(re.findall(r"--[a-z0-9][a-z0-9-]*", path.read_text()))
-            assert words <= known | of_others, path
+            assert words <= own_options | of_others, path
 
 
 def test_the_version_is_the_same_everywhere(home: Path) -> None:

@@ -10,7 +10,7 @@ from program import Run, make_photos
 
 
 @pytest.fixture(scope="module")
-def doubled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def copies(ready_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index over six photos, one of them three times, under a name that is hard on a shell."""
     from program import command
 
@@ -19,22 +19,22 @@ def doubled(made: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with Image.open(paths[0]) as image:
         image.save(base / "photos" / "it's a\ncopy.png")
         image.resize((80, 60)).save(base / "photos" / "small.jpg")
-    made_index = command("index", base / "photos", "--index", base / "index", home=made)
-    assert made_index.returncode == 0, made_index.stderr
+    outcome = command("index", base / "photos", "--index", base / "index", home=ready_home)
+    assert outcome.returncode == 0, outcome.stderr
     return base
 
 
 @pytest.fixture
-def own(run: Run, doubled: Path, tmp_path: Path) -> tuple[Path, Path]:
+def own(run: Run, copies: Path, tmp_path: Path) -> tuple[Path, Path]:
     """The same photos and an index over them, for one test to change."""
     photos, index = tmp_path / "photos", tmp_path / "index"
-    shutil.copytree(doubled / "photos", photos)
+    shutil.copytree(copies / "photos", photos)
     assert run("index", photos, "--index", index).returncode == 0
     return photos, index
 
 
-def test_groups_as_text_json_and_csv(run: Run, doubled: Path) -> None:
-    words = ["duplicates", "--index", doubled / "index"]
+def test_groups_as_text_json_and_csv(run: Run, copies: Path) -> None:
+    words = ["duplicates", "--index", copies / "index"]
     result = json.loads(run(*words, "--json").stdout)
     assert result.keys() == {"groups", "seconds"}
     (group,) = result["groups"]
@@ -77,7 +77,7 @@ def test_the_script_removes_nothing_without_its_copy(run: Run, own: tuple[Path, 
 
 
 def test_the_script_continues_after_a_missing_file(
-    run: Run, doubled: Path, own: tuple[Path, Path]
+    run: Run, copies: Path, own: tuple[Path, Path]
 ) -> None:
     copy, index = own
     words = ["duplicates", "--index", index, "--keep", "best-format"]
@@ -86,7 +86,7 @@ def test_the_script_continues_after_a_missing_file(
     first.unlink()
     subprocess.run(["sh"], input=script, text=True, check=True)
     assert not second.exists()
-    shutil.copy(doubled / "photos" / first.name, first)
+    shutil.copy(copies / "photos" / first.name, first)
     second.hardlink_to(copy / "it's a\ncopy.png")
     subprocess.run(["sh"], input=script, text=True, check=True)
     assert second.exists()
@@ -110,13 +110,13 @@ def test_changed_files_are_left_out(run: Run, tmp_path: Path, own: tuple[Path, P
     assert "changed since they were indexed: 2 files" in result.stderr
 
 
-def test_a_folder_that_the_index_does_not_hold(run: Run, doubled: Path, tmp_path: Path) -> None:
-    words = ["duplicates", "--index", doubled / "index"]
+def test_a_folder_that_the_index_does_not_hold(run: Run, copies: Path, tmp_path: Path) -> None:
+    words = ["duplicates", "--index", copies / "index"]
     result = run(*words, tmp_path)
     assert result.returncode == 1
     assert "in no folder of this index" in result.stderr
     assert "--against" in result.stderr
-    assert len(json.loads(run(*words, doubled, "--json").stdout)["groups"]) == 1
+    assert len(json.loads(run(*words, copies, "--json").stdout)["groups"]) == 1
     assert run(*words, tmp_path, "--against").returncode == 0
     assert run(*words, tmp_path, "--against", "--keep", "oldest").returncode == 2
 
@@ -151,13 +151,13 @@ def test_the_table_holds_names_as_they_are(run: Run, photos: Path, tmp_path: Pat
     assert sorted(Path(row["path"]).name for row in rows) == sorted(names)
 
 
-def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Path) -> None:
+def test_new_photos_against_the_collection(run: Run, copies: Path, tmp_path: Path) -> None:
     new = tmp_path / "new"
     make_photos(new, 2, seed=77)
-    with Image.open(doubled / "photos" / "photo 03.jpg") as image:
+    with Image.open(copies / "photos" / "photo 03.jpg") as image:
         image.save(new / "again.jpg", quality=70)
         image.save(new / "and again.jpg", quality=75)
-    words = ["duplicates", new, "--against", "--index", doubled / "index"]
+    words = ["duplicates", new, "--against", "--index", copies / "index"]
     result = json.loads(run(*words, "--json").stdout)["groups"]
     assert [[Path(path).name for path in group["paths"]] for group in result] == [
         ["again.jpg", "photo 03.jpg"],
@@ -166,15 +166,15 @@ def test_new_photos_against_the_collection(run: Run, doubled: Path, tmp_path: Pa
     assert [Path(group["keep"]).name for group in result] == ["photo 03.jpg"] * 2
     spare = run(*words, "-0").stdout.split("\0")[:-1]
     assert [Path(path).name for path in spare] == ["again.jpg", "and again.jpg"]
-    assert run("duplicates", "--against", "--index", doubled / "index").returncode == 2
+    assert run("duplicates", "--against", "--index", copies / "index").returncode == 2
 
 
-def test_new_photos_are_ignored_from_then_on(run: Run, doubled: Path, tmp_path: Path) -> None:
-    shutil.copytree(doubled / "index", tmp_path / "index")
+def test_new_photos_are_ignored_from_then_on(run: Run, copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies / "index", tmp_path / "index")
     new = tmp_path / "new"
     new.mkdir()
-    shutil.copy(doubled / "photos" / "photo 03.jpg", new / "same.jpg")
-    with Image.open(doubled / "photos" / "photo 04.jpg") as image:
+    shutil.copy(copies / "photos" / "photo 03.jpg", new / "same.jpg")
+    with Image.open(copies / "photos" / "photo 04.jpg") as image:
         image.save(new / "again.jpg", quality=70)
     words = ["duplicates", new, "--against", "--index", tmp_path / "index", "--json"]
     result = json.loads(run(*words).stdout)["groups"]
@@ -184,8 +184,8 @@ def test_new_photos_are_ignored_from_then_on(run: Run, doubled: Path, tmp_path: 
     assert json.loads(run(*words).stdout)["groups"] == []
 
 
-def test_a_group_is_ignored_from_then_on(run: Run, doubled: Path, tmp_path: Path) -> None:
-    shutil.copytree(doubled / "index", tmp_path / "index")
+def test_a_group_is_ignored_from_then_on(run: Run, copies: Path, tmp_path: Path) -> None:
+    shutil.copytree(copies / "index", tmp_path / "index")
     words = ["duplicates", "--index", tmp_path / "index", "--json"]
     (group,) = json.loads(run(*words).stdout)["groups"]
     assert json.loads(run(*words, "--ignore", group["name"]).stdout)["groups"] == []

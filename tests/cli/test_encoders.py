@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from program import Run
+from light import export_light_graphs
+from program import Run, make_photos
 from torchvision.models import resnet18, resnet50
 
 from mocosearch.errors import Damaged, NotFound, Unsuitable
@@ -161,18 +162,18 @@ def test_published_names_are_on_the_authors_host() -> None:
 NAME = "moco-v2-200ep"
 
 
-def test_download_list_and_fine_tune(
-    run: Run, mirror: Mirror, photos: Path, tmp_path: Path
-) -> None:
+def test_download_list_and_fine_tune(run: Run, mirror: Mirror, tmp_path: Path) -> None:
     """A published network from a mirror: added, listed, and whitened on photos."""
     torch.manual_seed(0)
+    make_photos(tmp_path / "photos", 3)
     file = tmp_path / "r50.pth.tar"
     state = resnet50().half().state_dict()
     torch.save({"state_dict": {f"module.base_encoder.{n}": v for n, v in state.items()}}, file)
     name = "moco-v3-resnet50-100ep"
     mirror.files["/" + PUBLISHED[name].path] = file.read_bytes()
     home = tmp_path / "home"
-    add = run("encoders", "add", name, "--mirror", mirror.url, "--json", home=home)
+    own = {"home": home, "prepare": export_light_graphs}
+    add = run("encoders", "add", name, "--mirror", mirror.url, "--json", **own)
     assert add.returncode == 0, add.stderr
     card = json.loads(add.stdout)["card"]
     assert card["architecture"] == "resnet50"
@@ -190,10 +191,11 @@ def test_download_list_and_fine_tune(
     assert "resnet50" in table.stdout
     encoders = json.loads(run("encoders", "list", "--json", home=home).stdout)["encoders"]
     assert list(encoders) == sorted([name, "starter"])
-    fine_tune = run("train", photos, "--init", name, "--epochs", 0, "--json", home=home)
+    words = ["train", tmp_path / "photos", "--init", name, "--epochs", 0, "--json"]
+    fine_tune = run(*words, **own)
     assert fine_tune.returncode == 0, fine_tune.stderr
     card = json.loads(fine_tune.stdout)["card"]
-    assert (card["architecture"], card["side"], card["photos"]) == ("resnet50", 224, 30)
+    assert (card["architecture"], card["side"], card["photos"]) == ("resnet50", 224, 3)
     parent = json.loads(add.stdout)["card"]["fingerprint"]
     assert card["parent"] == parent
 

@@ -13,12 +13,12 @@ from PIL import Image
 from program import PROGRAM, Run, environment, make_photos
 
 
-def assert_fails(ended: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    lines = [line for line in ended.stderr.splitlines() if line.startswith(("error:", "next:"))]
-    assert [line.split(":")[0] for line in lines] == ["error", "next"], ended.stderr
+def assert_fails(outcome: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert outcome.returncode == code, outcome.stderr
+    assert outcome.stdout == ""
+    assert "Traceback" not in outcome.stderr
+    lines = [line for line in outcome.stderr.splitlines() if line.startswith(("error:", "next:"))]
+    assert [line.split(":")[0] for line in lines] == ["error", "next"], outcome.stderr
     for word in words:
         assert word in "\n".join(lines)
 
@@ -28,10 +28,10 @@ def test_no_such_folder(run: Run) -> None:
     assert_fails(run("train", "/no/such/folder"), 1, "/no/such/folder")
 
 
-def test_a_folder_without_pictures(run: Run, made: Path, tmp_path: Path) -> None:
+def test_a_folder_without_pictures(run: Run, ready_home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     index = tmp_path / ".index"
-    shutil.copytree(made / "indexes" / "default", index)
+    shutil.copytree(ready_home / "indexes" / "default", index)
     assert_fails(run("index", tmp_path, "--index", index), 1, str(tmp_path))
     assert_fails(run("index", tmp_path, "--index", "fresh"), 1, str(tmp_path))
     assert "fresh" not in run("query", "x.jpg", "--index", "absent").stderr
@@ -78,14 +78,14 @@ def test_an_index_without_photos_is_discarded(run: Run, tmp_path: Path) -> None:
     assert not (tmp_path / "b" / "c").exists()
 
 
-def test_a_query_of_an_empty_index(run: Run, made: Path, tmp_path: Path) -> None:
+def test_a_query_of_an_empty_index(run: Run, ready_home: Path, tmp_path: Path) -> None:
     paths = make_photos(tmp_path / "photos", 2)
     index = tmp_path / "index"
     assert run("index", tmp_path / "photos", "--index", index).returncode == 0
     paths[0].unlink()
     paths[1].write_text("not a picture any more")
     assert run("index", tmp_path / "photos", "--index", index).returncode == 3
-    assert_fails(run("query", made, "--index", index), 1, "empty")
+    assert_fails(run("query", ready_home, "--index", index), 1, "empty")
 
 
 def test_a_query_that_is_not_a_picture(run: Run, tmp_path: Path) -> None:
@@ -100,25 +100,27 @@ def test_a_query_that_is_not_a_picture(run: Run, tmp_path: Path) -> None:
     assert_fails(run("query", "-", input=""), 1, "-")
 
 
-def test_a_home_that_cannot_be_written(run: Run, photos: Path, made: Path, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written(
+    run: Run, photos: Path, ready_home: Path, tmp_path: Path
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("in the way")
     assert_fails(run("train", photos, home=blocked / "home"), 1, "MOCOSEARCH_HOME")
-    encoder = made / "encoders" / "default"
+    encoder = ready_home / "encoders" / "default"
     assert_fails(run("index", photos, "--encoder", encoder, home=blocked / "home"), 1)
 
 
-def test_a_full_disk(made: Path, photos: Path, run: Run, tmp_path: Path) -> None:
+def test_a_full_disk(ready_home: Path, photos: Path, run: Run, tmp_path: Path) -> None:
     index = tmp_path / "index"
-    shutil.copytree(made / "indexes" / "default", index)
+    shutil.copytree(ready_home / "indexes" / "default", index)
     before = (index / "data.mdb").stat().st_size
     make_photos(tmp_path / "new", 40, seed=7)
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (before, before))
 
-    ended = run("index", tmp_path / "new", "--index", index, preexec_fn=limit)
-    assert_fails(ended, 1, "disk space")
+    outcome = run("index", tmp_path / "new", "--index", index, preexec_fn=limit)
+    assert_fails(outcome, 1, "disk space")
     query = run("query", photos / "other" / "photo 00.jpg", "--index", index, "--paths")
     assert query.stdout.splitlines()[0] == str(photos / "other" / "photo 00.jpg")
     again = run("index", tmp_path / "new", "--index", index, "--json")
@@ -139,10 +141,10 @@ def test_a_full_disk(made: Path, photos: Path, run: Run, tmp_path: Path) -> None
     ],
 )
 def test_wrong_usage_exits_with_2(run: Run, words: list[str], photos: Path) -> None:
-    ended = run(*words, cwd=photos)
-    assert ended.returncode == 2
-    assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
+    outcome = run(*words, cwd=photos)
+    assert outcome.returncode == 2
+    assert "Traceback" not in outcome.stderr
+    assert outcome.stdout == ""
 
 
 def test_skipped_files_are_listed_and_exit_with_3(run: Run, tmp_path: Path) -> None:
@@ -150,11 +152,11 @@ def test_skipped_files_are_listed_and_exit_with_3(run: Run, tmp_path: Path) -> N
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
     (tmp_path / "photos" / "empty.png").write_bytes(b"")
     (tmp_path / "photos" / "notes.txt").write_text("words")
-    ended = run("index", tmp_path / "photos", "--index", tmp_path / "index", "--json")
-    assert ended.returncode == 3
-    counts = json.loads(ended.stdout)
+    outcome = run("index", tmp_path / "photos", "--index", tmp_path / "index", "--json")
+    assert outcome.returncode == 3
+    counts = json.loads(outcome.stdout)
     assert (counts["embedded"], counts["skipped"], counts["not_pictures"]) == (3, 2, 1)
-    assert "bad.jpg" in ended.stderr
+    assert "bad.jpg" in outcome.stderr
     skipped = run("info", "--index", tmp_path / "index", "--skipped").stdout
     assert "bad.jpg" in skipped
     assert "empty.png: empty" in skipped
@@ -182,14 +184,14 @@ def test_an_interrupted_training_keeps_a_usable_encoder(
 ) -> None:
     home = tmp_path / "home"
     words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32]
-    ended = interrupt(words, home, "loss")
-    assert ended.returncode == 130, ended.stderr
-    assert "Traceback" not in ended.stderr
+    outcome = interrupt(words, home, "loss")
+    assert outcome.returncode == 130, outcome.stderr
+    assert "Traceback" not in outcome.stderr
     assert (home / "encoders" / "default" / "card.json").is_file()
     assert run("index", photos, home=home).returncode == 0
 
 
-def test_an_interrupted_index_keeps_its_commits(made: Path, tmp_path: Path, run: Run) -> None:
+def test_an_interrupted_index_keeps_its_commits(ready_home: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "photos").mkdir()
     # Small files that are slow to decode.
     Image.new("RGB", (4000, 3000), "teal").save(tmp_path / "plain.png")
@@ -198,9 +200,9 @@ def test_an_interrupted_index_keeps_its_commits(made: Path, tmp_path: Path, run:
         (tmp_path / "photos" / f"{number}.png").write_bytes(content)
     index = tmp_path / "index"
     words: list[object] = ["index", tmp_path / "photos", "--index", index, "--workers", 1]
-    ended = interrupt(words, made, "of 60")
-    assert ended.returncode == 130, ended.stderr
-    assert "Traceback" not in ended.stderr
+    outcome = interrupt(words, ready_home, "of 60")
+    assert outcome.returncode == 130, outcome.stderr
+    assert "Traceback" not in outcome.stderr
     images = json.loads(run("info", "--index", index, "--json").stdout)["images"]
     again = json.loads(run("index", tmp_path / "photos", "--index", index, "--json").stdout)
     assert 0 < images < 60
@@ -219,28 +221,28 @@ def test_an_interrupted_index_keeps_its_commits(made: Path, tmp_path: Path, run:
     ],
 )
 def test_an_output_that_cannot_be_written(
-    made: Path, photos: Path, streams: str, code: int, message: str
+    ready_home: Path, photos: Path, streams: str, code: int, message: str
 ) -> None:
     for more in ("--json", "--paths", ""):
         line = f'"$0" query "$1" {more} {streams}'
-        ended = subprocess.run(
+        outcome = subprocess.run(
             ["bash", "-c", line, PROGRAM, photos / "other" / "photo 00.jpg"],
-            env=environment(made),
+            env=environment(ready_home),
             capture_output=True,
             text=True,
         )
-        assert ended.returncode == code, ended.stderr
-        assert ended.stderr.startswith(message)
-        assert len(ended.stderr.splitlines()) == (2 if message else 0)
-        assert bool(ended.stdout) == (code == 0)
+        assert outcome.returncode == code, outcome.stderr
+        assert outcome.stderr.startswith(message)
+        assert len(outcome.stderr.splitlines()) == (2 if message else 0)
+        assert bool(outcome.stdout) == (code == 0)
 
 
 def test_control_characters_in_names_are_escaped(run: Run, tmp_path: Path) -> None:
     assert_fails(run("query", "no\x1b[2J such\nfile.jpg"), 1, r"no\x1b[2J such\nfile.jpg")
     make_photos(tmp_path / "photos", 2)
     (tmp_path / "photos" / "bad\x1b[2J\none.jpg").write_bytes(b"\xff\xd8\xff")
-    ended = run("index", tmp_path / "photos", "--index", tmp_path / "index")
-    assert r"bad\x1b[2J\none.jpg" in ended.stderr
+    outcome = run("index", tmp_path / "photos", "--index", tmp_path / "index")
+    assert r"bad\x1b[2J\none.jpg" in outcome.stderr
     (line,) = run("info", "--skipped", "--index", tmp_path / "index").stdout.splitlines()
     assert r"bad\x1b[2J\none.jpg" in line
 

@@ -8,6 +8,12 @@ from program import Run
 METHODS = {"encoder", "untrained network", "8x8 thumbnails"}
 
 
+@pytest.fixture(scope="module")
+def ready_home(trained_home: Path) -> Path:
+    """Evaluated beside an untrained network of the same architecture."""
+    return trained_home
+
+
 def test_without_labels_altered_photos_retrieve_their_originals(run: Run, tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
     figures = json.loads(run("evaluate", "--json", "--plot", plot).stdout)

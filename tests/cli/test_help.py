@@ -20,9 +20,9 @@ from program import PROGRAM, Run, environment
 def test_a_mistyped_word_gets_a_suggestion(
     run: Run, words: list[str], suggestion: str, tmp_path: Path
 ) -> None:
-    ended = run(*words, cwd=tmp_path)
-    assert ended.returncode == 2
-    assert suggestion in ended.stderr
+    outcome = run(*words, cwd=tmp_path)
+    assert outcome.returncode == 2
+    assert suggestion in outcome.stderr
 
 
 @pytest.mark.parametrize("kind", ["encoders", "indexes"])
@@ -32,9 +32,9 @@ def test_a_mistyped_name_gets_a_suggestion(
     for name in ("holiday", "family"):
         (tmp_path / kind / name).mkdir(parents=True)
     words = {"encoders": ["index", photos, "--encoder"], "indexes": ["query", "x.jpg", "--index"]}
-    ended = run(*words[kind], "holyday", home=tmp_path)
-    assert ended.returncode == 1
-    assert "did you mean holiday?" in ended.stderr
+    outcome = run(*words[kind], "holyday", home=tmp_path)
+    assert outcome.returncode == 1
+    assert "did you mean holiday?" in outcome.stderr
 
 
 @pytest.mark.parametrize(("line", "completion"), [("qu", "query"), ("query --prev", "--preview")])
@@ -42,14 +42,14 @@ def test_a_shell_completes_commands_and_options(line: str, completion: str, home
     words = f"mocosearch {line}"
     request = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
     env = {**environment(home), **request, "_MOCOSEARCH_COMPLETE": "complete_bash"}
-    ended = subprocess.run([PROGRAM], env=env, capture_output=True, text=True)
-    assert completion in ended.stdout.split()
+    outcome = subprocess.run([PROGRAM], env=env, capture_output=True, text=True)
+    assert completion in outcome.stdout.split()
 
 
 def test_completion_is_installed_by_one_command(home: Path, tmp_path: Path) -> None:
     env = {**environment(home), "HOME": str(tmp_path)}
     # The program looks for the shell that started it; the exit keeps bash running until then.
     line = ["bash", "-c", f"'{PROGRAM}' --install-completion; exit $?"]
-    ended = subprocess.run(line, env=env, capture_output=True, text=True)
-    assert ended.returncode == 0, ended.stderr
+    outcome = subprocess.run(line, env=env, capture_output=True, text=True)
+    assert outcome.returncode == 0, outcome.stderr
     assert "mocosearch" in (tmp_path / ".bashrc").read_text()

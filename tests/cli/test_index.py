@@ -38,8 +38,8 @@ def test_a_second_run_encodes_only_what_is_new(run: Run, tmp_path: Path) -> None
     assert (second["moved"], second["deleted"]) == (1, 1)
 
 
-def test_a_copied_index_answers_in_another_home(run: Run, made: Path, tmp_path: Path) -> None:
-    shutil.copytree(made / "indexes" / "default", tmp_path / "elsewhere")
+def test_a_copied_index_answers_in_another_home(run: Run, ready_home: Path, tmp_path: Path) -> None:
+    shutil.copytree(ready_home / "indexes" / "default", tmp_path / "elsewhere")
     photo = next(iter(sorted(tmp_path.parent.parent.rglob("photo 04.jpg"))))
     query = run("query", photo, "--index", tmp_path / "elsewhere", "--paths", home=tmp_path)
     assert query.returncode == 0
@@ -64,7 +64,7 @@ def test_every_hostile_and_camera_file_is_counted_once(
         pytest.skip("no hostile files among the shared pictures")
     index = tmp_path / "index"
     words = ["index", *map(str, folders), "--index", str(index), "--json"]
-    ended = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-c", LARGEST, str(PROGRAM), *words],
         env=environment(tmp_path / "home"),
         capture_output=True,
@@ -72,9 +72,9 @@ def test_every_hostile_and_camera_file_is_counted_once(
         timeout=200,
         check=False,
     )
-    assert ended.returncode == 3, ended.stderr
-    assert int(ended.stderr.splitlines()[-1]) < 2_000_000
-    counts = json.loads(ended.stdout)
+    assert outcome.returncode == 3, outcome.stderr
+    assert int(outcome.stderr.splitlines()[-1]) < 2_000_000
+    counts = json.loads(outcome.stdout)
     files = sum(path.is_file() for folder in folders for path in folder.rglob("*"))
     assert counts["embedded"] + counts["skipped"] + counts["not_pictures"] == files
     assert counts["embedded"] > files / 2
@@ -87,11 +87,11 @@ def test_files_left_out_are_reported(run: Run, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos" / "@eaDir", 1)
     make_photos(tmp_path / "photos" / "raw", 1)
     words = ["index", tmp_path / "photos", "--index", tmp_path / "index", "--json"]
-    ended = run(*words, "--exclude", "raw", "--exclude", "*.png", "--workers", 1)
-    assert ended.returncode == 0
-    assert json.loads(ended.stdout)["embedded"] == 2
-    assert "left out, hidden: 1 (@eaDir)" in ended.stderr
-    assert "left out, excluded: 1 (raw)" in ended.stderr
+    outcome = run(*words, "--exclude", "raw", "--exclude", "*.png", "--workers", 1)
+    assert outcome.returncode == 0
+    assert json.loads(outcome.stdout)["embedded"] == 2
+    assert "left out, hidden: 1 (@eaDir)" in outcome.stderr
+    assert "left out, excluded: 1 (raw)" in outcome.stderr
 
 
 def test_skipped_files_are_listed_again_in_each_run(run: Run, tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ def test_skipped_files_are_listed_again_in_each_run(run: Run, tmp_path: Path) ->
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
     words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
     for more in ([], [], ["--retry"]):
-        ended = run(*words, *more)
-        assert ended.returncode == 3
-        assert "skipped" in ended.stderr
+        outcome = run(*words, *more)
+        assert outcome.returncode == 3
+        assert "skipped" in outcome.stderr
 
 
 def test_a_folder_moves_is_missing_and_is_removed(run: Run, tmp_path: Path) -> None:
@@ -154,14 +154,14 @@ def another_encoder(home: Path, folder: Path) -> str:
     return str(card["fingerprint"])
 
 
-def test_another_encoder_after_a_kill(run: Run, made: Path, tmp_path: Path) -> None:
+def test_another_encoder_after_a_kill(run: Run, ready_home: Path, tmp_path: Path) -> None:
     photos = make_photos(tmp_path / "photos", 12)
     index, encoder = tmp_path / "index", tmp_path / "other"
     assert run("index", tmp_path / "photos", "--index", index).returncode == 0
     before = json.loads(run("info", "--index", index, "--json").stdout)
-    new = another_encoder(made, encoder)
+    new = another_encoder(ready_home, encoder)
     words = ["index", "--index", index, "--encoder", encoder]
-    process = subprocess.Popen([str(PROGRAM), *map(str, words)], env=environment(made))
+    process = subprocess.Popen([str(PROGRAM), *map(str, words)], env=environment(ready_home))
     deadline = time.monotonic() + 100
     while not list(index.glob(".generation-*")) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -208,10 +208,10 @@ def test_a_file_that_is_not_a_picture_any_more_leaves_the_index(run: Run, tmp_pa
     words = ["index", tmp_path / "photos", "--index", tmp_path / "index"]
     assert run(*words).returncode == 0
     photo.write_text("not a picture any more")
-    ended = run(*words)
-    assert ended.returncode == 3
-    assert "not a picture in any known format" in ended.stderr
-    assert "stay in the index" not in ended.stderr
+    outcome = run(*words)
+    assert outcome.returncode == 3
+    assert "not a picture in any known format" in outcome.stderr
+    assert "stay in the index" not in outcome.stderr
     assert run("query", *make_photos(tmp_path, 1), *words[2:]).returncode == 1
 
 
@@ -222,9 +222,9 @@ def test_a_folder_with_only_broken_files(run: Run, tmp_path: Path) -> None:
     (photos / "empty.jpg").write_bytes(b"")
     (photos / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
     (photos / "notes.txt").write_text("words")
-    ended = run("index", photos, "--json", home=tmp_path)
-    assert ended.returncode == 3
-    counts = json.loads(ended.stdout)
+    outcome = run("index", photos, "--json", home=tmp_path)
+    assert outcome.returncode == 3
+    counts = json.loads(outcome.stdout)
     assert (counts["embedded"], counts["skipped"], counts["not_pictures"]) == (0, 2, 1)
     skipped = run("info", "--skipped", home=tmp_path).stdout
     assert "empty.jpg: empty" in skipped

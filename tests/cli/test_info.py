@@ -1,8 +1,15 @@
 import json
 from pathlib import Path
 
+import pytest
 from PIL import ExifTags, Image
 from program import Run, make_photos
+
+
+@pytest.fixture(scope="module")
+def ready_home(trained_home: Path) -> Path:
+    """The index of a trained encoder."""
+    return trained_home
 
 
 def test_info_of_an_index(run: Run, photos: Path) -> None:

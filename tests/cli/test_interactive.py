@@ -37,26 +37,26 @@ def test_searches_continue_from_results(run: Run, photos: Path) -> None:
     ]
     process = run("query", first, "-i", "-k", 4, input="\n".join(lines))
     assert process.returncode == 0
-    given = answers(process.stdout)
-    assert [len(answer) for answer in given] == [4, 4, 4, 4, 4, 8]
-    assert given[0][0] == str(first)
-    assert given[1][0] == str(other)
-    assert given[2][0] == given[1][1]
-    assert given[4] == given[2]
-    assert given[5][:4] == given[2]
+    replies = answers(process.stdout)
+    assert [len(answer) for answer in replies] == [4, 4, 4, 4, 4, 8]
+    assert replies[0][0] == str(first)
+    assert replies[1][0] == str(other)
+    assert replies[2][0] == replies[1][1]
+    assert replies[4] == replies[2]
+    assert replies[5][:4] == replies[2]
     assert "results 1 to 8" in process.stderr
     assert "cannot read no such file" in process.stderr
     assert "cannot read --5" in process.stderr
     assert "must be a number above 0" in process.stderr
 
 
-def test_lines_are_typed_at_a_prompt_and_edited(made: Path, photos: Path) -> None:
+def test_lines_are_typed_at_a_prompt_and_edited(ready_home: Path, photos: Path) -> None:
     """The terminal shows what was typed: the table, the prompt, a line called back."""
     first, other = photos / "other" / "photo 00.jpg", photos / "2024" / "may" / "photo 03.jpg"
     # A deleted word, then a name; the arrow recalls the last line, which gets another end.
     lines = [f"wrong\x15'{other}'", "2", "+1", "\x1b[A -3", "q"]
     words = ["query", first, "-i", "-k", 3]
-    shown = on_a_terminal(made, *words, typed=lines, columns=200, NO_COLOR="").text
+    shown = on_a_terminal(ready_home, *words, typed=lines, columns=200, NO_COLOR="").text
     answers = [part for part in shown.split("query> ") if "\x1b[34m" in part]
     assert len(answers) == 5
     assert [answer.count("\x1b[34m") for answer in answers] == [3] * 5
@@ -90,7 +90,7 @@ def test_quoted_names(run: Run, photos: Path, tmp_path: Path) -> None:
 
 
 def test_images_that_cannot_be_used_are_reported(
-    run: Run, made: Path, photos: Path, tmp_path: Path
+    run: Run, ready_home: Path, photos: Path, tmp_path: Path
 ) -> None:
     make_photos(tmp_path / "mixed", 2)
     (tmp_path / "mixed" / "bad.jpg").write_bytes(b"\xff\xd8\xff")
@@ -99,7 +99,7 @@ def test_images_that_cannot_be_used_are_reported(
     process = subprocess.run(
         [PROGRAM, "query", "-i", "-k", "1"],
         input=b"\n".join(lines) + b"\n",
-        env={**environment(made), "PYTHONUTF8": "1"},
+        env={**environment(ready_home), "PYTHONUTF8": "1"},
         capture_output=True,
     )
     assert process.returncode == 0, process.stderr
@@ -117,11 +117,11 @@ def test_filters_that_leave_nothing(run: Run, photos: Path) -> None:
     assert "No photo matches" in process.stderr
 
 
-def test_an_interrupt_ends_it(made: Path, photos: Path) -> None:
+def test_an_interrupt_ends_it(ready_home: Path, photos: Path) -> None:
     words = [PROGRAM, "query", "-i", "-k", "1", photos / "other" / "photo 00.jpg"]
     with subprocess.Popen(
         words,
-        env=environment(made),
+        env=environment(ready_home),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         # A background job ignores interrupts, and its children inherit that.

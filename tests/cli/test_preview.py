@@ -87,9 +87,9 @@ def test_kitty_and_iterm_send_the_picture_itself(pixels: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("name", ["TERM=xterm-kitty", "KITTY_WINDOW_ID=3", "TERM_PROGRAM=ghostty"])
-def test_kitty_gets_png(made: Path, photos: Path, name: str) -> None:
+def test_kitty_gets_png(ready_home: Path, photos: Path, name: str) -> None:
     key, value = name.split("=")
-    shown = on_a_terminal(made, *query(photos), pixels=(900, 800), **{key: value})
+    shown = on_a_terminal(ready_home, *query(photos), pixels=(900, 800), **{key: value})
     pictures = kitty_pictures(shown.text)
     assert [picture.format for picture in pictures] == ["PNG"] * 3
     assert all(p.width <= COLUMNS * 10 and p.height <= ROWS * 20 for p in pictures)
@@ -97,17 +97,17 @@ def test_kitty_gets_png(made: Path, photos: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["TERM_PROGRAM=iTerm.app", "TERM_PROGRAM=WezTerm"])
-def test_iterm_gets_files_in_a_box(made: Path, photos: Path, name: str) -> None:
+def test_iterm_gets_files_in_a_box(ready_home: Path, photos: Path, name: str) -> None:
     key, value = name.split("=")
-    shown = on_a_terminal(made, *query(photos), **{key: value})
+    shown = on_a_terminal(ready_home, *query(photos), **{key: value})
     assert len(ITERM.findall(shown.text)) == 3
     assert "▀" not in shown.text
 
 
 def test_a_terminal_with_sixels_gets_them_no_larger_than_their_place(
-    made: Path, photos: Path
+    ready_home: Path, photos: Path
 ) -> None:
-    shown = on_a_terminal(made, *query(photos), pixels=(630, 560), answer=b"\x1b[?62;4;22c")
+    shown = on_a_terminal(ready_home, *query(photos), pixels=(630, 560), answer=b"\x1b[?62;4;22c")
     pictures = [read_sixels(text) for text in SIXEL.findall(shown.text)]
     assert len(pictures) == 3
     assert all(p.shape[1] <= COLUMNS * 7 and p.shape[0] <= ROWS * 14 for p in pictures)
@@ -115,41 +115,41 @@ def test_a_terminal_with_sixels_gets_them_no_larger_than_their_place(
     assert shown.left == b""
 
 
-def test_other_terminals_get_two_pixels_a_character(made: Path, photos: Path) -> None:
-    shown = on_a_terminal(made, *query(photos), answer=b"\x1b[?1;2c")
+def test_other_terminals_get_two_pixels_a_character(ready_home: Path, photos: Path) -> None:
+    shown = on_a_terminal(ready_home, *query(photos), answer=b"\x1b[?1;2c")
     assert shown.text.count("▀") > 3 * 100
     assert "\x1b[38;2;" in shown.text
     assert shown.left == b""
 
 
-def test_a_terminal_that_does_not_answer_gets_them_too(made: Path, photos: Path) -> None:
-    shown = on_a_terminal(made, *query(photos))
+def test_a_terminal_that_does_not_answer_gets_them_too(ready_home: Path, photos: Path) -> None:
+    shown = on_a_terminal(ready_home, *query(photos))
     assert shown.text.count("\x1b[c") == 1
     assert shown.text.count("▀") > 3 * 100
     assert shown.left == b""
 
 
-def test_half_an_answer_does_not_reach_the_shell(made: Path, photos: Path) -> None:
-    shown = on_a_terminal(made, *query(photos), answer=b"\x1b[?62;4")
+def test_half_an_answer_does_not_reach_the_shell(ready_home: Path, photos: Path) -> None:
+    shown = on_a_terminal(ready_home, *query(photos), answer=b"\x1b[?62;4")
     assert shown.text.count("▀") > 3 * 100
     assert shown.left == b""
 
 
-def test_tmux_answers_whatever_terminal_is_around_it(made: Path, photos: Path) -> None:
+def test_tmux_answers_whatever_terminal_is_around_it(ready_home: Path, photos: Path) -> None:
     around = {"TMUX": "/tmp/x,1,0", "TERM": "tmux-256color", "KITTY_WINDOW_ID": "1"}
-    shown = on_a_terminal(made, *query(photos), answer=b"\x1b[?1;2c", **around)
+    shown = on_a_terminal(ready_home, *query(photos), answer=b"\x1b[?1;2c", **around)
     assert not KITTY.search(shown.text)
     assert shown.text.count("▀") > 3 * 100
 
 
-def test_apples_old_terminal_gets_256_colours(made: Path, photos: Path) -> None:
+def test_apples_old_terminal_gets_256_colours(ready_home: Path, photos: Path) -> None:
     apple = {"TERM_PROGRAM": "Apple_Terminal", "answer": b"\x1b[?1;2c"}
-    shown = on_a_terminal(made, *query(photos), **apple)  # type: ignore[arg-type]
+    shown = on_a_terminal(ready_home, *query(photos), **apple)  # type: ignore[arg-type]
     assert "\x1b[38;5;" in shown.text
     assert "\x1b[38;2;" not in shown.text
 
 
-def test_a_dumb_terminal_gets_a_hint(made: Path, photos: Path) -> None:
-    shown = on_a_terminal(made, *query(photos), TERM="dumb")
+def test_a_dumb_terminal_gets_a_hint(ready_home: Path, photos: Path) -> None:
+    shown = on_a_terminal(ready_home, *query(photos), TERM="dumb")
     assert "--gallery" in shown.text
     assert "\x1b" not in shown.text

@@ -37,14 +37,14 @@ def test_json_has_the_documented_form(run: Run, photos: Path) -> None:
     assert (first["width"], first["height"], first["taken"]) == (160, 120, None)
 
 
-def test_stdin_is_a_query(run: Run, photos: Path, made: Path) -> None:
+def test_stdin_is_a_query(run: Run, photos: Path, ready_home: Path) -> None:
     photo = photos / "2024" / "may" / "photo 11.jpg"
     with photo.open("rb") as file:
         process = subprocess.run(
             [sys.executable, "-m", "cli", "query", "-", "--paths", "-k", "1"],
             stdin=file,
             capture_output=True,
-            env=environment(made),
+            env=environment(ready_home),
         )
     assert process.stdout.decode().splitlines() == [str(photo)]
 
@@ -104,7 +104,7 @@ OTHERS = {
 }
 
 
-def test_a_query_imports_what_it_uses_and_nothing_else(made: Path, photos: Path) -> None:
+def test_a_query_imports_what_it_uses_and_nothing_else(ready_home: Path, photos: Path) -> None:
     script = (
         "import sys; before = set(sys.modules); from cli.main import app\n"
         "try: app()\nexcept SystemExit: pass\n"
@@ -114,7 +114,7 @@ def test_a_query_imports_what_it_uses_and_nothing_else(made: Path, photos: Path)
     image = str(photos / "other" / "photo 00.jpg")
     process = subprocess.run(
         [sys.executable, "-c", script, "query", image],
-        env=environment(made),
+        env=environment(ready_home),
         capture_output=True,
         text=True,
     )
@@ -128,31 +128,31 @@ def test_a_query_imports_what_it_uses_and_nothing_else(made: Path, photos: Path)
 
 
 @pytest.fixture(scope="module")
-def long_names(made: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def long_names(ready_home: Path, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An index of one photo under names that together are more than a pipe holds."""
     folder = tmp_path_factory.mktemp("names")
     (folder / "photos").mkdir()
     for number in range(400):
         name = f"{number:03}{'x' * 230}.jpg"
         shutil.copy(photos / "other" / "photo 00.jpg", folder / "photos" / name)
-    process = command("index", folder / "photos", "--index", folder / "index", home=made)
+    process = command("index", folder / "photos", "--index", folder / "index", home=ready_home)
     assert process.returncode == 0, process.stderr
     return folder / "index"
 
 
 @pytest.mark.parametrize("line", [["query", "", "--paths", "-k", "400"], ["info"], ["--help"]])
 def test_a_closed_pipe_ends_quietly(
-    made: Path, photos: Path, long_names: Path, line: list[str]
+    ready_home: Path, photos: Path, long_names: Path, line: list[str]
 ) -> None:
     image, options = str(photos / "other" / "photo 00.jpg"), ["--index", str(long_names)]
     words = [word or image for word in line] + (options if "--help" not in line else [])
-    whole = subprocess.run([PROGRAM, *words], env=environment(made), capture_output=True)
+    whole = subprocess.run([PROGRAM, *words], env=environment(ready_home), capture_output=True)
     assert whole.returncode == 0
     assert line[0] != "query" or len(whole.stdout) > 2**16
     reading, writing = os.pipe()
     os.close(reading)
     process = subprocess.run(
-        [PROGRAM, *words], env=environment(made), stdout=writing, stderr=subprocess.PIPE
+        [PROGRAM, *words], env=environment(ready_home), stdout=writing, stderr=subprocess.PIPE
     )
     os.close(writing)
     assert (process.returncode, process.stderr) == (0, b"")
@@ -199,12 +199,12 @@ def test_a_photo_is_shown_in_the_folder_that_the_filter_names(
     assert one.endswith(str(tmp_path / "b" / photo.name))
 
 
-def test_programs_get_every_file(run: Run, photos: Path, made: Path, tmp_path: Path) -> None:
+def test_programs_get_every_file(run: Run, photos: Path, ready_home: Path, tmp_path: Path) -> None:
     photo = photos / "other" / "photo 04.jpg"
     (tmp_path / "more").mkdir()
     again = shutil.copy(photo, tmp_path / "more" / "again.jpg")
     index = tmp_path / "index"
-    shutil.copytree(made / "indexes" / "default", index)
+    shutil.copytree(ready_home / "indexes" / "default", index)
     assert run("index", tmp_path / "more", "--index", index).returncode == 0
     words = ["query", photo, "--index", index]
     document = json.loads(run(*words, "--json", "-k", 3).stdout)["results"]
@@ -217,7 +217,7 @@ def test_programs_get_every_file(run: Run, photos: Path, made: Path, tmp_path: P
     assert run(*words, "-0", "-k", 1).stdout.count("\0") == 1
 
 
-def test_a_name_of_any_bytes_goes_into_a_pipe_unchanged(made: Path, tmp_path: Path) -> None:
+def test_a_name_of_any_bytes_goes_into_a_pipe_unchanged(ready_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     (photo,) = make_photos(folder, 1)
     odd = os.fsencode(folder) + b"/b\xff\nad \xc3.jpg"
@@ -225,7 +225,7 @@ def test_a_name_of_any_bytes_goes_into_a_pipe_unchanged(made: Path, tmp_path: Pa
         os.rename(photo, odd)
     except OSError:
         pytest.skip("no such names on this disk")
-    home, index = environment(made), str(tmp_path / "index")
+    home, index = environment(ready_home), str(tmp_path / "index")
     indexed = subprocess.run([PROGRAM, "index", folder, "--index", index], env=home, check=False)
     assert indexed.returncode == 0
     words = [PROGRAM, "query", odd, "--index", index]
@@ -254,8 +254,8 @@ def test_filters_by_camera_day_and_place(run: Run, data: Path, tmp_path: Path) -
     assert paths("--near", "43.467,11.885,1km", "--taken", "2008-05") == set()
 
 
-def test_no_colour_goes_into_a_pipe(made: Path, photos: Path) -> None:
-    env = {name: value for name, value in environment(made).items() if name != "NO_COLOR"}
+def test_no_colour_goes_into_a_pipe(ready_home: Path, photos: Path) -> None:
+    env = {name: value for name, value in environment(ready_home).items() if name != "NO_COLOR"}
     line = [sys.executable, "-m", "cli", "query", str(photos / "other" / "photo 00.jpg")]
     process = subprocess.run(line, env=env | {"TERM": "xterm-256color"}, capture_output=True)
     assert process.returncode == 0
@@ -303,7 +303,7 @@ def test_the_lowest_score(run: Run, photos: Path, many: Path) -> None:
 
 
 def test_copies_share_a_line_in_the_table_only(
-    run: Run, photos: Path, made: Path, tmp_path: Path
+    run: Run, photos: Path, ready_home: Path, tmp_path: Path
 ) -> None:
     photo = photos / "other" / "photo 04.jpg"
     more = tmp_path / "more"
@@ -312,7 +312,7 @@ def test_copies_share_a_line_in_the_table_only(
         for quality in (60, 70, 80):
             image.save(more / f"copy {quality}.jpg", quality=quality)
     index = tmp_path / "index"
-    shutil.copytree(made / "indexes" / "default", index)
+    shutil.copytree(ready_home / "indexes" / "default", index)
     assert run("index", more, "--index", index).returncode == 0
     words = ["query", photo, "--index", index, "-k", 3]
     folded = run(*words).stdout.splitlines()
@@ -327,14 +327,16 @@ def test_copies_share_a_line_in_the_table_only(
         assert page.read_text().count("(+3 copies)") == 1
 
 
-def test_the_browser_adds_nothing_to_the_results(made: Path, photos: Path, tmp_path: Path) -> None:
+def test_the_browser_adds_nothing_to_the_results(
+    ready_home: Path, photos: Path, tmp_path: Path
+) -> None:
     browser = tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho noise\necho "$1" > {tmp_path}/url\n')
     browser.chmod(0o755)
     words = [PROGRAM, "query", photos / "other" / "photo 00.jpg", "-k", "2", "--paths", "--open"]
     bare = {"PATH": str(tmp_path), "DISPLAY": "", "WAYLAND_DISPLAY": "", "TERM": ""}
     for name, starts in ((str(browser), True), (str(tmp_path / "absent"), False)):
-        env = {**environment(made), **bare, "BROWSER": name}
+        env = {**environment(ready_home), **bare, "BROWSER": name}
         process = subprocess.run(words, env=env, capture_output=True, text=True)
         assert process.returncode == 0
         assert len(process.stdout.splitlines()) == 2
@@ -355,7 +357,9 @@ OPTIONS: list[tuple[list[str], dict[str, Any]]] = [
 
 
 @pytest.fixture(scope="module")
-def real(data: Path, made: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def real(
+    data: Path, ready_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
     """Real photos, some of them twice, and an index of them."""
     folder = tmp_path_factory.mktemp("real")
     (folder / "photos").mkdir()
@@ -364,7 +368,7 @@ def real(data: Path, made: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
             shutil.copy(photo, folder / "photos" / f"{name} {photo.name}")
     for photo in sorted((folder / "photos").iterdir())[::9]:
         shutil.copy(photo, photo.with_name(f"copy of {photo.name}"))
-    indexed = command("index", folder / "photos", "--index", folder / "index", home=made)
+    indexed = command("index", folder / "photos", "--index", folder / "index", home=ready_home)
     assert indexed.returncode == 0, indexed.stderr
     return folder / "photos", folder / "index"
 
@@ -399,11 +403,13 @@ def test_python_gives_what_the_command_gives(
                 assert ("cop" in row.rpartition(".jpg")[2]) == (result.copies > 0)
 
 
-def test_a_terminal_that_lacks_a_letter_is_no_error(run: Run, made: Path, tmp_path: Path) -> None:
+def test_a_terminal_that_lacks_a_letter_is_no_error(
+    run: Run, ready_home: Path, tmp_path: Path
+) -> None:
     make_photos(tmp_path / "d\u00fcne", 2)
     index = tmp_path / "index"
     assert run("index", tmp_path / "d\u00fcne", "--index", index).returncode == 0
-    env = {**environment(made), "PYTHONIOENCODING": "ascii"}
+    env = {**environment(ready_home), "PYTHONIOENCODING": "ascii"}
     line = [sys.executable, "-m", "cli", "query", str(tmp_path / "d\u00fcne" / "photo 00.jpg")]
     process = subprocess.run([*line, "--index", str(index)], env=env, capture_output=True)
     assert process.returncode == 0

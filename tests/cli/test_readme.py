@@ -64,9 +64,9 @@ def test_the_commands_work_in_their_order(user: Path) -> None:
     for block in COMMANDS:
         short = re.sub(r"--for \S+", f"--for {SHORT}", block)
         # The last line keeps bash running, because --install-completion looks for its shell.
-        ended = run_script(user, MAKE + short + ":\n")
-        assert ended.returncode == 0, f"{block}\n{ended.stderr}"
-        assert "Traceback" not in ended.stderr
+        outcome = run_script(user, MAKE + short + ":\n")
+        assert outcome.returncode == 0, f"{block}\n{outcome.stderr}"
+        assert "Traceback" not in outcome.stderr
     assert (user / "evaluation.png").stat().st_size > 1000
     assert (user / "remove.sh").exists()
     assert "mocosearch" in (user / ".bashrc").read_text()
@@ -76,9 +76,9 @@ def test_the_commands_work_in_their_order(user: Path) -> None:
 @pytest.mark.slow
 def test_the_python_of_the_readme_runs(user: Path) -> None:
     block = "\n".join(text for language, text in FENCED if language == "python")
-    ended = run_script(user, re.sub(r"seconds=\d+", "seconds=15", block), "python")
-    assert ended.returncode == 0, ended.stderr
-    assert len(ended.stdout.splitlines()) == 5
+    outcome = run_script(user, re.sub(r"seconds=\d+", "seconds=15", block), "python")
+    assert outcome.returncode == 0, outcome.stderr
+    assert len(outcome.stdout.splitlines()) == 5
 
 
 def lines() -> Iterator[list[str]]:

@@ -78,16 +78,16 @@ def test_unreadable_folders_are_reported(
 
 @pytest.mark.slow
 def test_an_encoder_or_that_of_an_index_teaches(
-    photos: Path, run: Run, made: Path, tmp_path: Path
+    photos: Path, run: Run, trained_home: Path, tmp_path: Path
 ) -> None:
     short = ["--epochs", 1, "--size", 32, "--json"]
     by_name = run("train", photos, "--name", tmp_path / "a", "--teacher", "starter", *short)
-    index = made / "indexes" / "default"
+    index = trained_home / "indexes" / "default"
     by_index = run("train", photos, "--name", tmp_path / "b", "--teacher", index, *short)
-    for ended in (by_name, by_index):
-        assert ended.returncode == 0, ended.stderr
-        assert "recipe seed: the teacher is resnet10" in ended.stderr
-        card = json.loads(ended.stdout)["card"]
+    for outcome in (by_name, by_index):
+        assert outcome.returncode == 0, outcome.stderr
+        assert "recipe seed: the teacher is resnet10" in outcome.stderr
+        card = json.loads(outcome.stdout)["card"]
         assert card["recipe"]["name"] == "seed"
         assert (card["teacher"] is None) == (card["epochs"] == 0)
 
@@ -95,7 +95,7 @@ def test_an_encoder_or_that_of_an_index_teaches(
 def test_a_teacher_that_is_not_there_is_said_before_anything_is_decoded(
     photos: Path, run: Run
 ) -> None:
-    ended = run("train", photos, "--name", "taught", "--teacher", "nobody")
-    assert ended.returncode == 1
-    assert "nobody" in ended.stderr
-    assert "photos" not in ended.stderr.replace(str(photos), "")
+    outcome = run("train", photos, "--name", "taught", "--teacher", "nobody")
+    assert outcome.returncode == 1
+    assert "nobody" in outcome.stderr
+    assert "photos" not in outcome.stderr.replace(str(photos), "")

@@ -5,9 +5,9 @@ from pathlib import Path
 from program import Run
 
 
-def test_verify_compact_and_export(run: Run, made: Path, tmp_path: Path) -> None:
+def test_verify_compact_and_export(run: Run, ready_home: Path, tmp_path: Path) -> None:
     index = tmp_path / "index"
-    shutil.copytree(made / "indexes" / "default", index)
+    shutil.copytree(ready_home / "indexes" / "default", index)
     sound = run("verify", "--index", index, "--json")
     report = {"faults": [], "unchecked": [], "whole": True}
     assert (sound.returncode, json.loads(sound.stdout)) == (0, report)
@@ -22,14 +22,14 @@ def test_verify_compact_and_export(run: Run, made: Path, tmp_path: Path) -> None
     assert "not empty" in again.stderr
 
 
-def test_damage_is_reported_and_ends_with_1(run: Run, made: Path, tmp_path: Path) -> None:
-    shutil.copytree(made / "indexes" / "default", tmp_path / "index")
+def test_damage_is_reported_and_ends_with_1(run: Run, ready_home: Path, tmp_path: Path) -> None:
+    shutil.copytree(ready_home / "indexes" / "default", tmp_path / "index")
     with open(tmp_path / "index" / "data.mdb", "r+b") as data:
         size = data.seek(0, 2)
         data.truncate(size // 2)
     for command in (["verify"], ["verify", "--json"], ["info"], ["compact"]):
-        ended = run(*command, "--index", tmp_path / "index")
-        assert ended.returncode == 1
-        assert "damaged" in ended.stderr
-        assert "Traceback" not in ended.stderr
+        outcome = run(*command, "--index", tmp_path / "index")
+        assert outcome.returncode == 1
+        assert "damaged" in outcome.stderr
+        assert "Traceback" not in outcome.stderr
     assert run("verify", "--index", tmp_path / "nothing").returncode == 1

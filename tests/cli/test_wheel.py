@@ -85,7 +85,7 @@ def test_the_source_distribution_contains_every_file_of_the_wheel(
 
 
 def test_the_wheel_installs_and_answers_elsewhere(
-    wheel: Path, made: Path, photos: Path, tmp_path: Path
+    wheel: Path, ready_home: Path, photos: Path, tmp_path: Path
 ) -> None:
     place = tmp_path / "venv"
     venv.create(place, with_pip=False)
@@ -94,7 +94,7 @@ def test_the_wheel_installs_and_answers_elsewhere(
     (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n")
     install = [*UV, "pip", "install", "--quiet", "--no-deps", "--python", place, wheel]
     subprocess.run(install, check=True, capture_output=True)
-    run = runner(place, made, tmp_path)
+    run = runner(place, ready_home, tmp_path)
     where = [place / "bin" / "python", "-c", "import cli, indexes, mocosearch; print(cli.__file__)"]
     origin = subprocess.run(where, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert origin.startswith(str(site))
@@ -133,10 +133,10 @@ def test_a_search_only_install_is_small_and_answers(
     assert run("duplicates").returncode == 0
     assert run("verify").returncode == 0
     for command in (["train", photos], ["encoders", "add", "moco-v2-800ep"]):
-        ended = run(*command)
-        assert ended.returncode == 1
-        assert "Traceback" not in ended.stderr
-        assert re.search("^error: .*torch", ended.stderr, re.MULTILINE | re.IGNORECASE)
+        outcome = run(*command)
+        assert outcome.returncode == 1
+        assert "Traceback" not in outcome.stderr
+        assert re.search("^error: .*torch", outcome.stderr, re.MULTILINE | re.IGNORECASE)
 
 
 def fresh(place: Path, package: Path, *options: object) -> Path:

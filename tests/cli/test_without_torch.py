@@ -18,9 +18,15 @@ sys.meta_path.insert(0, Absent())
 """
 
 
+@pytest.fixture(scope="module")
+def ready_home(trained_home: Path) -> Path:
+    """Evaluated beside an untrained network, where that can be computed."""
+    return trained_home
+
+
 @pytest.fixture(autouse=True)
-def no_torch(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every Python process of a test runs without torch; `made` has been trained before."""
+def no_torch(ready_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every Python process of a test runs without torch; `ready_home` has been trained before."""
     (tmp_path / "sitecustomize.py").write_text(ABSENT)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 

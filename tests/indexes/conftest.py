@@ -5,10 +5,21 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from light import openvino_encoder
 
 from indexes import Index
 from indexes.sync import embed
+from mocosearch.encoder import Encoder
 from mocosearch.photos.worker import read_photo
+
+
+@pytest.fixture(scope="session")
+def encoder(once) -> Encoder:
+    """Random projections, because each index loads its own graph, and networks take half a second.
+
+    `encoder_folder` holds a network.
+    """
+    return Encoder.open(once("light", lambda base: openvino_encoder(base / "encoder")) / "encoder")
 
 
 @pytest.fixture

@@ -1,7 +1,10 @@
 """Tiny encoders in place of networks, for tests of the store, where any keys will do."""
 
+import hashlib
+import math
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -10,6 +13,9 @@ from mocosearch.encoder import Card, Encoder
 from mocosearch.encoder.card import fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
 from mocosearch.photos.worker import read_photo
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SIDE, DIMENSION = 16, 24
 
@@ -26,20 +32,44 @@ def _card(encoder_fingerprint: str) -> Card:
 
 def openvino_encoder(folder: Path) -> Encoder:
     """An encoder in a folder, with a graph for OpenVINO: random projections of the pixels."""
-    ov = openvino()
-    import openvino.opset8 as ops
-
-    rng = np.random.default_rng(5)
-    directions = rng.standard_normal((SIDE * SIDE * 3, DIMENSION)).astype(np.float32)
-    pixels = ops.parameter([-1, SIDE, SIDE, 3], np.uint8, name="pixels")
-    centred = ops.subtract(ops.convert(pixels, np.float32), np.float32(127.5))
-    flat = ops.reshape(centred, np.array([-1, SIDE * SIDE * 3]), special_zero=False)
-    keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
     folder.mkdir()
-    ov.serialize(ov.Model([keys], [pixels], "light"), folder / GRAPH, folder / WEIGHTS)
+    openvino().serialize(projections(SIDE, DIMENSION, 5), folder / GRAPH, folder / WEIGHTS)
     graph, weights = ((folder / name).read_bytes() for name in (GRAPH, WEIGHTS))
     (folder / CARD).write_text(_card(fingerprint(graph, weights)).to_json())
     return Encoder.open(folder)
+
+
+def projections(side: int, dimension: int, seed: int) -> object:
+    """An OpenVINO model: uint8 (n, side, side, 3) to unit vectors (n, dimension)."""
+    ov = openvino()
+    import openvino.opset8 as ops
+
+    cells = math.gcd(side, 16)
+    size = cells * cells * 3
+    directions = np.random.default_rng(seed).standard_normal((size, dimension)).astype(np.float32)
+    pixels = ops.parameter([-1, side, side, 3], np.uint8, name="pixels")
+    centred = ops.subtract(ops.convert(pixels, np.float32), np.float32(127.5))
+    blocks = np.array([-1, cells, side // cells, cells, side // cells, 3])
+    pooled = ops.reduce_mean(ops.reshape(centred, blocks, special_zero=False), np.array([2, 4]))
+    flat = ops.reshape(pooled, np.array([-1, size]), special_zero=False)
+    keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
+    return ov.Model([keys], [pixels], "light")
+
+
+def light_graph(descriptor: "nn.Module", side: int) -> object:
+    """In place of `export._graph`, which takes seconds: projections that depend on all weights."""
+    digest = hashlib.sha256()
+    for name, value in descriptor.state_dict().items():
+        digest.update(name.encode() + value.contiguous().numpy().tobytes())
+    seed = int(digest.hexdigest()[:16], 16)
+    return projections(side, descriptor.projection.shape[1], seed)
+
+
+def export_light_graphs() -> None:
+    """From now on; for a process that ends with its test."""
+    from mocosearch.encoder import export
+
+    export._graph = light_graph
 
 
 def encode(self: Encoder, pixels: np.ndarray) -> np.ndarray:

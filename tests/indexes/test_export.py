@@ -29,16 +29,16 @@ def test_files_for_other_programs(index, tmp_path):
     assert names == ["ids.npy", "index.faiss", "keys.npy", "photos.parquet", "records.jsonl"]
     assert sorted(os.listdir(tmp_path)) == ["index", "out", "photos"]
     ids, keys = np.load(tmp_path / "out" / "ids.npy"), np.load(tmp_path / "out" / "keys.npy")
-    assert (ids.dtype, keys.dtype, keys.shape) == (np.uint64, np.float16, (11, 256))
+    assert (ids.dtype, keys.dtype, keys.shape) == (np.uint64, np.float16, (11, 24))
     lines = (tmp_path / "out" / "records.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [r["id"] for r in records] == ids.tolist()
     for record in records:
         assert record["paths"] == index.record(record["id"]).paths
     plain = faiss.read_index(str(tmp_path / "out" / "index.faiss"))
-    _, found = plain.search(keys.astype(np.float32), 3)
+    _, neighbours = plain.search(keys.astype(np.float32), 3)
     ours = index.query(keys.astype(np.float32), 3)
-    assert found.tolist() == [[m.id for m in row] for row in ours]
+    assert neighbours.tolist() == [[m.id for m in row] for row in ours]
     table = parquet.read_table(tmp_path / "out" / "photos.parquet")
     assert table["id"].to_pylist() == ids.tolist()
     assert np.array_equal(np.stack(table["key"].to_numpy()).astype(np.float16), keys)
@@ -95,13 +95,13 @@ def test_parquet_takes_facts_that_only_later_photos_have(index, tmp_path, monkey
 
     monkeypatch.setattr(exporting, "AT_ONCE", 5)
 
-    def told(index, ids):
+    def records_with_facts(index, ids):
         for row in plain(index, ids):
             later = row["id"] > 6
             yield row | ({"latitude": 48.1, "camera": "X"} if later else {"camera": None})
 
     plain = exporting.records
-    monkeypatch.setattr(exporting, "records", told)
+    monkeypatch.setattr(exporting, "records", records_with_facts)
     index.export(tmp_path / "files")
     table = parquet.read_table(tmp_path / "files" / "photos.parquet")
     assert table["latitude"].to_pylist().count(48.1) == sum(i > 6 for i in table["id"].to_pylist())

@@ -76,15 +76,15 @@ def test_settings_of_the_user_are_kept(index):
 
 
 def test_the_old_index_answers_until_the_end(index, files):
-    done = []
+    outcome = []
 
     def report(progress):
         assert index.encoder.fingerprint == OLD.fingerprint
         assert_best_match(index, *files)
-        done.append(progress.done)
+        outcome.append(progress.done)
 
     index.renew(NEW, report=report)
-    assert done[-1] == 10
+    assert outcome[-1] == 10
 
 
 def test_a_stopped_run_is_continued(index, files):

@@ -129,11 +129,11 @@ def test_an_index_is_opened_for_changes(index, tmp_path):
 def test_many_threads_search_while_one_adds(index, tmp_path):
     """Each result is of one snapshot: it lists as many photos as the snapshot has."""
     index.add([tmp_path / f"{n}.jpg" for n in range(20)], units(20))
-    done = threading.Event()
+    outcome = threading.Event()
 
     def search(seed: int) -> int:
         searches = 0
-        while not done.is_set() or not searches:
+        while not outcome.is_set() or not searches:
             index.refresh()
             count = len(index)
             rows = index.query(units(3, seed), 1000)
@@ -149,7 +149,7 @@ def test_many_threads_search_while_one_adds(index, tmp_path):
                 names = [tmp_path / f"{batch}-{n}.jpg" for n in range(5)]
                 index.add(names, units(5, 100 + batch))
         finally:
-            done.set()
+            outcome.set()
         assert all(future.result() for future in futures)
     index.refresh()
     assert len(index) == 80

@@ -27,9 +27,9 @@ def survive(*words: object, seconds: float = 280) -> dict:
     """The result of `survival.py`; fails with its error where an index did not survive."""
     place = {**os.environ, "PYTHONPATH": f"{ROOT}:{HERE}", "OMP_NUM_THREADS": "1"}
     line = [sys.executable, str(HERE / "survival.py"), *map(str, words)]
-    ended = subprocess.run(line, capture_output=True, text=True, env=place, timeout=seconds)
-    assert ended.returncode == 0, ended.stderr[-4000:]
-    return json.loads(ended.stdout)
+    outcome = subprocess.run(line, capture_output=True, text=True, env=place, timeout=seconds)
+    assert outcome.returncode == 0, outcome.stderr[-4000:]
+    return json.loads(outcome.stdout)
 
 
 OPERATIONS = ("index", "merge", "compact", "migrate", "renew")
@@ -191,9 +191,9 @@ def test_a_read_only_disk(small_index, read_only, locked):
         (folder / "lock.mdb").unlink()
     before, view = read_only
     words = [*before, sys.executable, "-c", ASK, str(view)]
-    ended = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
-    count, has_lock_file, report, error = ended.stdout.splitlines()
-    assert count == "6", ended.stderr
+    outcome = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, check=False)
+    count, has_lock_file, report, error = outcome.stdout.splitlines()
+    assert count == "6", outcome.stderr
     assert has_lock_file == "False"
     assert report == str(Report([], []))
     assert error.startswith("cannot write the index at")

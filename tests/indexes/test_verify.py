@@ -190,10 +190,10 @@ def test_a_checkout_that_is_not_installed(copy, fill, tmp_path):
 
     assert "No module named" in run("-c", "import indexes", cwd=tmp_path).stderr
     options = ("--index", copy, "--json")
-    ended = run("-m", "cli", "index", tmp_path / "photos", *options, cwd=checkout)
-    assert json.loads(ended.stdout)["embedded"] == 3, ended.stderr
-    ended = run("-m", "cli", "verify", *options, cwd=checkout)
-    assert json.loads(ended.stdout)["whole"], ended.stderr
+    outcome = run("-m", "cli", "index", tmp_path / "photos", *options, cwd=checkout)
+    assert json.loads(outcome.stdout)["embedded"] == 3, outcome.stderr
+    outcome = run("-m", "cli", "verify", *options, cwd=checkout)
+    assert json.loads(outcome.stdout)["whole"], outcome.stderr
 
 
 # The pages of the file

@@ -90,13 +90,13 @@ def test_near_hashes_are_those_of_a_plain_loop(seed, n, bits):
     for _ in range(7):
         turn = np.uint64(1) << chance.integers(0, 64, n, np.uint64)
         hashes = np.where(chance.random(n) < 0.5, hashes ^ turn, hashes)
-    found = [
+    results = [
         pair
         for left, right in near_hashes(hashes, bits)
         for pair in zip(left.tolist(), right.tolist(), strict=True)
     ]
-    assert len(found) == len(set(found))
-    assert set(found) == {
+    assert len(results) == len(set(results))
+    assert set(results) == {
         (i, j)
         for i, j in itertools.combinations(range(n), 2)
         if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= bits
@@ -127,8 +127,8 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
                 break
         else:
             expected.append([at])
-    found = fold_copies(index_of(keys), matches)
-    assert [[match.id for match in group] for group in found] == expected
+    groups = fold_copies(index_of(keys), matches)
+    assert [[match.id for match in group] for group in groups] == expected
 
 
 def test_many_matches_are_folded_in_little_memory():
@@ -141,11 +141,11 @@ def test_many_matches_are_folded_in_little_memory():
     matches = [Match(i, 1.0, replace(PLAIN, perceptual=f"{h:016x}")) for i, h in enumerate(hashes)]
     tracemalloc.start()
     try:
-        found = fold_copies(index_of(keys), matches)
+        groups = fold_copies(index_of(keys), matches)
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert [len(group) for group in found] == [2] * (n // 2)
+    assert [len(group) for group in groups] == [2] * (n // 2)
     assert most < n * n
 
 
@@ -197,17 +197,17 @@ def collection(encoder_folder, fill, picture, tmp_path_factory):
     return base
 
 
-def names(found) -> list[set[str]]:
-    return [{Path(m.path).name for m in group.members} for group in found]
+def names(groups) -> list[set[str]]:
+    return [{Path(m.path).name for m in group.members} for group in groups]
 
 
 def test_copies_are_grouped_and_links_and_raw_pairs_are_not(collection):
     with Index.open(collection / "index") as index:
-        found = index.duplicates()
-        assert names(found) == [{"0000.jpg", "small.png", "poor.jpg"}, {"0001.jpg", "same.jpg"}]
-        assert found[0].score > 0.9
-        assert found[1].score == pytest.approx(1, abs=2e-3)
-        assert [g.name for g in index.duplicates()] == [g.name for g in found]
+        groups = index.duplicates()
+        assert names(groups) == [{"0000.jpg", "small.png", "poor.jpg"}, {"0001.jpg", "same.jpg"}]
+        assert groups[0].score > 0.9
+        assert groups[1].score == pytest.approx(1, abs=2e-3)
+        assert [g.name for g in index.duplicates()] == [g.name for g in groups]
         ways = names(index.duplicates(turned=True))
         assert ways[0] == {"0000.jpg", "small.png", "poor.jpg", "turned.png"}
         assert len(ways) == 2
@@ -227,12 +227,12 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
     (photos / "0001.iiq").write_bytes(first.read_bytes() + b"raw")
 
     def here(files, side, workers=None):
-        for found in files:
-            content = read_photo(found.path, side)
-            if found.path.endswith(".iiq"):
+        for stat in files:
+            content = read_photo(stat.path, side)
+            if stat.path.endswith(".iiq"):
                 facts = replace(content.picture.facts, format="RAW")
                 content = replace(content, picture=replace(content.picture, facts=facts))
-            yield found, content
+            yield stat, content
 
     monkeypatch.setattr(embed, "read_photos", here)
     index.sync([photos])
@@ -240,8 +240,8 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
     new = photos.parent / "new"
     new.mkdir()
     (new / "again.jpg").write_bytes(first.read_bytes())
-    found = index.copies_of(new_photos(new, index.encoder.side))
-    assert names(found) == [{"again.jpg", "0001.jpg"}]
+    groups = index.copies_of(new_photos(new, index.encoder.side))
+    assert names(groups) == [{"again.jpg", "0001.jpg"}]
 
 
 def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
@@ -250,14 +250,14 @@ def test_every_member_is_a_copy_of_the_one_that_is_kept(index, photos, picture):
     for step in range(40):
         Image.blend(first, last, step / 40).save(photos / f"{step:02}.png")
     index.sync([photos])
-    found = index.duplicates()
-    assert len(found) > 1
-    for group in found:
+    groups = index.duplicates()
+    assert len(groups) > 1
+    for group in groups:
         entries = [index.entry(member.path) for member in group.members]
         keys = index.keys([entry.id for entry in entries])
-        kept = group.members.index(group.keep)
+        keeper = group.members.index(group.keep)
         for member, key in zip(group.members, keys, strict=True):
-            cosine = float(key @ keys[kept])
+            cosine = float(key @ keys[keeper])
             assert are_copies(member.record, group.keep.record, cosine) or member is group.keep
         assert group.score == pytest.approx(float((keys @ keys.T).min()), abs=1e-5)
 
@@ -290,8 +290,8 @@ def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how)
     assert names(index.duplicates(changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
     assert changed == {str(b)}
     changed.clear()
-    found = list(index.copies_of(new_photos(new, index.encoder.side), changed=changed))
-    assert names(found) == [{"again.jpg", "small b.png"}]
+    groups = list(index.copies_of(new_photos(new, index.encoder.side), changed=changed))
+    assert names(groups) == [{"again.jpg", "small b.png"}]
     assert changed == {str(b)}
 
 
@@ -303,11 +303,11 @@ def test_upright_nothing_is_a_turned_copy(index, photos):
     steps = (np.arange(96) + 0.5) / 96
 
     def waves(rows, columns, size):
-        made = np.zeros((96, 96))
+        pattern = np.zeros((96, 96))
         for r, c in itertools.product(rows, columns):
             wave = np.cos(np.pi * r * steps)[:, None] * np.cos(np.pi * c * steps)
-            made += size * chance.choice([-1, 1]) * chance.uniform(0.5, 1) * wave
-        return made
+            pattern += size * chance.choice([-1, 1]) * chance.uniform(0.5, 1) * wave
+        return pattern
 
     even, odd = waves(range(12), range(0, 12, 2), 1.0), waves(range(12), range(1, 12, 2), 0.15)
     fine = waves(range(5), (13, 15, 17), 1.0)
@@ -355,10 +355,10 @@ def test_what_is_ignored_stays_ignored(collection, tmp_path):
 
     shutil.copytree(collection / "index", tmp_path / "index")
     with Index.create(tmp_path / "index", None) as index:
-        found = index.duplicates()
+        groups = index.duplicates()
         with pytest.raises(NotFound, match="nothing"):
-            index.ignore(["nothing"], found)
-        index.ignore([found[0].name], found)
+            index.ignore(["nothing"], groups)
+        index.ignore([groups[0].name], groups)
         rest = index.duplicates()
         assert names(rest) == [{"0001.jpg", "same.jpg"}]
         index.ignore([rest[0].name], rest)
@@ -371,8 +371,8 @@ def test_one_more_file_of_an_ignored_content_is_told(encoder, fill, tmp_path):
     (first.parent / "same.jpg").write_bytes(first.read_bytes())
     with Index.create(tmp_path / "index", encoder) as index:
         index.sync([first.parent])
-        found = index.duplicates()
-        index.ignore([found[0].name], found)
+        groups = index.duplicates()
+        index.ignore([groups[0].name], groups)
         assert index.duplicates() == []
         (first.parent / "again.jpg").write_bytes(first.read_bytes())
         index.sync([first.parent])

@@ -117,8 +117,9 @@ def test_all_orientations(encoder: Encoder, picture, tmp_path: Path) -> None:
 
 
 def test_a_screenshot_is_searched_with_and_without_borders(
-    encoder, picture, tmp_path: Path
+    encoder_folder, picture, tmp_path: Path
 ) -> None:
+    encoder = Encoder.open(encoder_folder)
     photo, other = picture(8, 120, 90), picture(9, 120, 90)
     screen = Image.new("RGB", (120, 240), "white")
     screen.paste(photo, (0, 75))

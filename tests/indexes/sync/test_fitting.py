@@ -17,6 +17,12 @@ from mocosearch.errors import Busy, Mismatch, StorageFailed
 from mocosearch.photos import decode
 
 
+@pytest.fixture(scope="module")
+def encoder(encoder_folder) -> Encoder:
+    """One whose graph has a whitening."""
+    return Encoder.open(encoder_folder)
+
+
 @pytest.fixture
 def general(encoder) -> Encoder:
     """Like the starter: with a whitening that was fitted on other photos."""

@@ -321,9 +321,9 @@ def test_exporting_and_encoding_load_no_telemetry(tmp_path):
         "print([m for m in sys.modules if 'telemetry' in m])\n"
     )
     run = [sys.executable, "-c", program, str(tmp_path / "enc")]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=Path(__file__).parents[3])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    outcome = subprocess.run(run, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.strip() == "[]"
 
 
 def test_encoding_loads_no_torch(encoder_folder):
@@ -336,6 +336,6 @@ def test_encoding_loads_no_torch(encoder_folder):
         "print([m for m in ('torch', 'openvino_telemetry') if m in sys.modules])\n"
     )
     run = [sys.executable, "-c", program, os.fspath(encoder_folder)]
-    done = subprocess.run(run, capture_output=True, text=True, cwd=Path(__file__).parents[3])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[]"
+    outcome = subprocess.run(run, capture_output=True, text=True, cwd=Path(__file__).parents[3])
+    assert outcome.returncode == 0, outcome.stderr
+    assert outcome.stdout.strip() == "[]"

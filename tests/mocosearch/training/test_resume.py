@@ -129,6 +129,7 @@ def folder(tmp_path: Path) -> Path:
     return photos
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_stopped_run_resumes_to_the_same_encoder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +155,7 @@ def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mocosearch.training.run.view_retrieval", view_retrieval)
 
 
-@pytest.mark.usefixtures("constant_recall")
+@pytest.mark.usefixtures("constant_recall", "light_graph")
 def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) -> None:
     # Polled once per photo at each of two sizes, then once per step.
     new_training = train([folder], tmp_path / "e", recipe=TINY, epochs=3, stopped=stop_after(33))
@@ -169,7 +170,7 @@ def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) ->
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
 
 
-@pytest.mark.usefixtures("constant_recall")
+@pytest.mark.usefixtures("constant_recall", "light_graph")
 def test_an_interrupted_run_does_not_replace_a_previous_encoder(
     folder: Path, tmp_path: Path, encoder_folder: Path
 ) -> None:
@@ -186,6 +187,7 @@ def test_an_interrupted_run_does_not_replace_a_previous_encoder(
     assert not list(tmp_path.glob(".*"))
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_long_unfinished_run_is_not_discarded(folder: Path, tmp_path: Path) -> None:
     place, states = tmp_path / "e", tmp_path / ".e.training"
     state = {"start": {}, "elapsed": 99999.0, "learned": 24620.0, "steps": 7}
@@ -201,6 +203,7 @@ def test_a_long_unfinished_run_is_not_discarded(folder: Path, tmp_path: Path) ->
     assert not states.exists()
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_errors_of_resume(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOCOSEARCH_HOME", str(tmp_path / "home"))
     with pytest.raises(NotFound, match="resume"):

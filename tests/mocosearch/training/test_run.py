@@ -121,7 +121,7 @@ def test_training_changes_the_network_and_zero_epochs_do_not(no_export, fill, tm
 def test_a_network_worse_than_its_start_is_not_exported(no_export, fill, tmp_path, monkeypatch):
     folder = fill(tmp_path / "p", range(12))[0].parent
     train([folder], tmp_path / "e", **TINY, epochs=0)
-    for after, kept in ((0.4, "start"), (0.6, "learned")):
+    for after, survivor in ((0.4, "start"), (0.6, "learned")):
         scores = iter([0.5, after])
         monkeypatch.setattr(
             training, "view_retrieval", lambda _, photos, s=scores: retrieval(next(s), photos)
@@ -129,7 +129,7 @@ def test_a_network_worse_than_its_start_is_not_exported(no_export, fill, tmp_pat
         result = train([folder], tmp_path / "e", **TINY, batch=12, epochs=2)
         start, exported_state = no_export[0][0].state_dict(), no_export[-1][0].state_dict()
         same = all(torch.equal(start[name], exported_state[name]) for name in start)
-        assert same == (kept == "start")
+        assert same == (survivor == "start")
         assert any("the starting network is exported" in sign for sign in result.warnings) == same
         card = no_export[-1][2]
         assert card.quality == {"view_recall": max(after, 0.5), "view_recall_before": 0.5}

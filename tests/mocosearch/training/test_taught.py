@@ -28,7 +28,7 @@ def photos(tmp_path: Path, fill: Callable[..., list[Path]]) -> Path:
 
 def stop_after(steps: int) -> tuple[Callable[[training.Progress], None], Callable[[], bool]]:
     """A report and a `stopped` that is true once so many steps were asked about."""
-    asked: list[int] = []
+    polls: list[int] = []
     training_begun: list[bool] = []
 
     def report(at: training.Progress) -> None:
@@ -37,8 +37,8 @@ def stop_after(steps: int) -> tuple[Callable[[training.Progress], None], Callabl
 
     def stopped() -> bool:
         if training_begun:
-            asked.append(1)
-        return len(asked) > steps
+            polls.append(1)
+        return len(polls) > steps
 
     return report, stopped
 
@@ -67,6 +67,7 @@ def test_the_card_names_the_teacher_and_its_licence(photos, tmp_path, encoder):
         assert card.teacher is None
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_stopped_run_resumes_with_the_same_keys(photos, tmp_path, encoder):
     report, stopped = stop_after(2)
     folder = tmp_path / "student"
@@ -78,6 +79,7 @@ def test_a_stopped_run_resumes_with_the_same_keys(photos, tmp_path, encoder):
     assert (resumed.card.teacher is None) == (resumed.card.epochs == 0)
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_two_teachers_are_named_and_their_keys_joined(photos, tmp_path, encoder):
     train(photos, tmp_path / "other", **TINY, init="none", epochs=0)
     teachers = [encoder, Encoder.open(tmp_path / "other")]
@@ -91,6 +93,7 @@ def test_two_teachers_are_named_and_their_keys_joined(photos, tmp_path, encoder)
     assert resumed.card.recipe["dim"] == sum(teacher.dimension for teacher in teachers)
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_resumed_run_without_its_keys_says_so(photos, tmp_path, encoder, home):
     report, stopped = stop_after(2)
     folder = tmp_path / "student"
@@ -100,6 +103,7 @@ def test_a_resumed_run_without_its_keys_says_so(photos, tmp_path, encoder, home)
         train(photos, folder, resume=True)
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_network_that_agrees_less_than_the_start_is_not_exported(
     photos, tmp_path, encoder, monkeypatch
 ):

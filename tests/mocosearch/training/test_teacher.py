@@ -32,65 +32,65 @@ def photos(tmp_path: Path, fill: Callable[..., list[Path]]) -> Photos:
     """20 photos, a broken one among them, decoded at 24 pixels."""
     files = fill(tmp_path / "photos", range(20))
     files[3].write_bytes(files[3].read_bytes()[:150])
-    found = list(scan([str(tmp_path / "photos")]))
-    return found, pixel_cache(found, 24, tmp_path / "cache"), tmp_path / "cache"
+    stats = list(scan([str(tmp_path / "photos")]))
+    return stats, pixel_cache(stats, 24, tmp_path / "cache"), tmp_path / "cache"
 
 
 def test_each_row_is_the_teachers_key_of_that_photo_at_its_own_side(photos, encoder):
-    found, cache, folder = photos
-    keys = teacher_keys(encoder, found, cache, folder)
+    stats, cache, folder = photos
+    keys = teacher_keys(encoder, stats, cache, folder)
     pictures = [decode(Path(path).read_bytes(), encoder.side).pixels for path in cache.paths]
-    wanted = encoder.encode(np.stack(pictures))
+    expected = encoder.encode(np.stack(pictures))
     assert encoder.card.whitening == OWN
     assert keys.shape == (19, encoder.dimension)
-    assert (keys.astype(np.float32) * wanted).sum(1) == pytest.approx(1, abs=2e-3)
+    assert (keys.astype(np.float32) * expected).sum(1) == pytest.approx(1, abs=2e-3)
 
 
 def test_keys_are_computed_once(photos, encoder, monkeypatch):
-    found, cache, folder = photos
+    stats, cache, folder = photos
     counts: list[int] = []
-    first = teacher_keys(encoder, found, cache, folder, counts.append)
+    first = teacher_keys(encoder, stats, cache, folder, counts.append)
     monkeypatch.setattr(Encoder, "encode", lambda self, pixels: pytest.fail("encoded again"))
-    second = teacher_keys(encoder, found, cache, folder, counts.append)
+    second = teacher_keys(encoder, stats, cache, folder, counts.append)
     assert np.array_equal(first, second)
     assert counts == [0, 16, 3, 19]
     assert np.array_equal(keys_to_resume(cache, folder, [encoder.fingerprint]), first)
 
 
 def test_a_stopped_call_continues_where_it_was(photos, encoder, monkeypatch):
-    found, cache, folder = photos
+    stats, cache, folder = photos
 
     def stop(n: int) -> None:
         if n:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        teacher_keys(encoder, found, cache, folder, stop)
+        teacher_keys(encoder, stats, cache, folder, stop)
     counts: list[int] = []
-    continued = np.array(teacher_keys(encoder, found, cache, folder, counts.append))
+    continued = np.array(teacher_keys(encoder, stats, cache, folder, counts.append))
     assert counts == [16, 3]
     for file in folder.glob("keys-*"):
         file.unlink()
-    assert np.array_equal(continued, teacher_keys(encoder, found, cache, folder))
+    assert np.array_equal(continued, teacher_keys(encoder, stats, cache, folder))
 
 
 def test_keys_are_deleted_with_the_last_pixels_of_their_photos(photos, encoder):
-    found, cache, folder = photos
-    teacher_keys(encoder, found, cache, folder)
-    other = pixel_cache(found[:10], 24, folder)
+    stats, cache, folder = photos
+    teacher_keys(encoder, stats, cache, folder)
+    other = pixel_cache(stats[:10], 24, folder)
     cache.file.unlink()
-    teacher_keys(encoder, found[:10], other, folder)
+    teacher_keys(encoder, stats[:10], other, folder)
     assert [file.name.split("-")[1] for file in folder.glob("keys-*")] == [other.name]
     with pytest.raises(NotFound, match="keys are gone"):
         keys_to_resume(cache, folder, [encoder.fingerprint])
 
 
 def test_a_photo_that_has_gone_since_is_seen_by_its_cached_pixels(photos, encoder):
-    found, cache, folder = photos
-    before = teacher_keys(encoder, found, cache, folder)
+    stats, cache, folder = photos
+    before = teacher_keys(encoder, stats, cache, folder)
     Path(cache.paths[5]).unlink()
     next(folder.glob("keys-*")).unlink()
-    after = teacher_keys(encoder, found, cache, folder).astype(np.float32)
+    after = teacher_keys(encoder, stats, cache, folder).astype(np.float32)
     cosines = (after * before.astype(np.float32)).sum(1)
     assert np.delete(cosines, 5) == pytest.approx(1, abs=2e-3)
     assert cosines[5] > 0.5
@@ -101,19 +101,19 @@ def with_whitening(encoder: Encoder, kind: str) -> Encoder:
 
 
 def test_a_whitening_of_other_photos_is_fitted_on_these(photos, encoder):
-    found, cache, folder = photos
-    own = np.array(teacher_keys(encoder, found, cache, folder), np.float32)
+    stats, cache, folder = photos
+    own = np.array(teacher_keys(encoder, stats, cache, folder), np.float32)
     next(folder.glob("keys-*")).unlink()
     others = with_whitening(encoder, "other photos")
-    fitted = np.array(teacher_keys(others, found, cache, folder), np.float32)
+    fitted = np.array(teacher_keys(others, stats, cache, folder), np.float32)
     assert np.linalg.norm(fitted, axis=1) == pytest.approx(1, abs=1e-2)
     assert not np.allclose(own @ own.T, fitted @ fitted.T, atol=0.02)
 
 
 def test_a_teacher_without_a_whitening_needs_photos_to_fit_one_on(photos, encoder):
-    found, cache, folder = photos
+    stats, cache, folder = photos
     with pytest.raises(Unsuitable, match="19 photos are too few"):
-        teacher_keys(with_whitening(encoder, NOTHING), found, cache, folder)
+        teacher_keys(with_whitening(encoder, NOTHING), stats, cache, folder)
     assert not list(folder.glob("keys-*"))
 
 
@@ -148,8 +148,8 @@ def test_agreement_is_the_plain_loops(n, k, seed):
         rows / np.linalg.norm(rows, axis=1, keepdims=True)
         for rows in (rng.standard_normal((n, d)).astype(np.float32) for d in (5, 7))
     )
-    wanted = plain_agreement(student, teacher, min(k, n - 1))
-    assert agreement(student, teacher, k) == pytest.approx(wanted)
+    expected = plain_agreement(student, teacher, min(k, n - 1))
+    assert agreement(student, teacher, k) == pytest.approx(expected)
     assert agreement(teacher, teacher, k) == 1.0
 
 
