@@ -9,9 +9,13 @@ from indexes.search.copies import fold_copies
 from indexes.search.filters import Where
 from indexes.search.nearest import Match, best_matches
 from indexes.search.question import Question
+from indexes.search.ranking import FIRST
 from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
 from mocosearch.errors import Unsuitable
+
+TIER = 4
+"""Each search of an answer is for so many times as many photos as the one before."""
 
 
 @dataclass(frozen=True)
@@ -65,40 +69,58 @@ def answer(
     if k < 1:
         raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
     significance, tries = snapshot.significance, len(question.keys)
-    groups = _groups(snapshot, question, k, where, min_score, fold)
-    results = [_result(group, significance, tries) for group in groups[:k]]
     photos = len(snapshot.among(where)) if where else len(snapshot)
-    scores = sorted((result.score for result in results), reverse=True)
-    significant = significance.line(scores, photos, tries)
-    lowest = scores[significant - 1] if significant else math.inf
-    # Re-ranking may have put a result that may be chance above one that is not.
-    results.sort(key=lambda result: result.score < lowest)
-    shown = results[:significant] if significant_only else results
+    results: list[Result] = []
+    scores: list[float] = []
+    significant, certain = 0, True
+    for groups in _tiers(snapshot, question, where, min_score, fold):
+        tier = [_result(group, significance, tries) for group in groups]
+        better = 0
+        if certain:
+            scores += [result.score for result in tier]
+            line = significance.line(sorted(scores, reverse=True), photos, tries)
+            better = max(line - significant, 0)
+            lowest = sorted(scores, reverse=True)[line - 1] if line else math.inf
+            # Re-ranking may have put a result that may be chance above one that is not.
+            tier.sort(key=lambda result: result.score < lowest)
+            certain = better == len(tier)
+        results += tier
+        significant += better
+        if len(results) >= k or (significant_only and not certain):
+            break
+    significant = min(significant, k)
+    shown = results[: significant if significant_only else k]
     return Answer(tuple(shown), significant, question.skipped)
 
 
-def _groups(
+def _tiers(
     snapshot: Snapshot,
     question: Question,
-    k: int,
     where: Where | None,
     min_score: float | None,
     fold: bool,
-) -> list[list[Match]]:
-    """At least k groups of copies, best first, or all there are; without `fold` each group is one
-    file.
+) -> Iterator[list[list[Match]]]:
+    """All groups of copies, best first, in tiers; without `fold` each group is one file.
+
+    A search for more photos may find others (an approximate kind), re-rank more and fold more. So
+    the sizes of the tiers do not depend on k: the results for one k are the first of those for a
+    larger one. A tier holds what the search for TIER times as many finds beyond the one before.
     """
-    # Copies use up places. Twice as many matches as groups are seldom too few.
-    count = 2 * k if fold else k
+    count, before = FIRST, list[Match]()
     while True:
         matches = best_matches(snapshot, question.keys, count, where, min_score)
-        if fold:
-            groups = fold_copies(snapshot, matches)
+        seen = {match.id for match in before}
+        new = [match for match in matches if match.id not in seen]
+        if not fold:
+            yield [[file] for match in new for file in _files(match)]
         else:
-            groups = [[file] for match in matches for file in _files(match)]
-        if len(groups) >= k or len(matches) < count:
-            return groups
-        count *= 4
+            # A copy of a photo in an earlier tier is no result of its own.
+            groups = fold_copies(snapshot, [*before, *new])
+            yield [group for group in groups if group[0].id not in seen]
+        if len(matches) < count:
+            return
+        before += new
+        count *= TIER
 
 
 def _result(group: list[Match], significance: Significance, tries: int) -> Result:
