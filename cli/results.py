@@ -3,6 +3,7 @@
 Written without rich, whose table costs a third of the time of a whole query to import.
 """
 
+import locale
 import os
 import shutil
 import sys
@@ -40,7 +41,7 @@ class Screen:
             width=shutil.get_terminal_size().columns,
             colour=not (no_color or os.environ.get("NO_COLOR") or term == "dumb"),
             links=term not in _CANNOT_LINK,
-            blocks="utf" in (stream.encoding or "").lower(),
+            blocks="utf" in (stream.encoding or "").lower() and not _is_8_bit(),
         )
 
     def paint(self, text: str, code: str) -> str:
@@ -52,6 +53,14 @@ class Screen:
         if not self.links:
             return text
         return f"\x1b]8;;{Path(os.path.abspath(path)).as_uri()}\x1b\\{text}\x1b]8;;\x1b\\"
+
+
+def _is_8_bit() -> bool:
+    """Whether the terminal has another encoding than UTF-8, in which `cli.main` starts Python; the
+    locales `C` and `POSIX` do not say.
+    """
+    name = locale.getencoding().lower().replace("-", "")
+    return bool(sys.flags.utf8_mode) and name not in ("utf8", "ansi_x3.41968", "usascii")
 
 
 def show_table(answer: "Answer", no_color: bool) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from indexes.search.segments import Ids
 from indexes.store import columns
 from indexes.store.columns import Block, name_code
-from indexes.store.records import Record, id_key
+from indexes.store.records import Record, id_key, to_path, to_text
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, Unsuitable
@@ -186,11 +186,13 @@ def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
     def lies(folder: str) -> bool:
         number, _, rest = folder.partition("/")
         # As `roots.path` does, in a fifth of the time.
-        path = _spelled(prefixes[number] + rest if rest else roots.path(folder))
+        path = _spelled(prefixes[number] + to_path(rest) if rest else roots.path(folder))
         return (not where.under or under(path)) and not not_under(path)
 
     # A condition may name a file: then the folder does not decide, and the record is read.
-    names = [name_code(os.path.basename(path)) for path in (*where.under, *where.not_under)]
+    names = [
+        name_code(to_text(os.path.basename(path))) for path in (*where.under, *where.not_under)
+    ]
 
     def condition(block: Block) -> Mask:
         mask = _of_photos(block, _by_text(block, "folder", lies))

@@ -115,7 +115,8 @@ class Snapshot:
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and times of the file at an absolute path; None where it has no key."""
         for spelling in unicode_forms(path):
-            with suppress(NotFound):
+            # In some locales another spelling cannot be a path.
+            with suppress(NotFound, UnicodeEncodeError):
                 stored = self.txn.get("paths", path_key(self.roots.relative(spelling)))
                 if stored is not None:
                     return PathEntry.from_bytes(stored)
