@@ -544,6 +544,18 @@ class Index:
             self.refresh()
             return count
 
+    def restore_encoder(self, source: str | os.PathLike[str] = "starter") -> bool:
+        """Restore the index's own encoder if it is damaged; returns whether it was.
+
+        source: the encoder that the index was created with. Raises NotFound, StorageFailed, and
+        Damaged where that is another one.
+        """
+        from indexes.restore import restore_encoder
+
+        with self._turn:
+            self._encoder = None
+            return restore_encoder(self.store, source)
+
     def _replace(self, make: Callable[[Path], None]) -> None:
         """Put another environment in this one's place: see `Store.replace`."""
         with self._snapshots.suspend():

@@ -18,6 +18,7 @@ from indexes.store.mapped import FileMap
 from indexes.store.place import DATA, remove
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
+from mocosearch.processes import fork_error
 
 FORMAT = 4
 OLDER = frozenset({1, 2, 3})
@@ -71,6 +72,7 @@ class Store:
         another writer to finish. Raises Busy, StorageFailed, Damaged.
         """
         self.folder, self.writable, self.has_lock_file = folder, writable, True
+        self._process = os.getpid()
         self._writer_lock: WriterLock | None = None
         with storage_errors(folder):
             if writable:
@@ -125,6 +127,7 @@ class Store:
             )
         if not complete:
             raise self._truncated()
+        self._verified: set[str] = set()
         self.version = self._version()
         self.databases = self._databases()
 
@@ -196,7 +199,12 @@ class Store:
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
         return Txn(
-            txn, self.databases, self.folder, checksums=self.version > 1, file_map=self.file_map
+            txn,
+            self.databases,
+            self.folder,
+            checksums=self.version > 1,
+            file_map=self.file_map,
+            verified=self._verified,
         )
 
     def is_overtaken(self, txn: Txn) -> bool:
@@ -231,7 +239,13 @@ class Store:
             )
         return txn
 
+    def check_process(self) -> None:
+        """Raises Unsuitable in a fork of the process that opened it: LMDB forbids its use there."""
+        if self._process != os.getpid():
+            raise fork_error()
+
     def _begin(self, write: bool = False) -> lmdb.Transaction:
+        self.check_process()
         with storage_errors(self.folder):
             try:
                 return self.env.begin(write=write, buffers=True)

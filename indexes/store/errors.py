@@ -38,4 +38,7 @@ def storage_errors(folder: Path) -> Iterator[None]:
             name in text for name in ("Permission denied", "Read-only file system")
         ):
             raise StorageFailed(f"cannot write the index at {folder}: {text}", _CHOOSE) from error
+        if "already open in this process" in text:
+            hint = "open an index once per process, and not in a fork of one that has it open"
+            raise StorageFailed(f"the index at {folder} is open already", hint) from error
         raise StorageFailed(f"cannot use the index at {folder}: {text}", _CHOOSE) from error

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexes.search import kinds, merging
 from indexes.search.kinds import Plan
 from indexes.store import roots
-from indexes.store.encoder import load_encoder
+from indexes.store.encoder import is_intact, load_encoder
 from indexes.store.environment import Store
 from indexes.store.place import DATA
 from indexes.store.records import SkippedFile
@@ -163,6 +163,9 @@ def _renewal_reason(store: Store, encoder: Encoder) -> str | None:
     """Why every photo needs a new key; None where none does."""
     with store.read() as txn:
         card, photos = _card(txn), txn.count("paths")
+        intact = is_intact(txn)
+    if not intact:
+        return "the encoder in the index is damaged"
     if not card.comes_from(encoder.fingerprint):
         return "another encoder"
     if is_outgrown(card, photos):

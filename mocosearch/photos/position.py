@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from PIL import ExifTags, Image
@@ -22,7 +23,7 @@ def position_of(exif: Image.Exif, xmp: bytes | None) -> tuple[float | None, floa
     EXIF 2.32: GPS tags 1 to 4. XMP specification part 2, 2.5.1: `exif:GPSLatitude` and
     `exif:GPSLongitude`, such as `52,31.2N`.
     """
-    for read in (lambda: _from_exif(exif), lambda: _from_xmp(xmp or b"")):
+    for read in (partial(_from_exif, exif), partial(_from_xmp, xmp or b"")):
         try:
             position = read()
         # Pillow raises any exception on broken EXIF, and no photo is skipped for that.
@@ -88,7 +89,7 @@ def _degrees(value: Any, ref: Any, axis: str) -> float | None:
     known = [0.0 if math.isnan(number) else number for number in numbers]
     size = sum(abs(number) / 60**power for power, number in enumerate(known))
     negative = min(known) < 0 or not words.isdisjoint(_NEGATIVE[axis])
-    return round(-size if negative else size, 7) + 0.0
+    return float(round(-size if negative else size, 7)) + 0.0
 
 
 def _number(part: Any) -> float:
