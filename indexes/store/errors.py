@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lmdb
 
+from indexes.store.mapsize import no_address_space
 from mocosearch.errors import Damaged, StorageFailed
 
 DAMAGE = (
@@ -34,6 +35,8 @@ def storage_errors(folder: Path) -> Iterator[None]:
         text = str(error)
         if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
             raise StorageFailed(f"no disk space left for the index at {folder}", _FREE) from error
+        if "Cannot allocate memory" in text:
+            raise no_address_space() from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
             name in text for name in ("Permission denied", "Read-only file system")
         ):
