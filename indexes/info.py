@@ -55,6 +55,7 @@ def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:
 
 def facts(snapshot: Snapshot, path: str) -> dict[str, Any] | None:
     """The facts of one absolute path: see `Index.facts`."""
+    path = snapshot.locate(path)
     entry = snapshot.entry(path)
     if entry is not None:
         modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()

@@ -14,8 +14,8 @@ from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
 from mocosearch.errors import Unsuitable
 
-TIER = 4
-"""Each search of an answer is for so many times as many photos as the one before."""
+WIDER = 4
+"""Each search for an answer is for so many times as many photos as the one before."""
 
 
 @dataclass(frozen=True)
@@ -69,58 +69,61 @@ def answer(
     if k < 1:
         raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
     significance, tries = snapshot.significance, len(question.keys)
-    photos = len(snapshot.among(where)) if where else len(snapshot)
     results: list[Result] = []
-    scores: list[float] = []
-    significant, certain = 0, True
-    for groups in _tiers(snapshot, question, where, min_score, fold):
-        tier = [_result(group, significance, tries) for group in groups]
-        better = 0
-        if certain:
-            scores += [result.score for result in tier]
-            line = significance.line(sorted(scores, reverse=True), photos, tries)
-            better = max(line - significant, 0)
-            lowest = sorted(scores, reverse=True)[line - 1] if line else math.inf
-            # Re-ranking may have put a result that may be chance above one that is not.
-            tier.sort(key=lambda result: result.score < lowest)
-            certain = better == len(tier)
-        results += tier
-        significant += better
-        if len(results) >= k or (significant_only and not certain):
+    significant = 0
+    for group, is_significant in _groups(snapshot, question, where, min_score, fold):
+        if len(results) == k or (significant_only and not is_significant):
             break
-    significant = min(significant, k)
-    shown = results[: significant if significant_only else k]
-    return Answer(tuple(shown), significant, question.skipped)
+        results.append(_result(group, significance, tries))
+        significant += is_significant
+    return Answer(tuple(results), significant, question.skipped)
 
 
-def _tiers(
+def _groups(
     snapshot: Snapshot,
     question: Question,
     where: Where | None,
     min_score: float | None,
     fold: bool,
-) -> Iterator[list[list[Match]]]:
-    """All groups of copies, best first, in tiers; without `fold` each group is one file.
+) -> Iterator[tuple[list[Match], bool]]:
+    """All groups of copies, best first, and whether they are better than chance; those that are
+    come first. Without `fold` each group is one file.
 
-    A search for more photos may find others (an approximate kind), re-rank more and fold more. So
-    the sizes of the tiers do not depend on k: the results for one k are the first of those for a
-    larger one. A tier holds what the search for TIER times as many finds beyond the one before.
+    A search for more photos may find others (an approximate kind), and draw another line. So the
+    sizes of the searches do not depend on how many groups are used: the results for one k are the
+    first of those for a larger one.
     """
-    count, before = FIRST, list[Match]()
+    before: list[Match] = []
+    line, count = 0, FIRST
     while True:
         matches = best_matches(snapshot, question.keys, count, where, min_score)
         seen = {match.id for match in before}
         new = [match for match in matches if match.id not in seen]
+        lowest = math.inf
+        if line == len(before):
+            scores = sorted((match.score for match in [*before, *new]), reverse=True)
+            line = _line(snapshot, scores, where, len(question.keys))
+            lowest = scores[line - 1] if line else math.inf
+        # Re-ranking may have put a result that may be chance above one that is not.
+        new.sort(key=lambda match: match.score < lowest)
         if not fold:
-            yield [[file] for match in new for file in _files(match)]
+            groups = [[file] for match in new for file in _files(match)]
         else:
-            # A copy of a photo in an earlier tier is no result of its own.
+            # A copy of a photo of an earlier search is no result of its own.
             groups = fold_copies(snapshot, [*before, *new])
-            yield [group for group in groups if group[0].id not in seen]
+        for group in groups:
+            if group[0].id not in seen:
+                yield group, group[0].score >= lowest
         if len(matches) < count:
             return
         before += new
-        count *= TIER
+        count *= WIDER
+
+
+def _line(snapshot: Snapshot, scores: list[float], where: Where | None, tries: int) -> int:
+    """How many of the best scores, descending, are better than chance."""
+    photos = len(snapshot.among(where)) if where else len(snapshot)
+    return snapshot.significance.line(scores, photos, tries)
 
 
 def _result(group: list[Match], significance: Significance, tries: int) -> Result:

@@ -36,6 +36,7 @@ class Snapshot:
         self._segments: list[Segment] | None = None
         self._roots: Roots | None = None
         self._deleted: Ids | None = None
+        self._resolved: dict[Where, Where] = {}
         self._among: dict[Where, Ids] = {}
         self._selections: dict[Where, list[Selection | None]] = {}
 
@@ -89,6 +90,17 @@ class Snapshot:
         ids, deleted = admitted(self.txn, self.roots, where), self.deleted()
         return ids[~segments.are_in(ids, deleted)] if len(deleted) else ids
 
+    def resolve(self, where: Where) -> Where:
+        """The same conditions with folders as the index spells them: see `resolve`."""
+        if not (where.under or where.not_under) and where.format is None:
+            return where
+        return _cached(self._resolved, where, self._resolve)
+
+    def _resolve(self, where: Where) -> Where:
+        from indexes.search.resolve import resolve
+
+        return resolve(self.txn, self.roots, where, lambda path: self.entry(path) is not None)
+
     def selections(self, where: Where | None = None) -> list[Selection | None]:
         """For each segment, the rows of the photos that are not deleted and meet all conditions;
         None where these are all rows. Raises what `among` raises.
@@ -128,6 +140,18 @@ class Snapshot:
             return None
         stored = self.txn.get("refused", path_key(self.roots.relative(path)))
         return None if stored is None else SkippedFile.from_bytes(stored)
+
+    def locate(self, path: str) -> str:
+        """An absolute path as the index spells it, which may lead through other links; unchanged
+        where the index does not have it.
+        """
+        from indexes.search.resolve import spellings_of
+
+        for places in spellings_of(self.txn, self.roots, path):
+            for place in places:
+                if self.entry(place) or self.skipped_file(place):
+                    return place
+        return path
 
     def skipped_files(self) -> list[SkippedFile]:
         """Every file without a key, by absolute path; files that are not pictures too."""
