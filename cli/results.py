@@ -70,8 +70,8 @@ def show_table(answer: "Answer", no_color: bool) -> None:
     """
     if not sys.stdout.isatty():
         for rank, result in enumerate(answer, 1):
-            path, copies = one_line(result.record.paths[0]), copies_note(result.copies)
-            show(f"{rank:3}  {result.score:.3f}  {path}{copies}")
+            path = one_line(result.record.paths[0])
+            show(f"{rank:3}  {result.score:.3f}  {path}{notes(result)}")
         return
     screen = Screen.of(sys.stdout, no_color)
     dates = any(result.record.taken for result in answer)
@@ -87,7 +87,7 @@ def _row(rank: int, result: "Result", screen: Screen, dates: bool) -> str:
     date = f"{(record.taken or '')[:10]:10}  " if dates else ""
     facts = f"{odds(result.one_in):>9}  {date}"
     facts += f"{record.width}x{record.height}".rjust(9)
-    copies = copies_note(result.copies)
+    copies = notes(result)
     used = 3 + 1 + BAR + 6 + 2 + width_of(facts) + 2 + len(copies)
     path = shorten(one_line(record.paths[0]), max(screen.width - used, 16))
     return (
@@ -125,6 +125,11 @@ def copies_note(count: int) -> str:
     return f"  (+{count} {'copy' if count == 1 else 'copies'})" if count else ""
 
 
+def notes(result: "Result") -> str:
+    """What follows the path of a result."""
+    return copies_note(result.copies) + ("  (missing)" if result.missing else "")
+
+
 def _rule(screen: Screen) -> str:
     words = " may be chance "
     dash = "─" if screen.blocks else "-"
@@ -159,4 +164,5 @@ def plain(rank: int, result: "Result") -> dict[str, Any]:
         "height": record.height,
         "taken": record.taken,
         "one_in": result.one_in,
+        "missing": result.missing,
     }

@@ -256,7 +256,7 @@ class Index:
             self.refresh()
 
     def __len__(self) -> int:
-        """Photos with a key, counted by path."""
+        """Photos with a key; files of the same content are one photo."""
         return len(self.snapshot)
 
     def among(self, where: Where) -> Ids:

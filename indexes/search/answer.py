@@ -1,7 +1,8 @@
 """An answer: a question's results, copies folded, those that may be chance last."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -23,11 +24,13 @@ class Result(Match):
     """A photo of an answer, and the files that it stands for.
 
     copies: further files that show the same picture. one_in: one pair of photos of the
-    collection in so many has such a score, 1..1e9.
+    collection in so many has such a score, 1..1e9. missing: no file of the photo exists now; files
+    that exist come first in `record.paths`.
     """
 
     copies: int
     one_in: float
+    missing: bool
 
 
 @dataclass(frozen=True)
@@ -106,8 +109,9 @@ def _groups(
             lowest = scores[line - 1] if line else math.inf
         # Re-ranking may have put a result that may be chance above one that is not.
         new.sort(key=lambda match: match.score < lowest)
+        groups: Iterable[list[Match]]
         if not fold:
-            groups = [[file] for match in new for file in _files(match)]
+            groups = ([file] for match in new for file in _files(match))
         else:
             # A copy of a photo of an earlier search is no result of its own.
             groups = fold_copies(snapshot, [*before, *new])
@@ -127,14 +131,25 @@ def _line(snapshot: Snapshot, scores: list[float], where: Where | None, tries: i
 
 
 def _result(group: list[Match], significance: Significance, tries: int) -> Result:
-    """A photo and its copies, represented by the nearest of them."""
-    nearest = max(group, key=lambda match: match.score)
+    """A photo and its copies, represented by the nearest of those that exist."""
+    paths = {match.id: existing_first(match.record.paths) for match in group}
+    existing = {id: os.path.exists(some[0]) for id, some in paths.items()}
+    nearest = max(group, key=lambda match: (existing[match.id], match.score))
+    record = replace(nearest.record, paths=paths[nearest.id])
     copies = sum(len(match.record.paths) for match in group) - 1
     one_in = significance.one_in(nearest.score, tries)
-    return Result(nearest.id, nearest.score, nearest.record, copies, one_in)
+    missing = not existing[nearest.id]
+    return Result(nearest.id, nearest.score, record, copies, one_in, missing)
 
 
 def _files(match: Match) -> list[Match]:
-    """A photo once for each of its paths."""
-    record = match.record
-    return [replace(match, record=replace(record, paths=[path])) for path in record.paths]
+    """A photo once for each of its paths, those that exist first."""
+    paths = existing_first(match.record.paths)
+    return [replace(match, record=replace(match.record, paths=[path])) for path in paths]
+
+
+def existing_first(paths: Sequence[str]) -> list[str]:
+    """The paths in the same order, but those of missing files last: a folder was moved, or its disk
+    is not mounted.
+    """
+    return sorted(paths, key=lambda path: len(paths) > 1 and not os.path.exists(path))

@@ -138,7 +138,8 @@ class Segment:
     def _best(
         self, queries: Keys, k: int, selection: Selection | None, more: float = 1.0
     ) -> tuple[Any, Any]:
-        check_fork("faiss")
+        if load_faiss().omp_get_max_threads() > 1:
+            check_fork("faiss")
         if selection is None and more == 1:
             return tuple(self.index.search(queries, k))
         faiss, selector = load_faiss(), None

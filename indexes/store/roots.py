@@ -37,8 +37,9 @@ class Roots:
     def of(cls, txn: Txn) -> "Roots":
         """The roots of an index, at their present places.
 
-        Where the index's folder has moved since they were written, a root on the same disk is
-        first looked for at the same relative path: an index beside its photos moves with them.
+        Where the index's folder has moved since they were written, a root on the same disk that
+        is missing or empty is looked for at the same relative path: an index beside its photos
+        moves with them.
         """
         stored = txn.get("meta", ROOTS)
         fields = json.loads(bytes(stored)) if stored is not None else {}
@@ -92,7 +93,19 @@ def _below(path: str, root: str) -> str:
 def _follow(path: str, before: str, folder: str) -> str:
     """A root's place, where the index moved from the folder `before`."""
     place = os.path.normpath(os.path.join(folder, os.path.relpath(path, before)))
-    return place if _same_disk(place, folder) else path
+    return place if not _has_content(path) and _same_disk(place, folder) else path
+
+
+def _has_content(path: str) -> bool:
+    """Whether it is a file, or a folder with something in it: an empty one may be the mount point
+    of a disk that is elsewhere now.
+    """
+    try:
+        return bool(os.listdir(path))
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
 
 
 def _same_disk(path: str, folder: str) -> bool:
