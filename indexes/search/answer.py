@@ -75,10 +75,12 @@ def answer(
     results: list[Result] = []
     significant = 0
     for group, is_significant in _groups(snapshot, question, where, min_score, fold):
-        if len(results) == k or (significant_only and not is_significant):
+        if significant_only and not is_significant:
             break
         results.append(_result(group, significance, tries))
         significant += is_significant
+        if len(results) == k:
+            break
     return Answer(tuple(results), significant, question.skipped)
 
 

@@ -12,7 +12,7 @@ from indexes.search.filters import Where, admitted
 from indexes.search.segments import Ids, Keys, Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key, photo_count
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
@@ -71,8 +71,10 @@ class Snapshot:
         return load_significance(self.txn)
 
     def __len__(self) -> int:
-        """Photos with a key; files of the same content are one photo."""
-        return photo_count(self.txn)
+        """Photos with a key; files of the same content are one photo. A deleted one counts until
+        the end of the run that deletes it.
+        """
+        return self.txn.count("images")
 
     def deleted(self) -> Ids:
         """The ids of deleted photos whose keys are still in a segment, ascending."""

@@ -60,13 +60,6 @@ def next_id(txn: Txn) -> int:
     return int.from_bytes(bytes(txn.get("meta", b"next_id") or b"\1"), "big")
 
 
-def photo_count(txn: Txn) -> int:
-    """Photos with a key and at least one path; files of the same content are one photo."""
-    # A deleted photo is stored until the end of the run.
-    deleted = sum(txn.get("images", id) is not None for id in txn.keys("deleted"))
-    return txn.count("images") - deleted
-
-
 def save_next_id(txn: Txn, id: int) -> None:
     """Store that ids below this one are used."""
     txn.put("meta", b"next_id", id_key(id))

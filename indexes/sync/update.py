@@ -14,7 +14,7 @@ from indexes.store import roots
 from indexes.store.encoder import is_intact, load_encoder
 from indexes.store.environment import Store
 from indexes.store.place import DATA
-from indexes.store.records import SkippedFile, photo_count
+from indexes.store.records import SkippedFile
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.embed import FIT_PHOTOS
@@ -147,7 +147,7 @@ def update(
         merging.merge(store)
     counts.deleted += removed
     with store.read() as txn:
-        card, photos = _card(txn), photo_count(txn)
+        card, photos = _card(txn), txn.count("images")
     return UpdateReport(counts, photos, card.whitened, is_outgrown(card, photos))
 
 
@@ -162,7 +162,7 @@ def configure(store: Store, kind: str | None, recall: float | None) -> None:
 def _renewal_reason(store: Store, encoder: Encoder) -> str | None:
     """Why every photo needs a new key; None where none does."""
     with store.read() as txn:
-        card, photos = _card(txn), photo_count(txn)
+        card, photos = _card(txn), txn.count("images")
         intact = is_intact(txn)
     if not intact:
         return "the encoder in the index is damaged"
