@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli.results import copies_note
+from cli.results import notes
 
 if TYPE_CHECKING:
     from indexes import Result
@@ -83,7 +83,7 @@ def _section(row: Row) -> str:
 def _result(result: "Result") -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
-    caption = f"<b>{result.score:.3f}</b> {name}{copies_note(result.copies)}"
+    caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
     return _figure(path, caption, result.score, "")
 
 

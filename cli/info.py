@@ -73,7 +73,7 @@ def _show_photos(index: str, photos: list[str], json: bool) -> None:
         return
     for document in documents:
         for name, value in document.items():
-            if value not in (None, "", [], False):
+            if value or (value == 0 and value is not False):
                 _show_fact(name, value)
 
 

@@ -14,6 +14,7 @@ import typer
 from cli.display import one_line, say, warn, warn_skipped
 from cli.question import STDIN, images_of, split_weight
 from cli.results import show_table
+from cli.values import local_path
 
 if TYPE_CHECKING:
     from indexes import Answer, Index, Question, Where
@@ -84,7 +85,7 @@ class _Session:
         self._show(question)
 
     def _search_typed(self, line: str) -> None:
-        word = os.path.expanduser(_unquote(line))
+        word = os.path.expanduser(local_path(_unquote(line)))
         if split_weight(word)[0] == STDIN:
             warn(f"{STDIN} is not a file name here: commands are read from stdin")
         else:

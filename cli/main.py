@@ -24,7 +24,7 @@ from cli.indexes import indexes
 from cli.info import info
 from cli.query import query
 from cli.train import train
-from cli.values import PlainCommand, PlainGroup
+from cli.values import PlainCommand, PlainGroup, local_path
 from cli.verify import verify
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
@@ -69,6 +69,8 @@ def run() -> None:
     Nothing needs tidying by then, and unloading the inference libraries would take a fifth of a
     query's time.
     """
+    _use_utf8()
+    sys.argv[1:] = [local_path(word) for word in sys.argv[1:]]
     # Imported modules stay in memory. Collecting garbage among them costs a query 15 ms.
     gc.set_threshold(50_000)
     # A file that Pillow cannot decode is reported as skipped; its warnings about odd ones are not
@@ -84,6 +86,15 @@ def run() -> None:
         with suppress(OSError):
             stream.flush()
     os._exit(code)
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode (PEP 540) where the locale has another encoding: then
+    names are the same in every locale, in the index, in JSON and in a pipe.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.ignore_environment:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
 
 
 def _open_closed_streams() -> None:

@@ -108,15 +108,30 @@ class Output:
         if self.gallery is not None and self.gallery.suffix.lower() not in (".html", ".htm"):
             raise typer.BadParameter(f"--gallery {self.gallery}: the name must end in .html")
 
+    @property
     def page(self) -> Path | None:
         """The file of the page of results; in the home if the page is only opened."""
         if self.gallery is not None or not self.open:
             return self.gallery
         from mocosearch.home import home
 
-        page = home() / "cache" / "results.html"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        return page
+        return home() / "cache" / "results.html"
+
+    def page_problem(self) -> str:
+        """Why the page cannot be written, as far as that can be known before; empty if it can."""
+        page = self.page
+        if page is None:
+            return ""
+        try:
+            if self.gallery is None:
+                page.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            return error.strerror or str(error)
+        if not page.parent.is_dir():
+            return "no such folder"
+        if page.is_dir():
+            return "it is a folder"
+        return "" if os.access(page if page.exists() else page.parent, os.W_OK) else "no permission"
 
 
 @dataclass(frozen=True)
@@ -148,6 +163,7 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
     """Search once, and show the results."""
     from cli.question import images_of
 
+    problem = output.page_problem()
     encoding = time.perf_counter()
     images = images_of(search.images)
     question = index.question(
@@ -166,26 +182,37 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
     warn_skipped(answer.skipped)
     if not answer:
         say("No photo matches: the filters or --min-score leave none")
-    page = output.page()
-    if page is not None:
-        folded = answer if output.fold else search.answer(index, question, fold=True)
-        _write_page(page, search.images[0], images[0].image, folded)
     if output.json:
         times = {"encode": searching - encoding, "search": done - searching}
         seconds = {"total": time.perf_counter() - start, **times}
         _show_json(search.images, name, answer, seconds)
     else:
         _show(answer, output)
-    if output.open and page is not None:
-        _open_page(page)
+    if (page := output.page) is not None:
+        # Whatever happens to the page, the answer has been printed.
+        sys.stdout.flush()
+        folded = answer if output.fold else search.answer(index, question, fold=True)
+        _write_page(page, search.images[0], images[0].image, folded, problem)
+        if output.open:
+            _open_page(page)
     finish(False, len(answer.skipped))
 
 
-def _write_page(page: Path, name: str, image: "Source", answer: "Answer") -> None:
+def _write_page(page: Path, name: str, image: "Source", answer: "Answer", problem: str) -> None:
+    """Write the page. Raises StorageFailed where it cannot be; problem: a known reason."""
     from cli.gallery import Row, write
+    from mocosearch.errors import StorageFailed
 
     assert isinstance(image, str | bytes)
-    write(page, [Row(image, name, answer)])
+    try:
+        if not problem:
+            write(page, [Row(image, name, answer)])
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise StorageFailed(
+            f"cannot write the page {page}: {problem}", "name another file with --gallery"
+        )
     say(f"gallery: {page}")
 
 

@@ -3,6 +3,7 @@
 Written without rich, whose table costs a third of the time of a whole query to import.
 """
 
+import locale
 import os
 import shutil
 import sys
@@ -40,7 +41,7 @@ class Screen:
             width=shutil.get_terminal_size().columns,
             colour=not (no_color or os.environ.get("NO_COLOR") or term == "dumb"),
             links=term not in _CANNOT_LINK,
-            blocks="utf" in (stream.encoding or "").lower(),
+            blocks="utf" in (stream.encoding or "").lower() and not _is_8_bit(),
         )
 
     def paint(self, text: str, code: str) -> str:
@@ -54,6 +55,14 @@ class Screen:
         return f"\x1b]8;;{Path(os.path.abspath(path)).as_uri()}\x1b\\{text}\x1b]8;;\x1b\\"
 
 
+def _is_8_bit() -> bool:
+    """Whether the terminal has another encoding than UTF-8, in which `cli.main` starts Python; the
+    locales `C` and `POSIX` do not say.
+    """
+    name = locale.getencoding().lower().replace("-", "")
+    return bool(sys.flags.utf8_mode) and name not in ("utf8", "ansi_x3.41968", "usascii")
+
+
 def show_table(answer: "Answer", no_color: bool) -> None:
     """Print results; a rule separates the significant ones from those that may be chance.
 
@@ -61,8 +70,8 @@ def show_table(answer: "Answer", no_color: bool) -> None:
     """
     if not sys.stdout.isatty():
         for rank, result in enumerate(answer, 1):
-            path, copies = one_line(result.record.paths[0]), copies_note(result.copies)
-            show(f"{rank:3}  {result.score:.3f}  {path}{copies}")
+            path = one_line(result.record.paths[0])
+            show(f"{rank:3}  {result.score:.3f}  {path}{notes(result)}")
         return
     screen = Screen.of(sys.stdout, no_color)
     dates = any(result.record.taken for result in answer)
@@ -78,7 +87,7 @@ def _row(rank: int, result: "Result", screen: Screen, dates: bool) -> str:
     date = f"{(record.taken or '')[:10]:10}  " if dates else ""
     facts = f"{odds(result.one_in):>9}  {date}"
     facts += f"{record.width}x{record.height}".rjust(9)
-    copies = copies_note(result.copies)
+    copies = notes(result)
     used = 3 + 1 + BAR + 6 + 2 + width_of(facts) + 2 + len(copies)
     path = shorten(one_line(record.paths[0]), max(screen.width - used, 16))
     return (
@@ -116,6 +125,11 @@ def copies_note(count: int) -> str:
     return f"  (+{count} {'copy' if count == 1 else 'copies'})" if count else ""
 
 
+def notes(result: "Result") -> str:
+    """What follows the path of a result."""
+    return copies_note(result.copies) + ("  (missing)" if result.missing else "")
+
+
 def _rule(screen: Screen) -> str:
     words = " may be chance "
     dash = "─" if screen.blocks else "-"
@@ -150,4 +164,5 @@ def plain(rank: int, result: "Result") -> dict[str, Any]:
         "height": record.height,
         "taken": record.taken,
         "one_in": result.one_in,
+        "missing": result.missing,
     }

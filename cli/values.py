@@ -1,12 +1,31 @@
-"""Values of options, without the import that Typer's own conversion costs."""
+"""Words of the command line as values, without the import that Typer's own conversion costs."""
 
 import inspect
+import os
+import re
 from functools import partial
 from types import NoneType
 from typing import Annotated, Any, get_args, get_origin
 
 from typer.core import TyperCommand, TyperGroup
 from typer.models import ParameterInfo
+
+_FILE_URL = re.compile(r"((?:--[a-z-]+=)?)file://(?:localhost)?(/.*)", re.DOTALL)
+"""RFC 8089; another host has no local path."""
+
+
+def local_path(word: str) -> str:
+    """The path in a `file://` URL, as file managers copy it; other words stay as they are."""
+    match = _FILE_URL.fullmatch(word)
+    if match is None:
+        return word
+    if os.name == "nt":
+        from urllib.request import url2pathname
+
+        return match[1] + url2pathname(match[2])
+    from urllib.parse import unquote_to_bytes
+
+    return match[1] + os.fsdecode(unquote_to_bytes(match[2]))
 
 
 class _Plain:

@@ -12,8 +12,17 @@ def verify(
     index: IndexName = "default",
     repair: Annotated[
         bool,
-        typer.Option("--repair", help="Rebuild the search indexes from the stored keys first."),
+        typer.Option(
+            "--repair", help="First rebuild the search indexes, and restore a damaged encoder."
+        ),
     ] = False,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --repair: the encoder that the index was created with [default: starter].",
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check every entry, key and search index for damage. Exits with 1 if there is any.
@@ -27,9 +36,13 @@ def verify(
     folder = path_of("indexes", index)
     if not Index.exists(index):
         raise not_found_error("indexes", folder)
+    if encoder and not repair:
+        raise typer.BadParameter("--encoder goes with --repair only")
     if repair:
         with Index.create(folder, None) as opened:
             say(f"search indexes rebuilt from {opened.repair()} keys")
+            if opened.restore_encoder(encoder or "starter"):
+                say("encoder restored")
     report = check(folder)
     if json:
         whole = not report.faults

@@ -28,7 +28,7 @@ from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
 from mocosearch.encoder import Encoder
-from mocosearch.errors import Damaged
+from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.home import not_found_error, path_of
 
 if TYPE_CHECKING:
@@ -210,12 +210,15 @@ class Index:
 
         where: search only the photos that it admits. min_score: the lowest score that counts.
         significant_only: leave out what may be chance. fold: the copies of one picture are one
-        result; otherwise every file is. Raises Mismatch for keys of another dimension, Unsuitable
-        for k below 1, Damaged.
+        result; otherwise every file is. Raises Mismatch for keys of another dimension, NotFound
+        for a folder of `where` without a photo of this index, Unsuitable for k below 1 and for an
+        unknown format or time, Damaged.
         """
         check_keys(question.keys, self.encoder.dimension)
-        options = where, min_score, significant_only, fold
-        return self._up_to_date(lambda: answer(self.snapshot, question, k, *options))
+        options = min_score, significant_only, fold
+        return self._up_to_date(
+            lambda: answer(self.snapshot, question, k, self._resolve(where), *options)
+        )
 
     def query(
         self,
@@ -229,11 +232,16 @@ class Index:
         inputs: keys of `self.encoder`, float32 (n, d) of unit length; pixels, uint8
         (n, side, side, 3) RGB; or n paths of pictures. where: search only the photos that it
         admits. encoder: the one that made the keys, where that is to be checked. Raises Mismatch
-        for another shape or encoder, NotFound or Unreadable for a file that is not a picture,
-        Damaged.
+        for another shape or encoder, NotFound or Unreadable for a file that is not a picture, and
+        what `answer` raises for a filter and for k.
         """
         keys = to_keys(inputs, self.encoder, encoder)
-        return self._up_to_date(lambda: nearest(self.snapshot, keys, k, where))
+        if k < 1:
+            raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
+        return self._up_to_date(lambda: nearest(self.snapshot, keys, k, self._resolve(where)))
+
+    def _resolve(self, where: Where | None) -> Where | None:
+        return None if where is None else self.snapshot.resolve(where)
 
     def _up_to_date(self, search: Callable[[], T]) -> T:
         """The result of a search, repeated if another program has overwritten the snapshot."""
@@ -248,12 +256,14 @@ class Index:
             self.refresh()
 
     def __len__(self) -> int:
-        """Photos with a key, counted by path."""
+        """Photos with a key; files of the same content are one photo."""
         return len(self.snapshot)
 
     def among(self, where: Where) -> Ids:
-        """The ids of the photos that meet some conditions, uint64 (n,), ascending."""
-        return self.snapshot.among(where)
+        """The ids of the photos that meet some conditions, uint64 (n,), ascending. Raises what
+        `answer` raises for a filter.
+        """
+        return self.snapshot.among(self.snapshot.resolve(where))
 
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
         """The stored keys of some photos, float32 (n, d). Raises Damaged for an unknown id."""
@@ -318,7 +328,9 @@ class Index:
         """Groups of copies, largest first: see `indexes.duplicates.find.groups`."""
         from indexes.duplicates.find import groups
 
-        return groups(self.snapshot, min_score, where or Where(), turned, keep, changed)
+        return groups(
+            self.snapshot, min_score, self.snapshot.resolve(where or Where()), turned, keep, changed
+        )
 
     def copies_of(
         self,
@@ -543,6 +555,18 @@ class Index:
             count = merging.rebuild(self.store)
             self.refresh()
             return count
+
+    def restore_encoder(self, source: str | os.PathLike[str] = "starter") -> bool:
+        """Restore the index's own encoder if it is damaged; returns whether it was.
+
+        source: the encoder that the index was created with. Raises NotFound, StorageFailed, and
+        Damaged where that is another one.
+        """
+        from indexes.restore import restore_encoder
+
+        with self._turn:
+            self._encoder = None
+            return restore_encoder(self.store, source)
 
     def _replace(self, make: Callable[[Path], None]) -> None:
         """Put another environment in this one's place: see `Store.replace`."""

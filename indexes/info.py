@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from indexes.search import merging, segments
+from indexes.search.answer import existing_first
 from indexes.search.snapshot import Snapshot
 from indexes.store.environment import FORMAT
 from indexes.store.place import DATA
@@ -23,8 +24,8 @@ def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
     largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
     return {
         "path": os.fspath(folder),
-        "images": len(snapshot),
-        "keys": txn.count("images"),
+        "images": txn.count("paths"),
+        "keys": len(snapshot),
         "skipped": sum(file.reason is not None for file in skipped),
         "not_pictures": sum(file.reason is None for file in skipped),
         "roots": sorted(snapshot.roots.places.values()),
@@ -55,9 +56,15 @@ def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:
 
 def facts(snapshot: Snapshot, path: str) -> dict[str, Any] | None:
     """The facts of one absolute path: see `Index.facts`."""
+    path = snapshot.locate(path)
     entry = snapshot.entry(path)
     if entry is not None:
         modified = datetime.fromtimestamp(entry.mtime / 1e9, UTC).isoformat()
-        return {"id": entry.id, "modified": modified} | asdict(snapshot.record(entry.id))
+        record = asdict(snapshot.record(entry.id))
+        paths = existing_first(record["paths"])
+        missing = [path for path in paths if not os.path.exists(path)]
+        return (
+            {"id": entry.id, "modified": modified} | record | {"paths": paths, "missing": missing}
+        )
     skipped = snapshot.skipped_file(path)
     return None if skipped is None else {"skipped": skipped.reason or "not a picture"}

@@ -12,7 +12,7 @@ from indexes.search import segments
 from indexes.store import columns, roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import DATABASES, FORMAT, Store
-from indexes.store.records import PathEntry, SkippedFile, digest
+from indexes.store.records import PathEntry, SkippedFile, digest, to_path
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import WITHOUT_CHECKSUMS, Txn
 from mocosearch.encoder import Encoder
@@ -42,13 +42,15 @@ def _add_change_times(txn: Txn) -> None:
 def _add_roots(txn: Txn) -> None:
     """Make absolute paths relative to roots, and add digests of segments and of the card."""
     stored = txn.get("meta", ROOTS)
-    folders: list[str] = json.loads(bytes(stored)) if stored is not None else []
+    folders = list(map(to_path, json.loads(bytes(stored)) if stored is not None else []))
     txn.delete("meta", ROOTS)
     paths = [PathEntry.from_bytes(value).path for _, value in txn.items("paths")]
     paths += [SkippedFile.from_bytes(value).path for _, value in txn.items("refused")]
+    paths = list(map(to_path, paths))
     before = Roots(dict(enumerate(folders)))
     folders += [os.path.dirname(path) for path in paths if before.number(path) is None]
-    roots.rename(txn, roots.add(txn, sorted(set(folders))).relative)
+    after = roots.add(txn, sorted(set(folders)))
+    roots.rename(txn, lambda path: after.relative(to_path(path)))
     for number in segments.numbers(txn):
         ids, blob = (bytes(segments.part(txn, number, name)) for name in (b"ids", b"faiss"))
         segments.put(txn, number, ids, blob, segments.EXACT)

@@ -1,7 +1,8 @@
 """An answer: a question's results, copies folded, those that may be chance last."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
@@ -9,9 +10,13 @@ from indexes.search.copies import fold_copies
 from indexes.search.filters import Where
 from indexes.search.nearest import Match, best_matches
 from indexes.search.question import Question
+from indexes.search.ranking import FIRST
 from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
 from mocosearch.errors import Unsuitable
+
+WIDER = 4
+"""Each search for an answer is for so many times as many photos as the one before."""
 
 
 @dataclass(frozen=True)
@@ -19,11 +24,13 @@ class Result(Match):
     """A photo of an answer, and the files that it stands for.
 
     copies: further files that show the same picture. one_in: one pair of photos of the
-    collection in so many has such a score, 1..1e9.
+    collection in so many has such a score, 1..1e9. missing: no file of the photo exists now; files
+    that exist come first in `record.paths`.
     """
 
     copies: int
     one_in: float
+    missing: bool
 
 
 @dataclass(frozen=True)
@@ -65,51 +72,86 @@ def answer(
     if k < 1:
         raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
     significance, tries = snapshot.significance, len(question.keys)
-    groups = _groups(snapshot, question, k, where, min_score, fold)
-    results = [_result(group, significance, tries) for group in groups[:k]]
-    photos = len(snapshot.among(where)) if where else len(snapshot)
-    scores = sorted((result.score for result in results), reverse=True)
-    significant = significance.line(scores, photos, tries)
-    lowest = scores[significant - 1] if significant else math.inf
-    # Re-ranking may have put a result that may be chance above one that is not.
-    results.sort(key=lambda result: result.score < lowest)
-    shown = results[:significant] if significant_only else results
-    return Answer(tuple(shown), significant, question.skipped)
+    results: list[Result] = []
+    significant = 0
+    for group, is_significant in _groups(snapshot, question, where, min_score, fold):
+        if significant_only and not is_significant:
+            break
+        results.append(_result(group, significance, tries))
+        significant += is_significant
+        if len(results) == k:
+            break
+    return Answer(tuple(results), significant, question.skipped)
 
 
 def _groups(
     snapshot: Snapshot,
     question: Question,
-    k: int,
     where: Where | None,
     min_score: float | None,
     fold: bool,
-) -> list[list[Match]]:
-    """At least k groups of copies, best first, or all there are; without `fold` each group is one
-    file.
+) -> Iterator[tuple[list[Match], bool]]:
+    """All groups of copies, best first, and whether they are better than chance; those that are
+    come first. Without `fold` each group is one file.
+
+    A search for more photos may find others (an approximate kind), and draw another line. So the
+    sizes of the searches do not depend on how many groups are used: the results for one k are the
+    first of those for a larger one.
     """
-    # Copies use up places. Twice as many matches as groups are seldom too few.
-    count = 2 * k if fold else k
+    before: list[Match] = []
+    line, count = 0, FIRST
     while True:
         matches = best_matches(snapshot, question.keys, count, where, min_score)
-        if fold:
-            groups = fold_copies(snapshot, matches)
+        seen = {match.id for match in before}
+        new = [match for match in matches if match.id not in seen]
+        lowest = math.inf
+        if line == len(before):
+            scores = sorted((match.score for match in [*before, *new]), reverse=True)
+            line = _line(snapshot, scores, where, len(question.keys))
+            lowest = scores[line - 1] if line else math.inf
+        # Re-ranking may have put a result that may be chance above one that is not.
+        new.sort(key=lambda match: match.score < lowest)
+        groups: Iterable[list[Match]]
+        if not fold:
+            groups = ([file] for match in new for file in _files(match))
         else:
-            groups = [[file] for match in matches for file in _files(match)]
-        if len(groups) >= k or len(matches) < count:
-            return groups
-        count *= 4
+            # A copy of a photo of an earlier search is no result of its own.
+            groups = fold_copies(snapshot, [*before, *new])
+        for group in groups:
+            if group[0].id not in seen:
+                yield group, group[0].score >= lowest
+        if len(matches) < count:
+            return
+        before += new
+        count *= WIDER
+
+
+def _line(snapshot: Snapshot, scores: list[float], where: Where | None, tries: int) -> int:
+    """How many of the best scores, descending, are better than chance."""
+    photos = len(snapshot.among(where)) if where else len(snapshot)
+    return snapshot.significance.line(scores, photos, tries)
 
 
 def _result(group: list[Match], significance: Significance, tries: int) -> Result:
-    """A photo and its copies, represented by the nearest of them."""
-    nearest = max(group, key=lambda match: match.score)
+    """A photo and its copies, represented by the nearest of those that exist."""
+    paths = {match.id: existing_first(match.record.paths) for match in group}
+    existing = {id: os.path.exists(some[0]) for id, some in paths.items()}
+    nearest = max(group, key=lambda match: (existing[match.id], match.score))
+    record = replace(nearest.record, paths=paths[nearest.id])
     copies = sum(len(match.record.paths) for match in group) - 1
     one_in = significance.one_in(nearest.score, tries)
-    return Result(nearest.id, nearest.score, nearest.record, copies, one_in)
+    missing = not existing[nearest.id]
+    return Result(nearest.id, nearest.score, record, copies, one_in, missing)
 
 
 def _files(match: Match) -> list[Match]:
-    """A photo once for each of its paths."""
-    record = match.record
-    return [replace(match, record=replace(record, paths=[path])) for path in record.paths]
+    """A photo once for each of its paths, those that exist first."""
+    paths = existing_first(match.record.paths)
+    return [replace(match, record=replace(match.record, paths=[path])) for path in paths]
+
+
+def existing_first(paths: Sequence[str]) -> list[str]:
+    """The paths in the same order, but those of missing files last: a folder was moved, or its disk
+    is not mounted.
+    """
+    return sorted(paths, key=lambda path: len(paths) > 1 and not os.path.exists(path))

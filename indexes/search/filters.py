@@ -4,7 +4,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,14 @@ from numpy.typing import NDArray
 from indexes.search.segments import Ids
 from indexes.store import columns
 from indexes.store.columns import Block, name_code
-from indexes.store.records import Record, id_key
+from indexes.store.records import Record, id_key, to_path, to_text
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, Unsuitable
-from mocosearch.photos.scan import is_within
 
 EARTH_KM = 6371.0
 """Mean radius (IUGG)."""
-_SAME = {"jpg": "jpeg", "mpo": "jpeg", "heic": "heif", "hif": "heif", "tif": "tiff"}
+SAME = {"jpg": "jpeg", "mpo": "jpeg", "heic": "heif", "hif": "heif", "tif": "tiff"}
 """Other names of a format: extensions, and Pillow's names (MPO is the JPEG of some phones)."""
 
 
@@ -54,7 +53,8 @@ class Where:
 
     def lies_in(self, path: str) -> bool:
         """Whether an absolute path meets the conditions on folders."""
-        return (not self.under or _in_any(path, self.under)) and not _in_any(path, self.not_under)
+        path = spelled(path)
+        return (not self.under or below(self.under)(path)) and not below(self.not_under)(path)
 
     def admits(self, facts: Mapping[str, Any]) -> bool:
         """Whether a photo meets all conditions; facts: a record's fields by name, with absolute
@@ -62,7 +62,7 @@ class Where:
         """
         return (
             min(facts["width"], facts["height"]) >= self.min_side
-            and (self.format is None or _format(self.format) in _formats(facts))
+            and (self.format is None or format_name(self.format) in _formats(facts))
             and (self.camera is None or _contains(self.camera, facts.get("camera")))
             and (self.taken is None or _within(facts["taken"], *self.taken))
             and (self.near is None or _around(facts, *self.near))
@@ -101,7 +101,7 @@ def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
     if where.min_side > 0:
         conditions.append(lambda block: np.greater_equal(block.plain("side"), where.min_side))
     if where.format is not None:
-        conditions.append(_format_condition(_format(where.format)))
+        conditions.append(_format_condition(format_name(where.format)))
     if where.camera is not None:
         camera = cache(partial(_contains, where.camera))
         conditions.append(lambda block: _by_text(block, "camera", camera))
@@ -129,7 +129,7 @@ def _of_photos(block: Block, files: Mask) -> Mask:
 
 
 def _format_condition(name: str) -> Condition:
-    same = cache(lambda other: _format(other) == name)
+    same = cache(lambda other: format_name(other) == name)
 
     def condition(block: Block) -> Mask:
         files = _by_text(block, "extension", same)
@@ -179,18 +179,18 @@ def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
 
 
 def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
-    under, not_under = _below(where.under), _below(where.not_under)
     prefixes = {str(number): os.path.join(root, "") for number, root in roots.places.items()}
 
     @cache
     def lies(folder: str) -> bool:
         number, _, rest = folder.partition("/")
         # As `roots.path` does, in a fifth of the time.
-        path = _spelled(prefixes[number] + rest if rest else roots.path(folder))
-        return (not where.under or under(path)) and not not_under(path)
+        return where.lies_in(prefixes[number] + to_path(rest) if rest else roots.path(folder))
 
     # A condition may name a file: then the folder does not decide, and the record is read.
-    names = [name_code(os.path.basename(path)) for path in (*where.under, *where.not_under)]
+    names = [
+        name_code(to_text(os.path.basename(path))) for path in (*where.under, *where.not_under)
+    ]
 
     def condition(block: Block) -> Mask:
         mask = _of_photos(block, _by_text(block, "folder", lies))
@@ -205,9 +205,10 @@ def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
     return condition
 
 
-def _format(name: str) -> str:
+def format_name(name: str) -> str:
+    """The name of a format, from one of its names or an extension."""
     plain = name.lower().lstrip(".")
-    return _SAME.get(plain, plain)
+    return SAME.get(plain, plain)
 
 
 def _formats(facts: Mapping[str, Any]) -> set[str]:
@@ -215,7 +216,7 @@ def _formats(facts: Mapping[str, Any]) -> set[str]:
     decoded.
     """
     extensions = (os.path.splitext(path)[1] for path in facts["paths"])
-    return {_format(facts["format"]), *map(_format, extensions)}
+    return {format_name(facts["format"]), *map(format_name, extensions)}
 
 
 def _contains(text: str, camera: str | None) -> bool:
@@ -226,28 +227,22 @@ def _within(taken: str | None, first: str, last: str) -> bool:
     return taken is not None and first <= taken[: len(first)] and taken[: len(last)] <= last
 
 
-def _in_any(path: str, folders: tuple[str, ...]) -> bool:
-    if not folders:
-        return False
-    whole = _spelled(os.path.abspath(path))
-    return any(is_within(whole, _spelled(folder)) for folder in folders)
-
-
-def _below(folders: tuple[str, ...]) -> Callable[[str], bool]:
-    """From an absolute path to whether it is one of the folders or below one: `scan.inside` for
-    several folders.
+@lru_cache(maxsize=32)
+def below(folders: tuple[str, ...]) -> Callable[[str], bool]:
+    """From an absolute path, `spelled`, to whether it is one of the folders or below one:
+    `scan.is_within` for several folders.
     """
-    exact = {os.path.normcase(_spelled(folder)) for folder in folders}
+    exact = {os.path.normcase(spelled(folder)) for folder in folders}
     within = tuple(os.path.join(folder, "") for folder in exact)
 
-    def below(path: str) -> bool:
+    def is_below(path: str) -> bool:
         path = os.path.normcase(path)
         return path in exact or path.startswith(within)
 
-    return below
+    return is_below
 
 
-def _spelled(path: str) -> str:
+def spelled(path: str) -> str:
     """In one of the spellings (NFC) that macOS treats as equal."""
     return path if path.isascii() else unicodedata.normalize("NFC", path)
 

@@ -212,8 +212,6 @@ def _squares(
     has any. Raises NotFound, and Unreadable with the file's name.
     """
     name = "the image" if isinstance(image, bytes) else os.fspath(image)
-    if not isinstance(image, bytes) and not os.path.exists(image):
-        raise NotFound(f"cannot read {name}: no such file", "check the spelling")
     try:
         data = image if isinstance(image, bytes) else read(os.fspath(image))
         if not data:
@@ -224,6 +222,10 @@ def _squares(
         return [pixels, *(_inside_borders(data, pixels) if borders else ())]
     except Unreadable as error:
         hint = "name a JPEG, PNG, WebP, HEIC or TIFF file"
+        if isinstance(error.__cause__, FileNotFoundError):
+            raise NotFound(f"cannot read {name}: no such file", "check the spelling") from error
+        if isinstance(error.__cause__, OSError) and error.__cause__.errno:
+            hint = "check its permissions, and whether its disk is there"
         raise Unreadable(f"cannot read {name}: {error.what}", hint) from error
 
 

@@ -36,6 +36,7 @@ class Snapshot:
         self._segments: list[Segment] | None = None
         self._roots: Roots | None = None
         self._deleted: Ids | None = None
+        self._resolved: dict[Where, Where] = {}
         self._among: dict[Where, Ids] = {}
         self._selections: dict[Where, list[Selection | None]] = {}
 
@@ -70,8 +71,10 @@ class Snapshot:
         return load_significance(self.txn)
 
     def __len__(self) -> int:
-        """Photos with a key, counted by path."""
-        return self.txn.count("paths")
+        """Photos with a key; files of the same content are one photo. A deleted one counts until
+        the end of the run that deletes it.
+        """
+        return self.txn.count("images")
 
     def deleted(self) -> Ids:
         """The ids of deleted photos whose keys are still in a segment, ascending."""
@@ -88,6 +91,17 @@ class Snapshot:
     def _find(self, where: Where) -> Ids:
         ids, deleted = admitted(self.txn, self.roots, where), self.deleted()
         return ids[~segments.are_in(ids, deleted)] if len(deleted) else ids
+
+    def resolve(self, where: Where) -> Where:
+        """The same conditions with folders as the index spells them: see `resolve`."""
+        if not (where.under or where.not_under) and where.format is None:
+            return where
+        return _cached(self._resolved, where, self._resolve)
+
+    def _resolve(self, where: Where) -> Where:
+        from indexes.search.resolve import resolve
+
+        return resolve(self.txn, self.roots, where, lambda path: self.entry(path) is not None)
 
     def selections(self, where: Where | None = None) -> list[Selection | None]:
         """For each segment, the rows of the photos that are not deleted and meet all conditions;
@@ -115,7 +129,8 @@ class Snapshot:
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and times of the file at an absolute path; None where it has no key."""
         for spelling in unicode_forms(path):
-            with suppress(NotFound):
+            # In some locales another spelling cannot be a path.
+            with suppress(NotFound, UnicodeEncodeError):
                 stored = self.txn.get("paths", path_key(self.roots.relative(spelling)))
                 if stored is not None:
                     return PathEntry.from_bytes(stored)
@@ -127,6 +142,18 @@ class Snapshot:
             return None
         stored = self.txn.get("refused", path_key(self.roots.relative(path)))
         return None if stored is None else SkippedFile.from_bytes(stored)
+
+    def locate(self, path: str) -> str:
+        """An absolute path as the index spells it, which may lead through other links; unchanged
+        where the index does not have it.
+        """
+        from indexes.search.resolve import spellings_of
+
+        for places in spellings_of(self.txn, self.roots, path):
+            for place in places:
+                if self.entry(place) or self.skipped_file(place):
+                    return place
+        return path
 
     def skipped_files(self) -> list[SkippedFile]:
         """Every file without a key, by absolute path; files that are not pictures too."""

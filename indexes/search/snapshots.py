@@ -19,7 +19,8 @@ class Snapshots:
         self._lock = threading.Lock()
 
     def current(self) -> Snapshot:
-        """This thread's snapshot; a new one if it has none."""
+        """This thread's snapshot; a new one if it has none. Raises Unsuitable after a fork."""
+        self._store.check_process()
         snapshot: Snapshot | None = getattr(self._local, "snapshot", None)
         if snapshot is None or snapshot.ended:
             with self._lock:

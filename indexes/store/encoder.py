@@ -6,15 +6,26 @@ from mocosearch.encoder import Card, Encoder
 from mocosearch.errors import Busy, Damaged, Mismatch
 
 PARTS = (b"card", b"graph", b"weights")
+REPAIR = "restore it: mocosearch verify --repair, with --encoder if it came from one of your own"
 
 
 def load_encoder(txn: Txn) -> Encoder:
-    """The encoder that made the keys. Raises Damaged."""
+    """The encoder that made the keys. Its graph and weights, which have no checksums, are compared
+    with the fingerprint when they are used. Raises Damaged.
+    """
+    card, graph, weights = parts_of(txn)
+    if digest(card) != encoder_version(txn).decode():
+        raise Damaged("the card of the encoder in the index is damaged", REPAIR)
+    return Encoder(Card.from_json(card), graph, weights, repair=REPAIR)
+
+
+def parts_of(txn: Txn) -> tuple[bytes, bytes, bytes]:
+    """Card, graph and weights as they are stored now. Raises Damaged where one is missing."""
     parts = [txn.view("encoder", name, whole=True) for name in PARTS]
     if any(part is None for part in parts):
         raise Damaged("the index holds no encoder", "remove it and index again")
     card, graph, weights = (bytes(part) for part in parts if part is not None)
-    return Encoder(Card.from_json(card), graph, weights)
+    return card, graph, weights
 
 
 def encoder_version(txn: Txn) -> bytes:
@@ -28,7 +39,7 @@ def save_encoder(txn: Txn, encoder: Encoder) -> None:
     """
     card = txn.get("encoder", b"card")
     if card is None:
-        _put(txn, encoder)
+        put_encoder(txn, encoder)
     elif not Card.from_json(bytes(card)).comes_from(encoder.fingerprint):
         raise Mismatch(
             "this index was made with another encoder",
@@ -40,12 +51,22 @@ def replace_encoder(txn: Txn, encoder: Encoder) -> None:
     """Replace an encoder that has made no key. Raises Busy where there are keys by now."""
     if txn.count("vectors"):
         raise Busy("photos were added to the index meanwhile", "run it again")
-    _put(txn, encoder)
+    put_encoder(txn, encoder)
 
 
-def _put(txn: Txn, encoder: Encoder) -> None:
+def put_encoder(txn: Txn, encoder: Encoder) -> None:
+    """Write an encoder, whatever is stored."""
     card = encoder.card.to_json().encode()
     txn.put("encoder", b"card", card)
     txn.put("meta", b"card", digest(card).encode())
     txn.put("encoder", b"graph", encoder.graph)
     txn.put("encoder", b"weights", encoder.weights)
+
+
+def is_intact(txn: Txn) -> bool:
+    """Whether an index's encoder is as it was stored."""
+    try:
+        load_encoder(txn).check()
+    except Damaged:
+        return False
+    return True

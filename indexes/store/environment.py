@@ -15,9 +15,11 @@ from indexes.store import columns
 from indexes.store.errors import storage_errors
 from indexes.store.locks import WriterLock
 from indexes.store.mapped import FileMap
+from indexes.store.mapsize import larger, open_environment
 from indexes.store.place import DATA, remove
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
+from mocosearch.processes import fork_error
 
 FORMAT = 4
 OLDER = frozenset({1, 2, 3})
@@ -36,9 +38,6 @@ DATABASES = (
 )
 LATER = {"columns": 4}
 """Databases that formats before this one do not have."""
-FIRST_MAP = 1 << 36
-"""Bytes of address space, which cost neither memory nor disk space. So large that a map seldom has
-to grow, which it cannot while this process reads from it."""
 READERS = 1024
 """Open snapshots at one time, across all programs and threads."""
 LOCK = "lock.mdb"
@@ -71,6 +70,7 @@ class Store:
         another writer to finish. Raises Busy, StorageFailed, Damaged.
         """
         self.folder, self.writable, self.has_lock_file = folder, writable, True
+        self._process = os.getpid()
         self._writer_lock: WriterLock | None = None
         with storage_errors(folder):
             if writable:
@@ -84,9 +84,9 @@ class Store:
                 raise
 
     def _create(self, to: Path, initialise: Callable[[Txn], None]) -> None:
-        env = lmdb.open(
-            os.fspath(to),
-            map_size=FIRST_MAP,
+        env = open_environment(
+            to,
+            0,
             max_dbs=len(DATABASES),
             mode=0o666,
             lib_version=ENGINE,
@@ -125,16 +125,16 @@ class Store:
             )
         if not complete:
             raise self._truncated()
+        self._verified: set[str] = set()
         self.version = self._version()
         self.databases = self._databases()
 
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / DATA
-        size = max(FIRST_MAP, 2 * data.stat().st_size if data.exists() else 0)
         try:
-            return lmdb.open(
-                os.fspath(self.folder),
-                map_size=size,
+            return open_environment(
+                self.folder,
+                data.stat().st_size if data.exists() else 0,
                 max_dbs=len(DATABASES),
                 max_readers=READERS,
                 readonly=not self.writable,
@@ -196,7 +196,12 @@ class Store:
 
     def _txn(self, txn: lmdb.Transaction) -> Txn:
         return Txn(
-            txn, self.databases, self.folder, checksums=self.version > 1, file_map=self.file_map
+            txn,
+            self.databases,
+            self.folder,
+            checksums=self.version > 1,
+            file_map=self.file_map,
+            verified=self._verified,
         )
 
     def is_overtaken(self, txn: Txn) -> bool:
@@ -231,7 +236,13 @@ class Store:
             )
         return txn
 
+    def check_process(self) -> None:
+        """Raises Unsuitable in a fork of the process that opened it: LMDB forbids its use there."""
+        if self._process != os.getpid():
+            raise fork_error()
+
     def _begin(self, write: bool = False) -> lmdb.Transaction:
+        self.check_process()
         with storage_errors(self.folder):
             try:
                 return self.env.begin(write=write, buffers=True)
@@ -261,7 +272,7 @@ class Store:
                         columns.update(txn)
                         return result
                 except lmdb.MapFullError:
-                    self._grow(self.env.info()["map_size"] * 2)
+                    self._grow(larger(self.env.info()["map_size"]))
 
     def _grow(self, size: int) -> None:
         """Map the file again; 0 means its present size. Raises StorageFailed under a snapshot."""

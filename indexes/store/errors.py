@@ -7,6 +7,7 @@ from pathlib import Path
 
 import lmdb
 
+from indexes.store.mapsize import no_address_space
 from mocosearch.errors import Damaged, StorageFailed
 
 DAMAGE = (
@@ -34,8 +35,13 @@ def storage_errors(folder: Path) -> Iterator[None]:
         text = str(error)
         if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
             raise StorageFailed(f"no disk space left for the index at {folder}", _FREE) from error
+        if "Cannot allocate memory" in text:
+            raise no_address_space() from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
             name in text for name in ("Permission denied", "Read-only file system")
         ):
             raise StorageFailed(f"cannot write the index at {folder}: {text}", _CHOOSE) from error
+        if "already open in this process" in text:
+            hint = "open an index once per process, and not in a fork of one that has it open"
+            raise StorageFailed(f"the index at {folder} is open already", hint) from error
         raise StorageFailed(f"cannot use the index at {folder}: {text}", _CHOOSE) from error

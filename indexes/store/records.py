@@ -2,8 +2,8 @@
 
 import hashlib
 import json
-import os
 import struct
+import sys
 from dataclasses import asdict, dataclass, field
 
 from indexes.store.txn import Txn
@@ -12,6 +12,32 @@ from mocosearch.photos import Facts, FileStat
 
 _PATH = struct.Struct("<QQqq")
 _SKIPPED_FILE = struct.Struct("<QqqB")
+_ENCODING = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+"""How Python represents the bytes of a path as text in this process."""
+
+
+def to_text(path: str) -> str:
+    """A path of this process as it is stored: its bytes as UTF-8, with others as surrogates (PEP
+    383). So it is the same file in every locale.
+    """
+    if _ENCODING[0] == "utf-8":
+        return path
+    return path.encode(*_ENCODING).decode("utf-8", _ENCODING[1])
+
+
+def to_path(text: str) -> str:
+    """The inverse of `to_text`."""
+    if _ENCODING[0] == "utf-8":
+        return text
+    return _bytes_of(text).decode(*_ENCODING)
+
+
+def _bytes_of(text: str) -> bytes:
+    return text.encode("utf-8", _ENCODING[1])
+
+
+def _text_of(data: bytes) -> str:
+    return data.decode("utf-8", _ENCODING[1])
 
 
 def digest(data: bytes | memoryview) -> str:
@@ -40,8 +66,8 @@ def save_next_id(txn: Txn, id: int) -> None:
 
 
 def path_key(path: str) -> bytes:
-    """16 bytes for a path of any length and encoding; LMDB's keys have at most 511."""
-    return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+    """16 bytes for a stored path of any length; LMDB's keys have at most 511."""
+    return hashlib.blake2b(_bytes_of(path), digest_size=16).digest()
 
 
 @dataclass(frozen=True)
@@ -107,13 +133,13 @@ class PathEntry:
     def to_bytes(self) -> bytes:
         """Fixed fields, then the path as the system's bytes."""
         fixed = _PATH.pack(self.id, self.size, self.mtime, self.changed)
-        return fixed + os.fsencode(self.path)
+        return fixed + _bytes_of(self.path)
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "PathEntry":
         """The inverse of `to_bytes`."""
         id, size, mtime, changed = _PATH.unpack_from(data)
-        return cls(id, size, mtime, os.fsdecode(bytes(data[_PATH.size :])), changed)
+        return cls(id, size, mtime, _text_of(bytes(data[_PATH.size :])), changed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +160,14 @@ class SkippedFile:
         """Fixed fields, then path and reason with a zero byte between them."""
         reason = b"" if self.reason is None else self.reason.encode(errors="replace")
         fixed = _SKIPPED_FILE.pack(self.size, self.mtime, self.changed, self.reason is not None)
-        return fixed + os.fsencode(self.path) + b"\0" + reason
+        return fixed + _bytes_of(self.path) + b"\0" + reason
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "SkippedFile":
         """The inverse of `to_bytes`."""
         size, mtime, changed, skipped = _SKIPPED_FILE.unpack_from(data)
         path, _, reason = bytes(data[_SKIPPED_FILE.size :]).partition(b"\0")
-        return cls(size, mtime, reason.decode() if skipped else None, os.fsdecode(path), changed)
+        return cls(size, mtime, reason.decode() if skipped else None, _text_of(path), changed)
 
 
 def _is_same(entry: PathEntry | SkippedFile, file: FileStat) -> bool:

@@ -1,6 +1,7 @@
 """The folders of an index. Each path is stored relative to one of them, the root, by its number.
 
-`2/2019/crab.jpg` is a stored path, with `/` on every system, so that a disk works on any of them.
+`2/2019/crab.jpg` is a stored path, with `/` on every system, so that a disk works on any of them,
+and in UTF-8 in every locale.
 A root that gets another mount point changes one entry.
 """
 
@@ -10,7 +11,15 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
+from indexes.store.records import (
+    PathEntry,
+    Record,
+    SkippedFile,
+    id_key,
+    path_key,
+    to_path,
+    to_text,
+)
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos.scan import is_within, with_slashes
@@ -28,13 +37,14 @@ class Roots:
     def of(cls, txn: Txn) -> "Roots":
         """The roots of an index, at their present places.
 
-        Where the index's folder has moved since they were written, a root on the same disk is
-        first looked for at the same relative path: an index beside its photos moves with them.
+        Where the index's folder has moved since they were written, a root on the same disk that
+        is missing or empty is looked for at the same relative path: an index beside its photos
+        moves with them.
         """
         stored = txn.get("meta", ROOTS)
         fields = json.loads(bytes(stored)) if stored is not None else {}
-        folder, before = os.fspath(txn.folder.absolute()), fields.get("folder", "")
-        places = {int(n): path for n, path in fields.get("places", {}).items()}
+        folder, before = os.fspath(txn.folder.absolute()), to_path(fields.get("folder", ""))
+        places = {int(n): to_path(text) for n, text in fields.get("places", {}).items()}
         if folder == before:
             return cls(places)
         beside = set(fields.get("beside", ()))
@@ -44,9 +54,9 @@ class Roots:
         """Store them; `at` is the index's folder, if it is about to move there."""
         folder = os.fspath((at or txn.folder).absolute())
         fields = {
-            "folder": folder,
+            "folder": to_text(folder),
             "beside": [n for n, path in self.places.items() if _same_disk(path, folder)],
-            "places": self.places,
+            "places": {n: to_text(path) for n, path in self.places.items()},
         }
         txn.put("meta", ROOTS, json.dumps(fields).encode())
 
@@ -65,7 +75,7 @@ class Roots:
         number = self.number(path)
         if number is None:
             raise NotFound(f"{path} is in no folder of this index")
-        return f"{number}/{with_slashes(_below(path, self.places[number]))}"
+        return f"{number}/{to_text(with_slashes(_below(path, self.places[number])))}"
 
     def path(self, stored: str) -> str:
         """The absolute path of a stored one. Raises Damaged."""
@@ -73,7 +83,7 @@ class Roots:
         root = self.places.get(int(number) if number.isdecimal() else -1)
         if root is None:
             raise Damaged("the index has a path without a root", "remove it and index again")
-        return os.path.join(root, *below.split("/")) if below else root
+        return os.path.join(root, *to_path(below).split("/")) if below else root
 
 
 def _below(path: str, root: str) -> str:
@@ -83,7 +93,19 @@ def _below(path: str, root: str) -> str:
 def _follow(path: str, before: str, folder: str) -> str:
     """A root's place, where the index moved from the folder `before`."""
     place = os.path.normpath(os.path.join(folder, os.path.relpath(path, before)))
-    return place if _same_disk(place, folder) else path
+    return place if not _has_content(path) and _same_disk(place, folder) else path
+
+
+def _has_content(path: str) -> bool:
+    """Whether it is a file, or a folder with something in it: an empty one may be the mount point
+    of a disk that is elsewhere now.
+    """
+    try:
+        return bool(os.listdir(path))
+    except NotADirectoryError:
+        return True
+    except OSError:
+        return False
 
 
 def _same_disk(path: str, folder: str) -> bool:

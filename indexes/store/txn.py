@@ -36,9 +36,12 @@ class Txn:
         *,
         checksums: bool = True,
         file_map: FileMap | None = None,
+        verified: set[str] | None = None,
     ) -> None:
         self.raw, self.databases, self.folder = txn, databases, folder
         self.checksums, self.file_map = checksums, file_map
+        self.verified = set() if verified is None else verified
+        """Digests of large values that this process has compared with what is stored."""
         self.stale: set[int] = set()
         """Ids whose records this transaction wrote or deleted: see `columns.update`."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from indexes.search.significance import save_significance
 from indexes.store import roots
 from indexes.store.environment import Store
-from indexes.store.records import PathEntry, Record, SkippedFile, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, path_key, to_path, to_text
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts
@@ -71,7 +71,7 @@ def load_disks(txn: Txn) -> list[str]:
     """Folders below the roots that were on another disk when they were last scanned."""
     stored = txn.get("meta", DISKS)
     disks: list[str] = json.loads(bytes(stored)) if stored is not None else []
-    return disks
+    return list(map(to_path, disks))
 
 
 def _save_disks(txn: Txn, coverage: Coverage) -> None:
@@ -80,7 +80,7 @@ def _save_disks(txn: Txn, coverage: Coverage) -> None:
     outside = [disk for disk in before if not any(is_within(disk, r) for r in coverage.roots)]
     after = sorted({*outside, *coverage.unplugged, *coverage.disks})
     if after != before:
-        txn.put("meta", DISKS, json.dumps(after).encode())
+        txn.put("meta", DISKS, json.dumps(list(map(to_text, after))).encode())
 
 
 def is_empty(folder: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from indexes.search import kinds, merging
 from indexes.search.kinds import Plan
 from indexes.store import roots
-from indexes.store.encoder import load_encoder
+from indexes.store.encoder import is_intact, load_encoder
 from indexes.store.environment import Store
 from indexes.store.place import DATA
 from indexes.store.records import SkippedFile
@@ -56,7 +56,7 @@ class UpdateReport:
 
     counts: Counts
     photos: int
-    """Photos with a key, counted by path."""
+    """Photos with a key."""
     whitened: int
     """Photos of the index that its encoder's whitening is fitted on."""
     outgrown: bool
@@ -147,7 +147,7 @@ def update(
         merging.merge(store)
     counts.deleted += removed
     with store.read() as txn:
-        card, photos = _card(txn), txn.count("paths")
+        card, photos = _card(txn), txn.count("images")
     return UpdateReport(counts, photos, card.whitened, is_outgrown(card, photos))
 
 
@@ -162,7 +162,10 @@ def configure(store: Store, kind: str | None, recall: float | None) -> None:
 def _renewal_reason(store: Store, encoder: Encoder) -> str | None:
     """Why every photo needs a new key; None where none does."""
     with store.read() as txn:
-        card, photos = _card(txn), txn.count("paths")
+        card, photos = _card(txn), txn.count("images")
+        intact = is_intact(txn)
+    if not intact:
+        return "the encoder in the index is damaged"
     if not card.comes_from(encoder.fingerprint):
         return "another encoder"
     if is_outgrown(card, photos):

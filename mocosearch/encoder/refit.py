@@ -64,6 +64,18 @@ class Refit:
             white = whitening.fit(features, self.encoder.dimension)
         else:
             return self.encoder, self.prior.keys(features)
+        graph, weights = self.with_whitening(white)
+        card = replace(
+            self.encoder.card,
+            whitening=OWN,
+            whitened=len(features),
+            fitted_from=self.encoder.fingerprint,
+            fingerprint=fingerprint(graph, weights),
+        )
+        return Encoder(card, graph, weights), white.keys(features)
+
+    def with_whitening(self, white: Whitening) -> tuple[bytes, bytes]:
+        """Graph and weights with another whitening, which is at the end of the weights in fp16."""
         for node, values in (
             (self._centring, white.centre),
             (self._projection, white.projection),
@@ -73,14 +85,7 @@ class Refit:
         with TemporaryDirectory() as folder:
             save_graph(self._model, Path(folder))
             graph, weights = ((Path(folder) / name).read_bytes() for name in (GRAPH, WEIGHTS))
-        card = replace(
-            self.encoder.card,
-            whitening=OWN,
-            whitened=len(features),
-            fitted_from=self.encoder.fingerprint,
-            fingerprint=fingerprint(graph, weights),
-        )
-        return Encoder(card, graph, weights), white.keys(features)
+        return graph, weights
 
 
 def whitening_of(encoder: Encoder) -> Whitening | None:

@@ -3,7 +3,7 @@
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +18,7 @@ from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
+from mocosearch.processes import check_fork
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
 MEMORY = 256 * 1024**2
@@ -50,9 +51,15 @@ def openvino() -> Any:
 class Encoder:
     """Encodes pictures as keys: pixels in, unit vectors out."""
 
-    def __init__(self, card: Card, graph: bytes, weights: bytes) -> None:
-        """From an encoder's three parts; `open` reads them from a folder."""
-        self.card, self.graph, self.weights = card, graph, weights
+    def __init__(
+        self, card: Card, graph: bytes, weights: bytes, repair: str = "train it again"
+    ) -> None:
+        """From an encoder's three parts; `open` reads them from a folder.
+
+        They are compared with the card's fingerprint at first use. repair: what to do if they
+        are damaged.
+        """
+        self.card, self.graph, self.weights, self._repair = card, graph, weights, repair
         self._compiled: Future[Any] | None = None
         self._lock = Lock()
 
@@ -71,10 +78,18 @@ class Encoder:
             parts = [(folder / part).read_bytes() for part in (CARD, GRAPH, WEIGHTS)]
         except FileNotFoundError as error:
             raise Damaged(f"the encoder at {folder} is missing a file", "train it again") from error
-        card, graph, weights = Card.from_json(parts[0]), parts[1], parts[2]
-        if fingerprint(graph, weights) != card.fingerprint:
-            raise Damaged("the encoder's graph does not match its card", "train it again")
-        return cls(card, graph, weights)
+        encoder = cls(Card.from_json(parts[0]), parts[1], parts[2])
+        encoder.check()
+        return encoder
+
+    def check(self) -> None:
+        """Raises Damaged where graph and weights do not have the card's fingerprint."""
+        if not self._is_intact:
+            raise Damaged("the encoder's graph or weights do not match its card", self._repair)
+
+    @cached_property
+    def _is_intact(self) -> bool:
+        return fingerprint(self.graph, self.weights) == self.card.fingerprint
 
     @property
     def fingerprint(self) -> str:
@@ -94,8 +109,10 @@ class Encoder:
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension).
 
-        Threads may share an encoder; their calls run one after another.
+        Threads may share an encoder; their calls run one after another. Raises Damaged, and
+        Unsuitable in a fork of a process that used an encoder.
         """
+        check_fork("openvino")
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
         compiled, parts = self.prepare().result(), []
@@ -116,30 +133,43 @@ class Encoder:
 
     def prepare(self) -> "Future[Any]":
         """Start loading the graph in another thread; otherwise the first `encode` does it."""
+        check_fork("openvino")
         with self._lock:
             if self._compiled is None:
                 self._compiled = Future()
-                Thread(target=self._load_graph, args=(self._compiled,), daemon=True).start()
+                Thread(target=_run, args=(self._compile, self._compiled), daemon=True).start()
             return self._compiled
 
-    def _load_graph(self, result: "Future[Any]") -> None:
-        try:
-            result.set_result(self._compile())
-        except BaseException as error:
-            result.set_exception(error)
-
     def _compile(self) -> Any:
+        # The fingerprint takes a third of the time of the compilation, on another core.
+        checked: Future[None] = Future()
+        Thread(target=_run, args=(self.check, checked), daemon=True).start()
         core = openvino().Core()
-        model = self.model(core)
-        with _load_errors():
-            return core.compile_model(model, "CPU")
+        try:
+            model = self._read(core)
+            with _load_errors():
+                return core.compile_model(model, "CPU")
+        finally:
+            checked.result()
 
     def model(self, core: Any) -> Any:
         """The graph as an OpenVINO model. Raises Damaged."""
+        self.check()
+        return self._read(core)
+
+    def _read(self, core: Any) -> Any:
         blob = np.frombuffer(self.weights, np.uint8)
         with _load_errors():
             tensor = openvino().Tensor(blob, blob.shape)
             return core.read_model(model=self.graph, weights=tensor)
+
+
+def _run(work: Callable[[], Any], result: "Future[Any]") -> None:
+    """Do some work, for another thread that waits for its result."""
+    try:
+        result.set_result(work())
+    except BaseException as error:
+        result.set_exception(error)
 
 
 def batch_size(model: Any) -> int:

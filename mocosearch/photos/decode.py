@@ -14,12 +14,12 @@ from mocosearch.photos.facts import (
     camera_of,
     exif_of,
     orientation_of,
-    position_of,
     taken_of,
 )
 from mocosearch.photos.formats import HEAD, boxes, format_of, looks_like_picture
 from mocosearch.photos.perceptual import perceptual_hash
 from mocosearch.photos.plugins import open_image
+from mocosearch.photos.position import position_of
 from mocosearch.photos.truncated import load_rows, with_end
 
 Pixels = NDArray[np.uint8]
@@ -148,7 +148,7 @@ def _decode_unchecked(
         width, height = height, width
     if orientation in _UPRIGHT:
         small = small.transpose(_UPRIGHT[orientation])
-    latitude, longitude = position_of(exif)
+    latitude, longitude = position_of(exif, source.image.info.get("xmp"))
     return small, Facts(
         width=width,
         height=height,

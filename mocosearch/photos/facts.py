@@ -1,6 +1,5 @@
 """The metadata of a photo: when, where and with which camera it was taken."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
@@ -62,11 +61,6 @@ def camera_of(exif: Image.Exif) -> str | None:
     return _or_none(_camera, exif)
 
 
-def position_of(exif: Image.Exif) -> tuple[float | None, float | None]:
-    """Latitude and longitude in degrees (EXIF 2.32, GPS tags 1 to 4), both or neither."""
-    return _or_none(_position, exif) or (None, None)
-
-
 def _or_none(read: Callable[[Image.Exif], T | None], exif: Image.Exif) -> T | None:
     try:
         return read(exif)
@@ -88,9 +82,9 @@ def _taken(exif: Image.Exif) -> str | None:
         (exif.get(base.DateTime), details.get(base.OffsetTime)),
     )
     for time, offset in sources:
-        moment = _moment(_text(time))
+        moment = _moment(text_of(time))
         if moment is not None:
-            return moment.replace(tzinfo=_zone(_text(offset))).isoformat()
+            return moment.replace(tzinfo=_zone(text_of(offset))).isoformat()
     return None
 
 
@@ -114,30 +108,14 @@ def _zone(text: str) -> timezone | None:
 
 
 def _camera(exif: Image.Exif) -> str | None:
-    make, model = _text(exif.get(ExifTags.Base.Make)), _text(exif.get(ExifTags.Base.Model))
+    make, model = text_of(exif.get(ExifTags.Base.Make)), text_of(exif.get(ExifTags.Base.Model))
     # Make "NIKON CORPORATION", model "NIKON D70".
     if model and model.casefold().split()[0] in make.casefold().split():
         return model
     return f"{make} {model}".strip() or None
 
 
-def _position(exif: Image.Exif) -> tuple[float, float] | None:
-    gps, tags = exif.get_ifd(ExifTags.IFD.GPSInfo), ExifTags.GPS
-    latitude = _degrees(gps.get(tags.GPSLatitude), _text(gps.get(tags.GPSLatitudeRef)), "S")
-    longitude = _degrees(gps.get(tags.GPSLongitude), _text(gps.get(tags.GPSLongitudeRef)), "W")
-    # A receiver without a fix writes two zeros.
-    if not (abs(latitude) <= 90 and abs(longitude) <= 180 and (latitude or longitude)):
-        return None
-    return latitude, longitude
-
-
-def _degrees(parts: Any, ref: str, negative: str) -> float:
-    degrees, minutes, seconds = (*map(float, parts), 0.0, 0.0)[:3]
-    value = degrees + minutes / 60 + seconds / 3600
-    return round(math.copysign(value, -1 if ref.upper().startswith(negative) else 1), 7)
-
-
-def _text(value: Any) -> str:
-    """Without the zero bytes, line ends and spaces that cameras pad with."""
+def text_of(value: Any) -> str:
+    """The text of a field without the zero bytes, line ends and spaces that cameras pad with."""
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:100]

@@ -38,11 +38,13 @@ RAW_EXTENSIONS = (
     *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".orf", ".raf", ".rw2", ".pef", ".srw"),
 )
 """Extensions of the camera makers' formats."""
-_EXTENSIONS = (
+EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".jp2", ".j2k", ".jpx", ".heic", ".heif", ".hif", ".avif"),
     *RAW_EXTENSIONS,
 )
+FORMATS = frozenset({*(name for _, _, name in _SIGNATURES), *_BRANDS.values()})
+"""Pillow's names of all formats, and "RAW"."""
 _REDUCED, _INNER, _DNG = 254, 330, 50706
 """The TIFF tags NewSubfileType, SubIFDs and DNGVersion."""
 
@@ -67,7 +69,7 @@ def looks_like_picture(head: bytes, path: str) -> bool:
     """
     if format_of(head) is not None:
         return True
-    return os.path.splitext(path)[1].lower() in _EXTENSIONS
+    return os.path.splitext(path)[1].lower() in EXTENSIONS
 
 
 def boxes(data: bytes | memoryview, *path: bytes) -> Iterator[tuple[bytes, memoryview]]:

@@ -86,11 +86,11 @@ def read_in_process(files, side, workers=None):
         yield file, read_photo(file.path, side)
 
 
-def draw(folder: Path, count: int) -> list[Path]:
-    """Small pictures, all different."""
+def draw(folder: Path, count: int, first: int = 0) -> list[Path]:
+    """Small pictures, all different, numbered from the first."""
     folder.mkdir(parents=True, exist_ok=True)
-    files = [folder / f"{number:03}.png" for number in range(count)]
-    for number, file in enumerate(files):
+    files = [folder / f"{number:03}.png" for number in range(first, first + count)]
+    for number, file in enumerate(files, first):
         pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).resize((24, 24)).save(file)
     return files

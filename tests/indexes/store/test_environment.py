@@ -11,7 +11,7 @@ from pathlib import Path
 import lmdb
 import pytest
 
-from indexes.store import environment, layout
+from indexes.store import environment, layout, mapsize
 from indexes.store.environment import DATABASES, Store
 from indexes.store.place import discard
 from mocosearch.errors import Busy, Damaged, StorageFailed
@@ -75,7 +75,7 @@ def test_a_snapshot_does_not_change(store):
 
 
 def test_a_full_map_grows_and_the_change_runs_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "FIRST_MAP", 1 << 20)
+    monkeypatch.setattr(mapsize, "FIRST_MAP", 1 << 20)
     store = Store(tmp_path / "index", writable=True)
     runs = []
 
@@ -92,7 +92,7 @@ def test_a_full_map_grows_and_the_change_runs_again(tmp_path, monkeypatch):
 
 def test_a_map_does_not_grow_under_a_snapshot_of_the_same_program(tmp_path, monkeypatch):
     """The snapshot would lose its memory, and reading it would end the process."""
-    monkeypatch.setattr(environment, "FIRST_MAP", 1 << 20)
+    monkeypatch.setattr(mapsize, "FIRST_MAP", 1 << 20)
     store = Store(tmp_path / "index", writable=True)
     store.write(lambda txn: txn.put("vectors", b"key", b"value"))
     snapshot = store.begin_read()
@@ -217,7 +217,7 @@ store.close()
 
 
 def test_a_reader_continues_when_another_program_grows_the_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(environment, "FIRST_MAP", 1 << 20)
+    monkeypatch.setattr(mapsize, "FIRST_MAP", 1 << 20)
     Store(tmp_path / "index", writable=True).close()
     reader = Store(tmp_path / "index", writable=False)
     run = [sys.executable, "-c", FILL, str(tmp_path / "index")]
