@@ -9,6 +9,7 @@ import numpy as np
 from indexes.duplicates.pairs import Pairs
 from indexes.duplicates.pictures import Thumbnails
 from indexes.search.copies import Hashes
+from indexes.search.detail import Details
 from indexes.store.records import Record
 from mocosearch.photos.perceptual import oriented_hashes
 
@@ -17,7 +18,7 @@ TURNED_BITS = 8
 quarter turn loses one wave."""
 
 
-def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
+def turned_copies(records: Sequence[Record], hashes: Hashes, details: Details) -> Pairs:
     """Pairs i < j that are one picture, turned or mirrored; their files are read to confirm it."""
     hashed = np.flatnonzero(hashes)
     packed = hashes[hashed].astype(">u8").view(np.uint8).reshape(-1, 8)
@@ -32,7 +33,11 @@ def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
         pairs |= {
             (int(a), int(b)) for a, b in zip(hashed[queries], hashed[rows], strict=True) if a < b
         }
-    thumbnails = Thumbnails(records)
-    confirmed = [(a, b) for a, b in sorted(pairs) if thumbnails.same_turned(a, b)]
+    thumbnails = Thumbnails()
+
+    def same(one: Record, other: Record) -> bool:
+        return any(details.equal(one, other, way=way) for way in thumbnails.turns(one, other))
+
+    confirmed = [(a, b) for a, b in sorted(pairs) if same(records[a], records[b])]
     both = np.array(confirmed, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]

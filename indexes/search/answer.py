@@ -91,7 +91,7 @@ def _groups(
     # Copies use up places. Twice as many matches as groups are seldom too few.
     count = 2 * k if fold else k
     while True:
-        matches = best_matches(snapshot, question.keys, count, where, min_score)
+        matches = best_matches(snapshot, question.keys, count, where, min_score, question.digests)
         if fold:
             groups = fold_copies(snapshot, matches)
         else:
