@@ -69,11 +69,10 @@ def groups(
         return []
     records = [snapshot.record(int(id)) for id in ids]
     hashes = hashes_of(records)
-    details = Details()
-    pairs = turned_copies(records, hashes, details) if turned else _NO_PAIRS
-    photos = _Photos(
-        records, snapshot.keys(ids), hashes, min_score, pairs, Ignored.of(snapshot.txn), details
-    )
+    details, thumbnails = Details(), Thumbnails()
+    pairs = turned_copies(records, hashes, thumbnails) if turned else _NO_PAIRS
+    ignored, keys = Ignored.of(snapshot.txn), snapshot.keys(ids)
+    photos = _Photos(records, keys, hashes, min_score, pairs, ignored, details, thumbnails)
     gone = set() if changed is None else changed
     all_groups = [
         one
@@ -99,6 +98,7 @@ class _Photos:
     turned: Pairs
     ignored: Ignored
     details: Details
+    thumbnails: Thumbnails
 
     def candidate_sets(self) -> list[Rows]:
         """Disjoint sets of rows; no copy of a row is outside its set."""
@@ -120,11 +120,13 @@ class _Photos:
         return same
 
     def confirm(self, row: int, others: Rows) -> Mask:
-        """Which probable copies of a row agree with it in detail, bool (n,); turned ones did."""
-        sure = np.isin(others, self.partners.get(row, ()))
-        records = [self.records[other] for other in others[~sure].tolist()]
-        sure[~sure] = self.details.equal_among(self.records[row], records)
-        return sure
+        """Which probable copies of a row agree with it in detail, bool (n,)."""
+        record, records = self.records[row], [self.records[other] for other in others.tolist()]
+        equal = self.details.equal_among(record, records)
+        for at in np.flatnonzero(~equal & np.isin(others, self.partners.get(row, ()))):
+            ways = self.thumbnails.turns(record, records[at])
+            equal[at] = any(self.details.equal(record, records[at], way) for way in ways)
+        return equal
 
     def _compare_pictures(self, some: Rows, others: Rows, same: Mask) -> None:
         """Add copies whose keys differ although their hashes agree: strong blur and very small
@@ -136,11 +138,6 @@ class _Photos:
             same[at, other] = self.thumbnails.same(
                 self.records[some[at]], self.records[others[other]]
             )
-
-    @cached_property
-    def thumbnails(self) -> Thumbnails:
-        """The pictures, read when they are needed."""
-        return Thumbnails()
 
     @cached_property
     def rare(self) -> Mask:

@@ -9,7 +9,6 @@ import numpy as np
 from indexes.duplicates.pairs import Pairs
 from indexes.duplicates.pictures import Thumbnails
 from indexes.search.copies import Hashes
-from indexes.search.detail import Details
 from indexes.store.records import Record
 from mocosearch.photos.perceptual import oriented_hashes
 
@@ -18,8 +17,8 @@ TURNED_BITS = 8
 quarter turn loses one wave."""
 
 
-def turned_copies(records: Sequence[Record], hashes: Hashes, details: Details) -> Pairs:
-    """Pairs i < j that are one picture, turned or mirrored; their files are read to confirm it."""
+def turned_copies(records: Sequence[Record], hashes: Hashes, thumbnails: Thumbnails) -> Pairs:
+    """Pairs i < j that are probably one picture, turned or mirrored; their files are read."""
     hashed = np.flatnonzero(hashes)
     packed = hashes[hashed].astype(">u8").view(np.uint8).reshape(-1, 8)
     faiss: Any = importlib.import_module("faiss")
@@ -33,11 +32,6 @@ def turned_copies(records: Sequence[Record], hashes: Hashes, details: Details) -
         pairs |= {
             (int(a), int(b)) for a, b in zip(hashed[queries], hashed[rows], strict=True) if a < b
         }
-    thumbnails = Thumbnails()
-
-    def same(one: Record, other: Record) -> bool:
-        return any(details.equal(one, other, way=way) for way in thumbnails.turns(one, other))
-
-    confirmed = [(a, b) for a, b in sorted(pairs) if same(records[a], records[b])]
+    confirmed = [(a, b) for a, b in sorted(pairs) if thumbnails.turns(records[a], records[b])]
     both = np.array(confirmed, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]

@@ -4,9 +4,12 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from indexes import Index
+from indexes.search import copies
+from indexes.search.detail import Details
 from indexes.sync import embed
 from mocosearch.photos.worker import read_photo
 
@@ -22,6 +25,15 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def equal_detail(monkeypatch) -> None:
+    """Photos without files: every two agree in detail, and a search compares any number."""
+    monkeypatch.setattr(copies, "COMPARED", 1 << 20)
+    monkeypatch.setattr(
+        Details, "equal_among", lambda self, one, others: np.ones(len(others), bool)
+    )
 
 
 @pytest.fixture

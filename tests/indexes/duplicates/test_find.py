@@ -15,9 +15,7 @@ from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
 from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search import copies
 from indexes.search.copies import are_copies, copies_among, fold_copies, group_rows, hashes_of
-from indexes.search.detail import Details
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
@@ -105,21 +103,12 @@ def test_near_hashes_are_those_of_a_plain_loop(seed, n, bits):
     }
 
 
-@pytest.fixture
-def without_files(monkeypatch):
-    """Every two files agree in detail; a search compares any number of them."""
-    monkeypatch.setattr(copies, "COMPARED", 1 << 20)
-    monkeypatch.setattr(
-        Details, "equal_among", lambda self, one, others: np.ones(len(others), bool)
-    )
-
-
 def index_of(keys):
     """What `fold_copies` asks of an index."""
     return SimpleNamespace(keys=lambda ids: keys[np.array(ids)])
 
 
-@pytest.mark.usefixtures("without_files")
+@pytest.mark.usefixtures("equal_detail")
 @settings(
     max_examples=30,
     deadline=None,
@@ -147,7 +136,7 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
     assert [[match.id for match in group] for group in found] == expected
 
 
-@pytest.mark.usefixtures("without_files")
+@pytest.mark.usefixtures("equal_detail")
 def test_many_matches_are_folded_in_little_memory():
     n = 10_000
     chance = np.random.default_rng(0)
