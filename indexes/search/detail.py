@@ -59,18 +59,22 @@ class Details:
         """Which of several photos agree with one in detail, bool (n,). Files are read in
         threads.
         """
-        self._read([one])
-        if self._sketches[one.digest] is not None:
-            self._read(others)
-        return np.array([self.equal(one, other) for other in others], bool)
+        equal = np.zeros(len(others), bool)
+        if self._sketch(one) is None:
+            return equal
+        # A few at a time: pictures are large.
+        for first in range(0, len(others), RECENT // 2):
+            part = others[first : first + RECENT // 2]
+            self._read(part)
+            equal[first : first + len(part)] = [self.equal(one, other) for other in part]
+        return equal
 
     def _read(self, records: Sequence[Record]) -> None:
-        """Make the sketches of some photos, a few at a time: pictures are large."""
+        """Read the pictures of some photos that have no sketch yet."""
         missing = list({r.digest: r for r in records if r.digest not in self._sketches}.values())
-        for first in range(0, len(missing), RECENT):
-            part = missing[first : first + RECENT]
+        if len(missing) > 1:
             with ThreadPoolExecutor() as pool:
-                for record, picture in zip(part, pool.map(_read, part), strict=True):
+                for record, picture in zip(missing, pool.map(_read, missing), strict=True):
                     self._add(record, picture)
 
     def equal(self, one: Record, other: Record, way: int = 0) -> bool:
@@ -83,6 +87,9 @@ class Details:
                 return False
             if differ(a, orientations(b)[way]):
                 return False
+            if max(a.shape) < SKETCH and max(b.shape) < SKETCH:
+                # Both sketches are the whole pictures.
+                return True
         return True
 
     def _sketch(self, record: Record) -> Pixels | None:
