@@ -95,8 +95,8 @@ def duplicates(
     warn_skipped(skipped)
     if changed:
         warn(
-            f"left out, missing or changed since they were indexed: {len(changed)} files; "
-            "next: mocosearch index FOLDER"
+            "left out, missing, unreadable or changed since they were indexed: "
+            f"{len(changed)} files; next: mocosearch index FOLDER"
         )
     _show(groups, output, against, seconds)
     finish(False, len(skipped))

@@ -11,7 +11,7 @@ import numpy as np
 from indexes.duplicates.groups import Group, Member, group_name, rank
 from indexes.duplicates.ignored import Ignored
 from indexes.duplicates.pairs import Pairs, candidate_sets
-from indexes.duplicates.pictures import Thumbnails, same_picture
+from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import turned_copies
 from indexes.search.copies import (
     COSINE,
@@ -25,6 +25,7 @@ from indexes.search.copies import (
     hash_of,
     hashes_of,
 )
+from indexes.search.detail import Details
 from indexes.search.filters import Where
 from indexes.search.nearest import Match, nearest
 from indexes.search.segments import Keys
@@ -53,9 +54,11 @@ def groups(
 
     min_score: the lowest cosine of two copies; their perceptual hashes must agree too. turned:
     find turned and mirrored copies too, by the hash in the 7 other orientations, confirmed by
-    the pictures themselves, which are read for that. keep: as of `rank`; every member of a group
-    is a copy of the one to keep. changed: receives the paths that are left out because the files
-    are missing, or differ from those that were indexed.
+    the pictures themselves. keep: as of `rank`; every member of a group is a copy of the one to
+    keep. changed: receives the paths that are left out because the files are missing, unreadable,
+    or differ from those that were indexed.
+
+    The files of probable copies are read, and must agree in their detail (`detail.differ`).
 
     Files of one content, other than links to one file, are copies; a raw file and a picture
     developed from it are not. Groups that were ignored are left out.
@@ -66,10 +69,10 @@ def groups(
         return []
     records = [snapshot.record(int(id)) for id in ids]
     hashes = hashes_of(records)
-    pairs = turned_copies(records, hashes) if turned else _NO_PAIRS
-    photos = _Photos(
-        records, snapshot.keys(ids), hashes, min_score, pairs, Ignored.of(snapshot.txn)
-    )
+    details, thumbnails = Details(), Thumbnails()
+    pairs = turned_copies(records, hashes, thumbnails) if turned else _NO_PAIRS
+    ignored, keys = Ignored.of(snapshot.txn), snapshot.keys(ids)
+    photos = _Photos(records, keys, hashes, min_score, pairs, ignored, details, thumbnails)
     gone = set() if changed is None else changed
     all_groups = [
         one
@@ -77,6 +80,7 @@ def groups(
         if len(rows) > 1 or len(records[rows[0]].paths) > 1
         for one in _groups_of(snapshot, photos, rows, where.lies_in, keep, gone)
     ]
+    gone |= details.unread
     return sorted(
         (one for one in all_groups if not photos.ignored.copies(one)),
         key=lambda g: (-len(g.members), g.members[0].path),
@@ -93,6 +97,8 @@ class _Photos:
     min_score: float
     turned: Pairs
     ignored: Ignored
+    details: Details
+    thumbnails: Thumbnails
 
     def candidate_sets(self) -> list[Rows]:
         """Disjoint sets of rows; no copy of a row is outside its set."""
@@ -100,7 +106,7 @@ class _Photos:
         return candidate_sets(self.keys, self.hashes, raw, self.min_score, self.turned)
 
     def copies_of(self, some: Rows, others: Rows) -> Mask:
-        """Which pairs of rows of one set are copies, bool (m, n)."""
+        """Which pairs of rows of one set are copies, but for their detail, bool (m, n)."""
         same = copies_among(self.keys, self.hashes, some, others, self.min_score)
         if self.min_score <= COSINE and self.rare[some].any():
             self._compare_pictures(some, others, same)
@@ -113,6 +119,15 @@ class _Photos:
                 )
         return same
 
+    def confirm(self, row: int, others: Rows) -> Mask:
+        """Which probable copies of a row agree with it in detail, bool (n,)."""
+        record, records = self.records[row], [self.records[other] for other in others.tolist()]
+        equal = self.details.equal_among(record, records)
+        for at in np.flatnonzero(~equal & np.isin(others, self.partners.get(row, ()))):
+            ways = self.thumbnails.turns(record, records[at])
+            equal[at] = any(self.details.equal(record, records[at], way) for way in ways)
+        return equal
+
     def _compare_pictures(self, some: Rows, others: Rows, same: Mask) -> None:
         """Add copies whose keys differ although their hashes agree: strong blur and very small
         copies change a key. A hash that many photos share is no evidence.
@@ -120,12 +135,9 @@ class _Photos:
         uncertain = self.hashes[some, None] == self.hashes[None, others]
         uncertain &= self.rare[some, None] & ~same
         for at, other in np.argwhere(uncertain).tolist():
-            same[at, other] = self.thumbnails.same(int(some[at]), int(others[other]))
-
-    @cached_property
-    def thumbnails(self) -> Thumbnails:
-        """The pictures, read when they are needed."""
-        return Thumbnails(self.records)
+            same[at, other] = self.thumbnails.same(
+                self.records[some[at]], self.records[others[other]]
+            )
 
     @cached_property
     def rare(self) -> Mask:
@@ -157,7 +169,7 @@ def _groups_of(
     files = {row: _files(snapshot, photos.records[row], admits, lost[row]) for row in rows.tolist()}
     best = {row: min(rank(m, keep) for m in files[row]) for row in files if files[row]}
     order = np.array(sorted(best, key=best.__getitem__), np.int64)
-    for part in group_rows(order, photos.copies_of):
+    for part in group_rows(order, photos.copies_of, photos.confirm):
         members = [member for row in sorted(part.tolist()) for member in files[row]]
         if len(members) > 1:
             name = group_name([photos.records[row] for row in part])
@@ -185,7 +197,8 @@ def _files(
         if status is None:
             changed.add(path)
         else:
-            files.setdefault((status.st_dev, status.st_ino), Member(path, record))
+            member = Member(path, record, status.st_mtime_ns)
+            files.setdefault((status.st_dev, status.st_ino), member)
     return list(files.values())
 
 
@@ -222,7 +235,7 @@ def against(
     file, and the first one of the collection is to be kept. Ignored pairs are left out, and so are
     the files in `changed`, as of `groups`.
     """
-    ignored = Ignored.of(snapshot.txn)
+    ignored, thumbnails, details = Ignored.of(snapshot.txn), Thumbnails(), Details()
     gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
 
@@ -230,10 +243,13 @@ def against(
         old = match.record
         if ignored.both(new, old) or _is_raw(new) != _is_raw(old):
             return False
-        if old.digest == new.digest or are_copies(new, old, match.score, min_score):
+        if old.digest == new.digest:
             return True
         same_hash = hash_of(new) != 0 and hash_of(new) == hash_of(old)
-        return min_score <= COSINE and same_hash and same_picture(new, old)
+        probable = are_copies(new, old, match.score, min_score) or (
+            min_score <= COSINE and same_hash and thumbnails.same(new, old)
+        )
+        return probable and details.equal(new, old)
 
     for path, size, digest, picture in photos:
         key = encoder.encode(picture.pixels[None])
@@ -244,6 +260,7 @@ def against(
             for match in nearest(snapshot, key, NEAREST, None)[0]
             if is_copy(new, match) and (files := _files(snapshot, match.record, elsewhere, gone))
         ]
+        gone |= details.unread
         if copies:
             members = [Member(path, new), *(file for _, files in copies for file in files)]
             name = group_name([new, *(match.record for match, _ in copies)])

@@ -13,10 +13,11 @@ BEST_FORMATS = ("TIFF", "PNG", "BMP", "HEIF", "AVIF", "JPEG2000", "WEBP", "JPEG"
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a group."""
+    """One file of a group; `modified` is its time of modification in nanoseconds."""
 
     path: str
     record: Record
+    modified: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,16 @@ class Group:
 
 
 def rank(member: Member, keep: str) -> tuple[Any, ...]:
-    """Lower for the file to keep: `largest`, `oldest` or `best-format`; on a tie by path."""
+    """Lower for the file to keep: `largest`, `oldest` or `best-format`; on a tie the largest, then
+    by path.
+
+    The oldest is the one taken first. Files without a time of capture come after those with one,
+    by their time of modification.
+    """
     record = member.record
     pixels = (-record.width * record.height, -record.size)
     if keep == "oldest":
-        return record.taken or "9999", pixels, member.path
+        return record.taken or "9999", 0 if record.taken else member.modified, pixels, member.path
     if keep == "best-format":
         known = record.format in BEST_FORMATS
         place = BEST_FORMATS.index(record.format) if known else len(BEST_FORMATS)

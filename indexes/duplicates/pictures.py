@@ -1,6 +1,5 @@
 """The pictures of possible copies, read again as thumbnails and laid over each other."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,40 +24,34 @@ SAME_TURNED = 0.9
 
 
 class Thumbnails:
-    """Thumbnails of some photos by row, each read at most once: float32 (SIDE, SIDE, 3), every
-    channel with mean 0; None for a file that cannot be read.
+    """Thumbnails of photos, each file read at most once: float32 (SIDE, SIDE, 3), every channel
+    with mean 0; None for a file that cannot be read.
     """
 
-    def __init__(self, records: Sequence[Record]) -> None:
-        self._records = records
-        self._read: dict[int, Keys | None] = {}
+    def __init__(self) -> None:
+        self._read: dict[str, Keys | None] = {}
 
-    def __getitem__(self, row: int) -> Keys | None:
-        if row not in self._read:
-            self._read[row] = thumbnail(self._records[row])
-        return self._read[row]
+    def _of(self, record: Record) -> Keys | None:
+        path = record.paths[0]
+        if path not in self._read:
+            self._read[path] = thumbnail(path)
+        return self._read[path]
 
-    def same(self, one: int, other: int) -> bool:
+    def same(self, one: Record, other: Record) -> bool:
         """Whether two photos are one picture, in the same orientation; one may be in grey."""
-        return _same(self[one], self[other])
+        return _same(self._of(one), self._of(other))
 
-    def same_turned(self, one: int, other: int) -> bool:
-        """Whether two photos are one picture, turned or mirrored.
+    def turns(self, one: Record, other: Record) -> list[int]:
+        """The orientations, 1 to 7 as of `orientations`, in which the other photo is the first.
 
-        Not in the same orientation: there, two photos of one scene would be similar enough.
+        Not the same orientation: there, two photos of one scene would be similar enough.
         """
-        a, b = self[one], self[other]
+        a, b = self._of(one), self._of(other)
         if a is None or b is None:
-            return False
+            return []
         grey = a.mean(2)
-        return any(
-            correlation(grey, turned) >= SAME_TURNED for turned in orientations(b.mean(2))[1:]
-        )
-
-
-def same_picture(one: Record, other: Record) -> bool:
-    """Whether two photos are one picture, in the same orientation; one may be in grey."""
-    return _same(thumbnail(one), thumbnail(other))
+        scores = [correlation(grey, turned) for turned in orientations(b.mean(2))]
+        return [way for way in range(1, 8) if scores[way] >= SAME_TURNED]
 
 
 def _same(a: Keys | None, b: Keys | None) -> bool:
@@ -69,10 +62,10 @@ def _same(a: Keys | None, b: Keys | None) -> bool:
     return correlation(a, b) >= SAME
 
 
-def thumbnail(record: Record) -> Keys | None:
-    """The thumbnail of the first path of a photo; None if it cannot be read."""
+def thumbnail(path: str) -> Keys | None:
+    """The thumbnail of a file; None if it cannot be read."""
     try:
-        picture = decode_image(Path(record.paths[0]).read_bytes(), 4 * SIDE)
+        picture = decode_image(Path(path).read_bytes(), 4 * SIDE)
     except (OSError, Unreadable):
         return None
     small = picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)

@@ -17,8 +17,8 @@ TURNED_BITS = 8
 quarter turn loses one wave."""
 
 
-def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
-    """Pairs i < j that are one picture, turned or mirrored; their files are read to confirm it."""
+def turned_copies(records: Sequence[Record], hashes: Hashes, thumbnails: Thumbnails) -> Pairs:
+    """Pairs i < j that are probably one picture, turned or mirrored; their files are read."""
     hashed = np.flatnonzero(hashes)
     packed = hashes[hashed].astype(">u8").view(np.uint8).reshape(-1, 8)
     faiss: Any = importlib.import_module("faiss")
@@ -32,7 +32,6 @@ def turned_copies(records: Sequence[Record], hashes: Hashes) -> Pairs:
         pairs |= {
             (int(a), int(b)) for a, b in zip(hashed[queries], hashed[rows], strict=True) if a < b
         }
-    thumbnails = Thumbnails(records)
-    confirmed = [(a, b) for a, b in sorted(pairs) if thumbnails.same_turned(a, b)]
+    confirmed = [(a, b) for a, b in sorted(pairs) if thumbnails.turns(records[a], records[b])]
     both = np.array(confirmed, np.int64).reshape(-1, 2)
     return both[:, 0], both[:, 1]

@@ -101,7 +101,7 @@ def _groups(
     before: list[Match] = []
     line, count = 0, FIRST
     while True:
-        matches = best_matches(snapshot, question.keys, count, where, min_score)
+        matches = best_matches(snapshot, question.keys, count, where, min_score, question.digests)
         seen = {match.id for match in before}
         new = [match for match in matches if match.id not in seen]
         lowest = math.inf

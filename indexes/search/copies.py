@@ -1,10 +1,12 @@
 """Copies: one picture in several files, resized, re-encoded or retouched.
 
-Two measures must agree: the keys, which are also similar for two photos of one scene, and the
-perceptual hash, which differs for those.
+Three measures must agree: the keys, which are also similar for two photos of one scene; the
+perceptual hash, which differs for those; and the detail of the files, which differs for two pages
+of one layout.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +15,9 @@ from indexes.search.nearest import Match
 from indexes.search.segments import Keys
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
+
+if TYPE_CHECKING:
+    from indexes.search.detail import Details
 
 ROWS, COLUMNS = 256, 8192
 """Keys compared at once: 8 MiB of cosines."""
@@ -31,6 +36,8 @@ cosines, Caltech-101 has two photos of one person in one pose, and motorcycles o
 whose hashes differ in 2 to 4 bits."""
 BITS = 4
 """Most bits of 64 in which the perceptual hashes of two copies differ."""
+COMPARED = 24
+"""Pairs of files that a search compares in detail; it must answer fast."""
 COSINE_ALONE = 0.98
 """Least cosine where there is no hash, in an index of an earlier version."""
 
@@ -61,22 +68,55 @@ def hashes_of(records: Sequence[Record]) -> Hashes:
 def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match]]:
     """Each match with its copies among those after it; the order stays, best first.
 
-    A copy goes with the first match that it is a copy of.
+    A copy goes with the first match that it is a copy of. Files of probable copies are read to
+    compare their detail, up to COMPARED pairs, the best matches first. The others stay alone, as do
+    files that cannot be read.
     """
     if len(matches) < 2:
         return [[match] for match in matches]
     keys = snapshot.keys([match.id for match in matches])
-    hashes = hashes_of([match.record for match in matches])
+    records = [match.record for match in matches]
+    hashes = hashes_of(records)
     rows = np.arange(len(matches))
-    groups = group_rows(rows, lambda some, others: copies_among(keys, hashes, some, others))
+    groups = group_rows(
+        rows,
+        lambda some, others: copies_among(keys, hashes, some, others),
+        _confirm_by_detail(records),
+    )
     return [[matches[at] for at in rows.tolist()] for rows in groups]
 
 
-def group_rows(rows: Rows, copies_of: Callable[[Rows, Rows], Mask]) -> Iterator[Rows]:
+def _confirm_by_detail(records: Sequence[Record]) -> Callable[[int, Rows], Mask]:
+    """For a row and others (n,), which show the same detail, bool (n,); see COMPARED."""
+    details: Details | None = None
+    left = COMPARED
+
+    def confirm(row: int, others: Rows) -> Mask:
+        nonlocal details, left
+        if details is None:
+            # A query without copies does not import it.
+            from indexes.search.detail import Details
+
+            details = Details()
+        chosen = others[:left]
+        left -= len(chosen)
+        equal = np.zeros(len(others), bool)
+        equal[: len(chosen)] = details.equal_among(records[row], [records[at] for at in chosen])
+        return equal
+
+    return confirm
+
+
+def group_rows(
+    rows: Rows,
+    copies_of: Callable[[Rows, Rows], Mask],
+    confirm: Callable[[int, Rows], Mask],
+) -> Iterator[Rows]:
     """Rows in groups: the first of those left with all its copies among them, and so on.
 
     A row never joins a group through a third one: the frames of a slow pan are not copies.
-    copies_of: for rows (m,) and others (n,), which pairs are copies, bool (m, n).
+    copies_of: for rows (m,) and others (n,), which pairs are probable copies, bool (m, n). confirm:
+    for the first row of a group and its probable copies (n,), which are copies, bool (n,).
     """
     while len(rows):
         some = rows[:ROWS]
@@ -85,6 +125,9 @@ def group_rows(rows: Rows, copies_of: Callable[[Rows, Rows], Mask]) -> Iterator[
         for at in range(len(some)):
             if free[at]:
                 members = same[at] & free
+                members[at] = False
+                if members.any():
+                    members[members] = confirm(int(some[at]), rows[members])
                 members[at] = True
                 free &= ~members
                 yield rows[members]

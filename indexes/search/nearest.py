@@ -1,5 +1,6 @@
 """The photos nearest to some keys, among all segments or among those that a filter admits."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,11 +33,17 @@ def nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> list
 
 
 def best_matches(
-    snapshot: Snapshot, keys: Keys, k: int, where: Where | None, min_score: float | None
+    snapshot: Snapshot,
+    keys: Keys,
+    k: int,
+    where: Where | None,
+    min_score: float | None,
+    digests: Collection[str] = (),
 ) -> list[Match]:
     """The k best photos for the keys of one query, the first `ranking.FIRST` re-ranked.
 
-    Each photo counts by its best score.
+    Each photo counts by its best score. digests: of files that come first, with the highest score:
+    those of the query, of which a near copy may have the same cosine.
     """
     scores, ids = best_of(*_nearest(snapshot, keys, max(k, FIRST), where))
     if min_score is not None:
@@ -44,6 +51,11 @@ def best_matches(
     if len(ids):
         order = rerank(keys, snapshot.keys(ids[:FIRST]))
         scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
+        files = [id for id in map(snapshot.id_of, digests) if id]
+        queried = np.isin(ids, np.array(files, np.uint64))
+        scores[queried] = scores.max()
+        first = np.argsort(~queried, kind="stable")
+        scores, ids = scores[first], ids[first]
     return _matches(snapshot, scores[:k], ids[:k], where)
 
 

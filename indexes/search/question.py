@@ -16,7 +16,14 @@ from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Photo, perceptual, read_photos, scan
 from mocosearch.photos.borders import picture_box
-from mocosearch.photos.decode import MAX_PIXELS, Pixels, decode, decode_image, read
+from mocosearch.photos.decode import (
+    MAX_PIXELS,
+    Pixels,
+    decode,
+    decode_image,
+    digest_of,
+    read,
+)
 from mocosearch.photos.scan import roots_of
 
 MINUS = 0.5
@@ -86,10 +93,12 @@ class Question:
 
     keys: float32 (n, d) of unit length, one per orientation of the query; as many again for the
     query without its borders. skipped: files of a folder that gave no key, with the reason.
+    digests: hexadecimal, of the files in the question.
     """
 
     keys: Keys
     skipped: Mapping[str, str] = field(default_factory=dict)
+    digests: frozenset[str] = frozenset()
 
     def refine(self, like: Keys, unlike: Keys) -> "Question":
         """The question moved towards some keys (n, d) and, with less weight, away from others.
@@ -122,11 +131,13 @@ def ask(
     if not wanted:
         raise Unsuitable("a search needs an image", "name at least one")
     skipped: dict[str, str] = {}
-    views = _Views(encoder, orientations, skipped)
+    digests: set[str] = set()
+    views = _Views(encoder, orientations, skipped, digests)
     keys = unit(views.total(wanted, crop, borders=crop is None))
+    files = frozenset(digests)
     if unwanted:
         keys = unit(keys - MINUS / len(unwanted) * views.total(unwanted, None, borders=False))
-    return Question(keys.reshape(-1, encoder.dimension), skipped)
+    return Question(keys.reshape(-1, encoder.dimension), skipped, files)
 
 
 def unit(keys: Keys) -> Keys:
@@ -156,6 +167,7 @@ class _Views:
     encoder: Encoder
     orientations: bool
     skipped: dict[str, str]
+    digests: set[str]
 
     def total(self, images: Sequence[Weighted], crop: Crop | None, borders: bool) -> Keys:
         """The sum by weight. A picture without borders is in both rows."""
@@ -168,7 +180,7 @@ class _Views:
             _check_no_crop(crop, f"{os.fspath(image)} is a folder")
             return self._folder_key(os.fspath(image))
         if isinstance(image, str | bytes | os.PathLike):
-            return self._encode(_squares(image, self.encoder.side, crop, borders))
+            return self._encode(_squares(image, self.encoder.side, crop, borders, self.digests))
         _check_no_crop(crop, "pixels and keys are used whole")
         given: Any = np.asarray(image)
         if given.dtype == np.uint8:
@@ -206,16 +218,17 @@ def _check_no_crop(crop: Crop | None, reason: str) -> None:
 
 
 def _squares(
-    image: PathLike | bytes, side: int, crop: Crop | None, borders: bool
+    image: PathLike | bytes, side: int, crop: Crop | None, borders: bool, digests: set[str]
 ) -> "list[Pixels]":
     """The pixels of a picture, and with `borders` those of the picture inside its borders if it
-    has any. Raises NotFound, and Unreadable with the file's name.
+    has any. `digests` gets the file's. Raises NotFound, and Unreadable with the file's name.
     """
     name = "the image" if isinstance(image, bytes) else os.fspath(image)
     try:
         data = image if isinstance(image, bytes) else read(os.fspath(image))
         if not data:
             raise Unreadable("not a picture")
+        digests.add(digest_of(data).hex())
         if crop is not None:
             return [_region(decode_image(data, MAX_PIXELS), crop, side)]
         pixels = decode(data, side).pixels

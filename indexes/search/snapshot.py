@@ -12,7 +12,7 @@ from indexes.search.filters import Where, admitted
 from indexes.search.segments import Ids, Keys, Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, path_key
+from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
@@ -125,6 +125,11 @@ class Snapshot:
             raise Damaged(f"the index holds no record of id {id}", "remove it and index again")
         record = Record.from_bytes(stored)
         return replace(record, paths=[self.roots.path(path) for path in record.paths])
+
+    def id_of(self, digest: str) -> int | None:
+        """The id of the photo with this content; None where there is none."""
+        stored = self.txn.get("digests", bytes.fromhex(digest))
+        return None if stored is None else id_of(stored)
 
     def entry(self, path: str) -> PathEntry | None:
         """The id, size and times of the file at an absolute path; None where it has no key."""

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -138,6 +139,16 @@ def test_which_file_is_kept(run: Run, tmp_path: Path) -> None:
     assert keeps() == keeps("--keep", "largest") == ["photo 00.jpg"]
     assert keeps("--keep", "oldest") == ["old.jpg"]
     assert keeps("--threshold", 0.9999) == []
+
+
+def test_the_oldest_file_without_a_time_of_capture(run: Run, own: tuple[Path, Path]) -> None:
+    photos, index = own
+    for days, name in enumerate(("small.jpg", "it's a\ncopy.png", "photo 00.jpg")):
+        os.utime(photos / name, ns=(0, (10**9 + 86400 * days) * 10**9))
+    assert run("index", photos, "--index", index).returncode == 0
+    words = ["duplicates", "--index", index, "--json", "--keep", "oldest"]
+    (group,) = json.loads(run(*words).stdout)["groups"]
+    assert Path(group["keep"]).name == "small.jpg"
 
 
 def test_the_table_holds_names_as_they_are(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ import os
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from light import openvino_encoder
 
 from indexes import Index
+from indexes.search import copies
+from indexes.search.detail import Details
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
 from mocosearch.photos.worker import read_photo
@@ -33,6 +36,15 @@ def photos(tmp_path) -> Path:
     folder = tmp_path / "photos"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture
+def equal_detail(monkeypatch) -> None:
+    """Photos without files: every two agree in detail, and a search compares any number."""
+    monkeypatch.setattr(copies, "COMPARED", 1 << 20)
+    monkeypatch.setattr(
+        Details, "equal_among", lambda self, one, others: np.ones(len(others), bool)
+    )
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from indexes import Index, Match
 from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
-from indexes.duplicates.pictures import same_picture
+from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import TURNED_BITS
 from indexes.search.copies import are_copies, copies_among, fold_copies, group_rows, hashes_of
 from indexes.store.records import Record
@@ -108,7 +108,12 @@ def index_of(keys):
     return SimpleNamespace(keys=lambda ids: keys[np.array(ids)])
 
 
-@settings(max_examples=30, deadline=None)
+@pytest.mark.usefixtures("equal_detail")
+@settings(
+    max_examples=30,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(st.integers(0, 2**16), st.integers(0, 60))
 def test_matches_are_folded_as_by_a_plain_loop(seed, n):
     chance = np.random.default_rng(seed)
@@ -131,6 +136,7 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
     assert [[match.id for match in group] for group in groups] == expected
 
 
+@pytest.mark.usefixtures("equal_detail")
 def test_many_matches_are_folded_in_little_memory():
     n = 10_000
     chance = np.random.default_rng(0)
@@ -157,7 +163,13 @@ def test_many_photos_without_a_hash_are_grouped_in_little_memory():
     tracemalloc.start()
     try:
         (rows,) = candidate_sets(keys, hashes, raw)
-        groups = list(group_rows(rows, lambda a, b: copies_among(keys, hashes, a, b)))
+        groups = list(
+            group_rows(
+                rows,
+                lambda a, b: copies_among(keys, hashes, a, b),
+                lambda row, others: np.ones(len(others), bool),
+            )
+        )
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -425,7 +437,7 @@ def test_pictures_decide_where_only_the_hashes_agree(tmp_path, changed, same):
     for name, image in (("whole.png", whole), ("other.png", other)):
         image.save(tmp_path / name)
         records.append(replace(PLAIN, paths=[str(tmp_path / name)]))
-    assert same_picture(*records) == same
+    assert Thumbnails().same(*records) == same
 
 
 def test_copies_of_a_photo_form_one_group(data, tmp_path):

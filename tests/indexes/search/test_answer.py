@@ -57,6 +57,7 @@ def test_what_may_be_chance_comes_last(index):
     assert rest
 
 
+@pytest.mark.usefixtures("equal_detail")
 def test_copies_are_folded_and_the_places_filled(index, query):
     folded = index.search(query, 10)
     assert len(folded) == 10
