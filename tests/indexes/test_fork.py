@@ -57,7 +57,7 @@ def test_a_fork_does_not_hang(tmp_path):
     paths = (tmp_path / "index", tmp_path / "unused", photo, tmp_path / "encoder")
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, *map(str, paths)],
-        env=processes.environment(),
+        env={**processes.environment(), "OMP_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
         timeout=300,
