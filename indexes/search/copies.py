@@ -5,7 +5,7 @@ perceptual hash, which differs for those; and the detail of the files, which dif
 of one layout.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,7 +65,7 @@ def hashes_of(records: Sequence[Record]) -> Hashes:
     return np.array([hash_of(record) for record in records], np.uint64)
 
 
-def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match]]:
+def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> Iterable[list[Match]]:
     """Each match with its copies among those after it; the order stays, best first.
 
     A copy goes with the first match that it is a copy of. Files of probable copies are read to
@@ -83,7 +83,7 @@ def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> list[list[Match
         lambda some, others: copies_among(keys, hashes, some, others),
         _confirm_by_detail(records),
     )
-    return [[matches[at] for at in rows.tolist()] for rows in groups]
+    return ([matches[at] for at in rows.tolist()] for rows in groups)
 
 
 def _confirm_by_detail(records: Sequence[Record]) -> Callable[[int, Rows], Mask]:

@@ -132,7 +132,7 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
                 break
         else:
             expected.append([at])
-    groups = fold_copies(index_of(keys), matches)
+    groups = list(fold_copies(index_of(keys), matches))
     assert [[match.id for match in group] for group in groups] == expected
 
 
@@ -147,7 +147,7 @@ def test_many_matches_are_folded_in_little_memory():
     matches = [Match(i, 1.0, replace(PLAIN, perceptual=f"{h:016x}")) for i, h in enumerate(hashes)]
     tracemalloc.start()
     try:
-        groups = fold_copies(index_of(keys), matches)
+        groups = list(fold_copies(index_of(keys), matches))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
