@@ -19,6 +19,7 @@ from indexes.store.place import DATA, GENERATION
 from indexes.store.records import PathEntry, SkippedFile, next_id, save_next_id
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
+from indexes.sync import dates
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.diff import (
     Coverage,
@@ -106,9 +107,8 @@ def _folder_of(folder: Path, encoder: Encoder) -> Path:
 
 def _check_folders(store: Store, prune: bool) -> None:
     with store.read() as txn:
-        roots = Roots.of(txn)
-    folders = list(roots.places.values())
-    _, absent = split_folders(folders, roots)
+        folders = list(Roots.of(txn).places.values())
+        absent = split_folders(folders, txn).absent
     absent += unplugged_disks(store, Coverage(roots=folders))
     if absent and not prune:
         raise NotFound(
@@ -127,6 +127,8 @@ def _open_second(store: Store, encoder: Encoder) -> Store:
 
     def copy_settings(txn: Txn) -> None:
         roots.save(txn)
+        if not txn.count("images"):
+            dates.save_none(txn)
         for name, value in settings.items():
             if value:
                 txn.put("meta", name, value)

@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -70,6 +70,26 @@ def is_within(path: str, root: str) -> bool:
     """
     path, root = os.path.normcase(path), os.path.normcase(root)
     return path == root or path.startswith(os.path.join(root, ""))
+
+
+class Folders:
+    """Some absolute paths. Whether one of them is around another path takes time by the depth of
+    that path, not by their number.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = {os.path.normcase(path) for path in paths}
+
+    def contain(self, path: str) -> bool:
+        """Whether an absolute path is one of them or lies below one: see `is_within`."""
+        return any(place in self._paths for place in upwards(path))
+
+
+def upwards(path: str) -> Iterator[str]:
+    """A path and the folders around it, from the inside out, as `is_within` compares them."""
+    path = os.path.normcase(path)
+    yield path
+    yield from _parents(path)
 
 
 def unicode_forms(path: str) -> list[str]:
