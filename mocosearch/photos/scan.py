@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from mocosearch.errors import NotFound
 
@@ -150,10 +151,15 @@ class _Walk:
     def __init__(
         self, roots: Sequence[str], exclude: Sequence[str], scan_report: ScanReport
     ) -> None:
-        self.roots = [os.path.realpath(root) for root in roots]
+        self.given_roots = roots
         self.exclude, self.scan_report = exclude, scan_report
         self.visited_folders: set[tuple[int, int]] = set()
         self.link_targets: set[tuple[int, int]] = set()
+
+    @cached_property
+    def roots(self) -> list[str]:
+        """Without links; only a link to a file needs them, and thousands of files may be roots."""
+        return [os.path.realpath(root) for root in self.given_roots]
 
     def files_below(self, root: str) -> Iterator[FileStat]:
         stack: list[tuple[str, int | None]] = [(root, None)]
