@@ -21,7 +21,7 @@ NAMES_SHOWN = 5
 
 Photos = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PHOTOS...", help="Folders of photos, subfolders included."),
+    typer.Argument(metavar="PHOTOS...", help="Folders of photos, subfolders included, or files."),
 ]
 EncoderName = Annotated[
     str | None,

@@ -14,5 +14,7 @@ def test_the_duration_of_a_run_includes_its_export(fill, tmp_path, monkeypatch):
 
     monkeypatch.setattr(export, "save_graph", save_slowly)
     start = time.monotonic()
-    result = train([tmp_path / "photos"], tmp_path / "e", architecture="resnet10", size=32, epochs=0)
+    result = train(
+        [tmp_path / "photos"], tmp_path / "e", architecture="resnet10", size=32, epochs=0
+    )
     assert 3 <= result.card.seconds <= time.monotonic() - start + 0.1
