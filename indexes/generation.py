@@ -19,7 +19,6 @@ from indexes.store.place import DATA, GENERATION
 from indexes.store.records import PathEntry, SkippedFile, next_id, save_next_id
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
-from indexes.sync import dates
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.diff import (
     Coverage,
@@ -127,8 +126,6 @@ def _open_second(store: Store, encoder: Encoder) -> Store:
 
     def copy_settings(txn: Txn) -> None:
         roots.save(txn)
-        if not txn.count("images"):
-            dates.save_none(txn)
         for name, value in settings.items():
             if value:
                 txn.put("meta", name, value)

@@ -384,7 +384,8 @@ class Index:
         that is missing or empty. stopped: asked between batches; once true, what has been read is
         committed and the rest is left for another run.
 
-        Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+        Raises NotFound for a folder that is missing, or disappears meanwhile, and StorageFailed;
+        what was committed before stays.
         """
         from indexes.sync.sync import sync_folders
 

@@ -15,6 +15,7 @@ from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import WITHOUT_CHECKSUMS, Txn
+from indexes.sync import dates
 from mocosearch.encoder import Encoder
 
 
@@ -77,6 +78,7 @@ def open_store(
     """
 
     def initialise(txn: Txn) -> None:
+        dates.save_none(txn)
         if encoder is not None:
             save_encoder(txn, encoder, by_default=by_default)
 
