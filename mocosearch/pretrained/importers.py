@@ -21,9 +21,9 @@ from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import not_found_error, path_of
-from mocosearch.moco.backbones import ARCHITECTURES, LITE, Backbone
+from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
-from mocosearch.pretrained import lite0
+from mocosearch.pretrained.lite import CORPUS, PACKAGED
 from mocosearch.pretrained.published import PUBLISHED
 
 PUBLISHED_SIDE = 224
@@ -99,10 +99,13 @@ def read(file: Path) -> Start:
         if (published.file, published.architecture) == (file.name, architecture):
             licence = published.licence
             corpus = "ImageNet's 1.28 million training pictures, without their labels"
-    if file.name == lite0.FILE:
-        licence, corpus = lite0.LICENCE, lite0.CORPUS
+    side = PUBLISHED_SIDE
+    for packaged in PACKAGED.values():
+        if packaged.architecture == architecture:
+            side = packaged.side
+            if packaged.file == file.name:
+                licence, corpus = packaged.licence, CORPUS
     licence += ", and yours for what you add"
-    side = lite0.SIDE if architecture == LITE else PUBLISHED_SIDE
     return Start(backbone, side, origin, licence, corpus)
 
 
@@ -196,7 +199,9 @@ def _architecture(state: dict[str, Tensor], file: Path) -> str:
     first, patch = state.get("conv1.weight"), state.get("patch_embed.proj.weight")
     architecture: str | None
     if "_conv_stem.weight" in state:
-        architecture, content = LITE, "an EfficientNet"
+        depths = {16: "efficientnet_lite0", 21: "efficientnet_lite2"}
+        count = _count(r"_blocks\.(\d+)\.", state)
+        architecture, content = depths.get(count), f"an EfficientNet of {count} blocks"
     elif patch is not None:
         architecture = {width: name for name, width in WIDTHS.items()}.get(len(patch))
         content = f"a ViT of width {len(patch)}"

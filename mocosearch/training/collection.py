@@ -18,7 +18,7 @@ from mocosearch.photos.scan import FileStat, ScanReport, scan
 from mocosearch.training.loop import Progress
 from mocosearch.training.plan import Plan
 from mocosearch.training.recipes import WHITENING_PHOTOS, Recipe
-from mocosearch.training.teacher import Keys, keys_to_resume, teacher_keys
+from mocosearch.training.teacher import Keys, join, keys_to_resume, teacher_keys
 
 
 @dataclass(frozen=True)
@@ -41,13 +41,13 @@ class Collection:
 
     cache: all readable photos at the recipe's `cache_side`, and which files were skipped.
     sample: uint8 (n, encode_side, encode_side, 3), random photos for the whitening.
-    teacher, keys, sample_keys: the teacher's fingerprint and its keys of the photos, float16
-        (n, d), in the order of `cache` and of `sample`; None without a teacher.
+    teachers, keys, sample_keys: the teachers' fingerprints and their keys of the photos, float16
+        (n, d), in the order of `cache` and of `sample`; empty and None without a teacher.
     """
 
     cache: PixelCache
     sample: Pixels
-    teacher: str | None = None
+    teachers: tuple[str, ...] = ()
     keys: Keys | None = None
     sample_keys: Keys | None = None
 
@@ -79,18 +79,17 @@ def decode_collection(
     state: dict[str, Any] | None,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
-    teacher: Encoder | None = None,
+    teachers: Sequence[Encoder] = (),
 ) -> Collection:
     """Decode the photos, or read them from the cache of an earlier run.
 
     state: the checkpoint of the run to resume; None for a new run, which also retries files that
         were skipped for a temporary cause.
-
-    teacher: its keys are computed as well; a run to resume reads those it started with.
+    teachers: their keys are computed as well; a run to resume reads those it started with.
 
     Raises NoPhotos for fewer than 2 readable photos, NotFound if the keys of the run to resume are
-    gone, Mismatch if the photos are not those of the
-    run to resume, Unsuitable if they exceed `cache_bytes`, and KeyboardInterrupt if stopped.
+    gone, Mismatch if the photos are not those of the run to resume, Unsuitable if they exceed
+    `cache_bytes`, and KeyboardInterrupt if stopped.
     """
 
     def decode(
@@ -110,19 +109,19 @@ def decode_collection(
             "train under another --name, or start a new run without --resume",
         )
     sample = decode("sample", _sample(files, cache, plan.seed), plan.recipe.encode_side, cache)
-    fingerprint: str | None = None if state is None else state.get("teacher_keys")
-    if teacher is not None:
-        fingerprint = teacher.fingerprint
-    if fingerprint is None:
+    resumed: Sequence[str] = [] if state is None else state.get("teacher_keys", [])
+    fingerprints = tuple(resumed) or tuple(teacher.fingerprint for teacher in teachers)
+    if not fingerprints:
         return Collection(cache, sample.pixels)
-    if teacher is None:
-        keys = keys_to_resume(cache, home() / "cache", fingerprint)
+    folder = home() / "cache"
+    if resumed:
+        keys = keys_to_resume(cache, folder, fingerprints)
     else:
-        count = _counter("teacher", n, report, stopped)
-        keys = teacher_keys(teacher, files, cache, home() / "cache", count)
+        count = _counter("teacher", n * len(teachers), report, stopped)
+        keys = join([teacher_keys(each, files, cache, folder, count) for each in teachers])
     row_of = {path: row for row, path in enumerate(cache.paths)}
     rows = [row_of[path] for path in sample.paths]
-    return Collection(cache, sample.pixels, fingerprint, keys, keys[rows])
+    return Collection(cache, sample.pixels, fingerprints, keys, keys[rows])
 
 
 def _counter(

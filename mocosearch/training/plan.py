@@ -1,5 +1,6 @@
 """What a run will do: decided before a photo is read, or restored from a checkpoint."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,7 +40,7 @@ class Plan:
     seconds: float | None
     seed: int
     teacher: str | None = None
-    """The teacher's architecture, origin and licence; None for MoCo."""
+    """Architecture, origin and licence of each teacher; None for MoCo."""
 
     def state(self) -> dict[str, Any]:
         """Tensors and plain values for a checkpoint; `restore_plan` is the inverse."""
@@ -76,7 +77,7 @@ class Options:
     epochs: int | None = None
     seconds: float | None = None
     seed: int = 0
-    teacher: Encoder | None = None
+    teachers: Sequence[Encoder] = ()
 
 
 def make_plan(
@@ -91,7 +92,7 @@ def make_plan(
     Raises what `start_from`, `choose` and `Recipe.with_changes` raise, Mismatch for an
     architecture that `init` does not have, and Unsuitable for a recipe without a teacher.
     """
-    if options.teacher is not None:
+    if options.teachers:
         recipe, options = recipe_with_teacher(recipe, options.epochs), _start_as_small(options)
     plan = _start_plan(recipe, files, options, cache_limit)
     changed = plan.recipe.with_changes(
@@ -100,11 +101,13 @@ def make_plan(
     # A whitening belongs to the side that it was fitted at.
     white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
     plan = replace(plan, recipe=changed, whitening=white)
-    if options.teacher is None:
+    if not options.teachers:
         return plan
-    name = teacher_name(options.teacher)
-    licence = options.teacher.card.licence
-    return replace(plan, reason=f"the teacher is {name}", teacher=f"{name}, licence: {licence}")
+    names = [teacher_name(teacher) for teacher in options.teachers]
+    licences = [teacher.card.licence for teacher in options.teachers]
+    origins = [f"{name}, licence: {own}" for name, own in zip(names, licences, strict=True)]
+    reason = " and ".join((f"the teacher is {names[0]}", *names[1:]))
+    return replace(plan, reason=reason, teacher="; ".join(origins))
 
 
 def _start_as_small(options: Options) -> Options:

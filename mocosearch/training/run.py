@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ def train(
     epochs: int | None = None,
     seconds: float | None = None,
     init: str | None = None,
-    teacher: Encoder | None = None,
+    teacher: Encoder | Sequence[Encoder] = (),
     seed: int = 0,
     device: str = "auto",
     cache_bytes: int = LIMIT,
@@ -89,8 +89,9 @@ def train(
     init: the starting network: an encoder's name or folder, a file of published weights, or
         `none`. It sets the architecture, and the size unless one is given. By default `small`
         starts from the starter, and the papers' settings from random weights.
-    teacher: a frozen encoder; the network learns to reproduce its similarities (`moco.seed`)
-        instead of MoCo's task. The recipe is `seed`, which starts as `small` does.
+    teacher: one or several frozen encoders; the network learns to reproduce their similarities
+        (`moco.seed`), of several the mean, instead of MoCo's task. The recipe is `seed`, which
+        starts as `small` does.
     device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
     cache_bytes: disk space that the decoded photos may take.
     resume: continue the run that was stopped or killed, with its recipe, seed and length.
@@ -108,15 +109,16 @@ def train(
     _check_writable(folder)
     resolve_device(device)
     state = _state_to_resume(folder, resume)
+    teachers = (teacher,) if isinstance(teacher, Encoder) else tuple(teacher)
     files = find_files(roots)
     if state is not None:
         plan = restore_plan(state)
     else:
-        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed, teacher)
+        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed, teachers)
         plan = make_plan(recipe, files.pictures, options, cache_bytes)
     check_cache_limit(plan.recipe, files.pictures, cache_bytes)
     report(Progress("recipe", 0, 1, message=_describe(plan)))
-    collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teacher)
+    collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teachers)
     cache, n = collection.cache, len(collection.cache.pixels)
     plan = replace(plan, recipe=_fit_recipe(plan.recipe, collection))
     previous = _previous_encoder(folder, state)
@@ -203,7 +205,7 @@ def _start_run(
     runs, cache = checkpoint.folder_of(folder), collection.cache
     checkpoint.clear(runs, keep=state is not None)
     photos: dict[str, Any] = {"photos": cache.name, "readable": len(cache.pixels)}
-    photos |= {"earlier": previous is not None, "teacher_keys": collection.teacher}
+    photos |= {"earlier": previous is not None, "teacher_keys": list(collection.teachers)}
     train_seconds = 0.0 if state is None else _train_seconds(state)
     return Run(runs, {**plan.state(), **photos}, start, train_seconds)
 

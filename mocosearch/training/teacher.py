@@ -88,12 +88,28 @@ def teacher_keys(
     return _read(whole)
 
 
-def keys_to_resume(cache: PixelCache, folder: Path, fingerprint: str) -> Keys:
-    """The keys that a run began with. Raises NotFound where they are gone."""
-    file = _file(folder, cache, fingerprint)
-    if not file.is_file():
-        raise NotFound(f"the teacher's keys are gone: {file}", "start a new run, with --teacher")
-    return _read(file)
+def keys_to_resume(cache: PixelCache, folder: Path, fingerprints: Sequence[str]) -> Keys:
+    """The keys that a run began with, of one or several teachers. Raises NotFound where some are
+    gone.
+    """
+    files = [_file(folder, cache, fingerprint) for fingerprint in fingerprints]
+    for file in files:
+        if not file.is_file():
+            gone = f"the teacher's keys are gone: {file}"
+            raise NotFound(gone, "start a new run, with --teacher")
+    return join([_read(file) for file in files])
+
+
+def join(keys: Sequence[Keys]) -> Keys:
+    """The keys of several teachers as one, of unit length: float16 (n, sum of their d).
+
+    Their cosine is the mean of the teachers' cosines.
+    """
+    if len(keys) == 1:
+        return keys[0]
+    joined: Keys = np.concatenate(keys, 1)
+    joined *= np.float16(len(keys) ** -0.5)
+    return joined
 
 
 def _partial(file: Path, shape: tuple[int, int]) -> "np.memmap[Any, np.dtype[np.float16]]":

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 beside torchvision's MobileNet blocks, which share its shape."""
+"""EfficientNet-Lite beside torchvision's MobileNet blocks, which share its shape."""
 
 import pytest
 import torch
@@ -6,13 +6,19 @@ from torch import nn
 from torchvision.models.mobilenetv2 import InvertedResidual
 
 from mocosearch.moco.backbones import Backbone
-from mocosearch.moco.lite import BLOCKS, WIDTHS, Block, Convolution, Lite
+from mocosearch.moco.lite import Block, Convolution, Lite
 
 
-def test_weights_are_those_of_the_published_network_without_its_classifier():
-    lite = Lite()
-    assert sum(p.numel() for p in lite.parameters()) == 4_652_008 - 1280 * 1000 - 1000
-    assert len(lite._blocks) == sum(count for count, *_ in BLOCKS) == 16
+@pytest.mark.parametrize(
+    ("architecture", "blocks", "weights"),
+    [("efficientnet_lite0", 16, 4_652_008), ("efficientnet_lite2", 21, 6_092_072)],
+)
+def test_weights_are_those_of_the_published_network_without_its_classifier(
+    architecture, blocks, weights
+):
+    lite = Lite(architecture)
+    assert sum(p.numel() for p in lite.parameters()) == weights - 1280 * 1000 - 1000
+    assert len(lite._blocks) == blocks
 
 
 @torch.no_grad()
@@ -50,12 +56,16 @@ def test_strided_convolutions_pad_as_tensorflow_does(kernel, side):
 
 
 @torch.no_grad()
-def test_maps_have_the_strides_and_widths_of_a_backbone():
-    backbone = Backbone("efficientnet_lite0").eval()
+@pytest.mark.parametrize(
+    ("architecture", "widths"),
+    [("efficientnet_lite0", (40, 112, 1280)), ("efficientnet_lite2", (48, 120, 1280))],
+)
+def test_maps_have_the_strides_and_widths_of_a_backbone(architecture, widths):
+    backbone = Backbone(architecture).eval()
     maps = backbone.maps(torch.rand(1, 3, 64, 96))
     assert [tuple(m.shape) for m in maps] == [
         (1, width, 64 // stride, 96 // stride)
-        for width, stride in zip(WIDTHS, (8, 16, 32), strict=True)
+        for width, stride in zip(widths, (8, 16, 32), strict=True)
     ]
-    assert backbone.widths == WIDTHS
+    assert backbone.widths == widths
     assert torch.equal(backbone(torch.zeros(1, 3, 64, 64)), backbone(torch.zeros(1, 3, 64, 64)))

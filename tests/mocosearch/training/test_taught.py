@@ -15,6 +15,7 @@ from mocosearch.moco.backbones import Backbone
 from mocosearch.training import run as training
 from mocosearch.training.recipes import SEED, fit_to
 from mocosearch.training.state import Training
+from mocosearch.training.teacher import teacher_name
 
 TINY = {"architecture": "resnet10", "size": 32, "batch": 8}
 
@@ -75,6 +76,19 @@ def test_a_stopped_run_resumes_with_the_same_keys(photos, tmp_path, encoder):
     assert not resumed.interrupted
     assert resumed.card.recipe["name"] == "seed"
     assert (resumed.card.teacher is None) == (resumed.card.epochs == 0)
+
+
+def test_two_teachers_are_named_and_their_keys_joined(photos, tmp_path, encoder):
+    train(photos, tmp_path / "other", **TINY, init="none", epochs=0)
+    teachers = [encoder, Encoder.open(tmp_path / "other")]
+    report, stopped = stop_after(2)
+    folder = tmp_path / "student"
+    first = train(
+        photos, folder, **TINY, epochs=4, teacher=teachers, report=report, stopped=stopped
+    )
+    assert all(teacher_name(teacher) in first.reason for teacher in teachers)
+    resumed = train(photos, folder, resume=True)
+    assert resumed.card.recipe["dim"] == sum(teacher.dimension for teacher in teachers)
 
 
 def test_a_resumed_run_without_its_keys_says_so(photos, tmp_path, encoder, home):

@@ -18,6 +18,7 @@ from mocosearch.photos.scan import FileStat, scan
 from mocosearch.training.recipes import SEED, SMALL
 from mocosearch.training.teacher import (
     agreement,
+    join,
     keys_to_resume,
     recipe_with_teacher,
     teacher_keys,
@@ -53,7 +54,7 @@ def test_keys_are_computed_once(photos, encoder, monkeypatch):
     second = teacher_keys(encoder, found, cache, folder, counts.append)
     assert np.array_equal(first, second)
     assert counts == [0, 16, 3, 19]
-    assert np.array_equal(keys_to_resume(cache, folder, encoder.fingerprint), first)
+    assert np.array_equal(keys_to_resume(cache, folder, [encoder.fingerprint]), first)
 
 
 def test_a_stopped_call_continues_where_it_was(photos, encoder, monkeypatch):
@@ -81,7 +82,7 @@ def test_keys_are_deleted_with_the_last_pixels_of_their_photos(photos, encoder):
     teacher_keys(encoder, found[:10], other, folder)
     assert [file.name.split("-")[1] for file in folder.glob("keys-*")] == [other.name]
     with pytest.raises(NotFound, match="keys are gone"):
-        keys_to_resume(cache, folder, encoder.fingerprint)
+        keys_to_resume(cache, folder, [encoder.fingerprint])
 
 
 def test_a_photo_that_has_gone_since_is_seen_by_its_cached_pixels(photos, encoder):
@@ -150,3 +151,14 @@ def test_agreement_is_the_plain_loops(n, k, seed):
     wanted = plain_agreement(student, teacher, min(k, n - 1))
     assert agreement(student, teacher, k) == pytest.approx(wanted)
     assert agreement(teacher, teacher, k) == 1.0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(2, 9), min_size=1, max_size=4), st.integers(0, 99))
+def test_the_cosine_of_joined_keys_is_the_mean_of_the_teachers(dimensions, seed):
+    chance = np.random.default_rng(seed)
+    keys = [chance.standard_normal((5, d)) for d in dimensions]
+    keys = [(own / np.linalg.norm(own, axis=1, keepdims=True)).astype(np.float16) for own in keys]
+    joined = join(keys).astype(np.float32)
+    cosines = [own.astype(np.float32) @ own.astype(np.float32).T for own in keys]
+    assert joined @ joined.T == pytest.approx(np.mean(cosines, axis=0), abs=4e-3)
