@@ -68,7 +68,12 @@ def renew(
         with store.read() as txn:
             coverage = Coverage(roots=folders, disks=load_disks(txn))
         to_read = compare(second, _files(store, missing), coverage, False, counts)
-        embed(second, own_encoder, to_read, workers, counts, report, stopped)
+        try:
+            embed(second, own_encoder, to_read, workers, counts, report, stopped)
+        except NotFound:
+            # A folder disappeared, and the old keys stay: this error says so.
+            _check_folders(store, prune)
+            raise
         counts.interrupted = stopped()
         if not counts.interrupted:
             # A disk that was unplugged in the meantime must not lose its photos.
