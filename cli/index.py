@@ -21,7 +21,7 @@ NAMES_SHOWN = 5
 
 Photos = Annotated[
     list[str] | None,
-    typer.Argument(metavar="PHOTOS...", help="Folders of photos, subfolders included."),
+    typer.Argument(metavar="PHOTOS...", help="Folders of photos, subfolders included, or files."),
 ]
 EncoderName = Annotated[
     str | None,
@@ -98,25 +98,28 @@ def index(
     Example: mocosearch index ~/Pictures
     """
     from indexes import Index
-    from indexes.sync.update import Changes, open_encoder
+    from indexes.sync.update import Changes, is_bound, open_encoder
     from mocosearch.home import path_of
 
     if not (photos or remove or move or kind or recall is not None or encoder):
         raise typer.BadParameter("name the folders of photos", param_hint="PHOTOS")
     folders, patterns = photos or (), exclude or ()
     changes = Changes(folders, patterns, retry, workers, prune, move, remove, kind, recall)
-    folder, new = path_of("indexes", index), not Index.exists(index)
+    folder = path_of("indexes", index)
+    new = not is_bound(folder)
     chosen = open_encoder(folder, changes, encoder, notice=say)
     _warn_of_network_disk(folder)
     with (
-        Index.create(index, chosen if new else None, wait=wait) as opened,
+        Index.create(
+            index, chosen if new else None, wait=wait, by_default=encoder is None
+        ) as opened,
         progress() as bar,
         interruptible() as stopped,
     ):
         report = opened.update(
             changes,
             chosen,
-            discard_blank=new,
+            discard_blank=new and bool(photos),
             report=lambda at: _show_progress(bar, at),
             stopped=stopped,
             notice=say,
@@ -140,7 +143,7 @@ def _show(report: "UpdateReport", folder: "Path", photos: list[str], json: bool)
         warn(f"{absent} is missing or empty: its photos stay in the index; --prune removes them")
     _show_encoder(report, folder)
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
-    if photos and not (done or counts.skipped or counts.interrupted):
+    if photos and not (done or counts.skipped or counts.interrupted or counts.absent):
         raise NoPhotos(
             f"no photos that can be read below {', '.join(photos)}", "name a folder with photos"
         )

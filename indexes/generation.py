@@ -68,7 +68,12 @@ def renew(
         with store.read() as txn:
             coverage = Coverage(roots=folders, disks=load_disks(txn))
         to_read = compare(second, _files(store, missing), coverage, False, counts)
-        embed(second, own_encoder, to_read, workers, counts, report, stopped)
+        try:
+            embed(second, own_encoder, to_read, workers, counts, report, stopped)
+        except NotFound:
+            # A folder disappeared, and the old keys stay: this error says so.
+            _check_folders(store, prune)
+            raise
         counts.interrupted = stopped()
         if not counts.interrupted:
             # A disk that was unplugged in the meantime must not lose its photos.
@@ -106,9 +111,8 @@ def _folder_of(folder: Path, encoder: Encoder) -> Path:
 
 def _check_folders(store: Store, prune: bool) -> None:
     with store.read() as txn:
-        roots = Roots.of(txn)
-    folders = list(roots.places.values())
-    _, absent = split_folders(folders, roots)
+        folders = list(Roots.of(txn).places.values())
+        absent = split_folders(folders, txn).absent
     absent += unplugged_disks(store, Coverage(roots=folders))
     if absent and not prune:
         raise NotFound(

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -77,20 +78,27 @@ class Index:
 
     @classmethod
     def create(
-        cls, name: str | os.PathLike[str], encoder: Encoder | None, *, wait: bool = False
+        cls,
+        name: str | os.PathLike[str],
+        encoder: Encoder | None,
+        *,
+        wait: bool = False,
+        by_default: bool = False,
     ) -> Self:
         """For changes; where there is no index yet, it is created with the encoder's graph.
 
-        wait: until no other program changes it. Raises Busy otherwise, Mismatch where the index
-        was made with another encoder, Unsuitable where the folder holds other things, Damaged,
-        StorageFailed.
+        wait: until no other program changes it. by_default: nobody chose the encoder, and another
+        one may take its place until the first photo is stored. Raises Busy otherwise, Mismatch
+        where the index was made with another encoder, Unsuitable where the folder holds other
+        things, Damaged, StorageFailed.
         """
         folder = _folder(name)
         check_place(folder)
-        index = cls(open_store(folder, wait=wait, encoder=encoder))
+        index = cls(open_store(folder, wait=wait, encoder=encoder, by_default=by_default))
         try:
             if encoder is not None:
-                index.store.write(lambda txn: save_encoder(txn, encoder))
+                save = partial(save_encoder, encoder=encoder, by_default=by_default)
+                index.store.write(save)
         except BaseException:
             index.close()
             raise
@@ -388,7 +396,8 @@ class Index:
         that is missing or empty. stopped: asked between batches; once true, what has been read is
         committed and the rest is left for another run.
 
-        Raises NotFound for a missing folder, and StorageFailed; what was committed before stays.
+        Raises NotFound for a folder that is missing, or disappears meanwhile, and StorageFailed;
+        what was committed before stays.
         """
         from indexes.sync.sync import sync_folders
 

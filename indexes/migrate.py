@@ -15,6 +15,7 @@ from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest, to_path
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import WITHOUT_CHECKSUMS, Txn
+from indexes.sync import dates
 from mocosearch.encoder import Encoder
 
 
@@ -71,12 +72,17 @@ def _add_checksums(txn: Txn) -> None:
     txn.checksums = True
 
 
-def open_store(folder: Path, *, wait: bool, encoder: Encoder | None = None) -> Store:
-    """A writable store of this format; created with the encoder where there is none."""
+def open_store(
+    folder: Path, *, wait: bool, encoder: Encoder | None = None, by_default: bool = False
+) -> Store:
+    """A writable store of this format; created with the encoder where there is none. by_default: of
+    `save_encoder`.
+    """
 
     def initialise(txn: Txn) -> None:
+        dates.save_none(txn)
         if encoder is not None:
-            save_encoder(txn, encoder)
+            save_encoder(txn, encoder, by_default=by_default)
 
     store = Store(folder, writable=True, wait=wait, initialise=initialise)
     if store.version != FORMAT:

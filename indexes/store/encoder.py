@@ -1,5 +1,6 @@
 """The encoder in an index: its card, graph and weights."""
 
+from indexes.store import features
 from indexes.store.records import digest
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
@@ -7,6 +8,8 @@ from mocosearch.errors import Busy, Damaged, Mismatch
 
 PARTS = (b"card", b"graph", b"weights")
 REPAIR = "restore it: mocosearch verify --repair, with --encoder if it came from one of your own"
+UNBOUND = b"unbound"
+"""In `meta`: the encoder was chosen by default, and has made no key yet."""
 
 
 def load_encoder(txn: Txn) -> Encoder:
@@ -33,13 +36,19 @@ def encoder_version(txn: Txn) -> bytes:
     return bytes(txn.get("meta", b"card") or b"")
 
 
-def save_encoder(txn: Txn, encoder: Encoder) -> None:
-    """Store an encoder in a new index. Raises Mismatch where the index has one that does not come
-    from this encoder.
+def save_encoder(txn: Txn, encoder: Encoder, *, by_default: bool = False) -> None:
+    """Store an encoder in an index that has none, or is not bound to the one it has.
+
+    by_default: nobody chose it, so another one may take its place until it has made a key. Raises
+    Mismatch where the index has one that does not come from this encoder.
     """
     card = txn.get("encoder", b"card")
-    if card is None:
-        put_encoder(txn, encoder)
+    if card is None or not has_bound_encoder(txn):
+        if card is None or bytes(card) != encoder.card.to_json().encode():
+            put_encoder(txn, encoder)
+        bind(txn)
+        if by_default:
+            txn.put("meta", UNBOUND, b"1")
     elif not Card.from_json(bytes(card)).comes_from(encoder.fingerprint):
         raise Mismatch(
             "this index was made with another encoder",
@@ -47,9 +56,21 @@ def save_encoder(txn: Txn, encoder: Encoder) -> None:
         )
 
 
+def has_bound_encoder(txn: Txn) -> bool:
+    """Whether the encoder was chosen by somebody, or has made a key."""
+    return txn.get("meta", UNBOUND) is None
+
+
+def bind(txn: Txn) -> None:
+    """Keep the encoder from now on."""
+    txn.delete("meta", UNBOUND)
+
+
 def replace_encoder(txn: Txn, encoder: Encoder) -> None:
-    """Replace an encoder that has made no key. Raises Busy where there are keys by now."""
-    if txn.count("vectors"):
+    """Replace an encoder where all keys can be computed again from stored features. Raises Busy
+    where other photos were added by now.
+    """
+    if txn.count("vectors") != len(features.ids(txn)):
         raise Busy("photos were added to the index meanwhile", "run it again")
     put_encoder(txn, encoder)
 

@@ -9,6 +9,7 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from indexes.store.records import (
@@ -22,7 +23,7 @@ from indexes.store.records import (
 )
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
-from mocosearch.photos.scan import is_within, with_slashes
+from mocosearch.photos.scan import Folders, is_within, upwards, with_slashes
 
 ROOTS = b"roots"
 
@@ -62,7 +63,12 @@ class Roots:
 
     def number(self, path: str) -> int | None:
         """The number of the root that contains an absolute path."""
-        return next((n for n, root in self.places.items() if is_within(path, root)), None)
+        numbers = (self._numbers.get(place) for place in upwards(path))
+        return next((number for number in numbers if number is not None), None)
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {os.path.normcase(root): n for n, root in self.places.items()}
 
     def reach(self, folder: str) -> bool:
         """Whether a folder is in a root, or a root in it: no other can contain their photos."""
@@ -117,11 +123,10 @@ def _same_disk(path: str, folder: str) -> bool:
 
 def add(txn: Txn, folders: Iterable[str]) -> Roots:
     """Add absolute folders that no root contains yet."""
-    places = dict(Roots.of(txn).places)
-    for folder in folders:
-        if not any(is_within(folder, root) for root in places.values()):
-            places[max(places, default=0) + 1] = folder
-    return _join(txn, places)
+    before = Roots.of(txn)
+    around, free = Folders(before.places.values()), max(before.places, default=0) + 1
+    more = [folder for folder in folders if not around.contain(folder)]
+    return _join(txn, before.places | dict(enumerate(more, free)))
 
 
 def move(txn: Txn, old: str, new: str) -> Roots:
@@ -155,12 +160,14 @@ def no_such_root(folder: str, roots: Iterable[str]) -> NotFound:
 
 def _join(txn: Txn, places: dict[int, str]) -> Roots:
     """Store roots; those inside another become part of it."""
-    inner = {
-        n: above
-        for n, path in places.items()
-        for above, root in places.items()
-        if n != above and is_within(path, root) and (path != root or above < n)
-    }
+    first = {os.path.normcase(path): n for n, path in sorted(places.items(), reverse=True)}
+    around = Folders(places.values())
+
+    def is_inner(n: int, path: str) -> bool:
+        above = os.path.dirname(path)
+        return first[os.path.normcase(path)] != n or (above != path and around.contain(above))
+
+    inner = {n for n, path in places.items() if is_inner(n, path)}
     outermost = Roots({n: path for n, path in places.items() if n not in inner})
     if inner:
         old = Roots(places)

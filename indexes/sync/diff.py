@@ -2,19 +2,29 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from indexes.search.significance import save_significance
-from indexes.store import roots
+from indexes.store import features, roots
 from indexes.store.environment import Store
-from indexes.store.records import PathEntry, Record, SkippedFile, path_key, to_path, to_text
+from indexes.store.records import (
+    PathEntry,
+    Record,
+    SkippedFile,
+    id_of,
+    path_key,
+    to_path,
+    to_text,
+)
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
+from indexes.sync import dates
 from indexes.sync.counts import Counts
 from indexes.sync.entries import remove_path
 from mocosearch.photos import FileStat, scan
-from mocosearch.photos.scan import is_within, roots_of
+from mocosearch.photos.failures import is_temporary
+from mocosearch.photos.scan import Folders, is_within, roots_of, upwards
 
 DISKS = b"disks"
 
@@ -26,9 +36,10 @@ class Coverage:
     keys: set[bytes] = field(default_factory=set)
     """The path key of every file."""
     roots: list[str] = field(default_factory=list)
-    """Scanned roots with at least one file: one without any may be a disk that is not mounted."""
-    nonempty: set[str] = field(default_factory=set)
-    """The roots in which the scan met a file."""
+    """Scanned folders and files. A folder without any file may be a disk that is not mounted, and
+    is not among them."""
+    around: list[str] = field(default_factory=list)
+    """Folders of which single files were scanned: the others that are missing are gone too."""
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read."""
     disks: list[str] = field(default_factory=list)
@@ -36,34 +47,89 @@ class Coverage:
     unplugged: list[str] = field(default_factory=list)
     """Folders that were on another disk at an earlier scan, and are missing or empty now."""
 
-    def is_gone(self, key: bytes, path: str) -> bool:
-        """Whether a file is gone, as far as the scan can tell."""
-        return (
-            key not in self.keys
-            and any(is_within(path, root) for root in self.roots)
-            and not any(is_within(path, folder) for folder in [*self.unreadable, *self.unplugged])
-        )
+    def judge(self) -> Callable[[bytes, str], bool]:
+        """A function of path key and path: whether a file is gone, as far as the scan can tell."""
+        scanned, around = Folders(self.roots), {*self.around}
+        unclear = Folders([*self.unreadable, *self.unplugged])
+
+        def is_gone(key: bytes, path: str) -> bool:
+            if key in self.keys or unclear.contain(path):
+                return False
+            is_beside = os.path.dirname(path) in around
+            return scanned.contain(path) or (is_beside and _is_missing(path))
+
+        return is_gone
 
 
-def split_folders(
-    folders: Sequence[str | os.PathLike[str]], index_roots: Roots
-) -> tuple[list[str], list[str]]:
-    """The folders with files in them, then roots of the index that are missing, and empty folders.
+def _is_missing(path: str) -> bool:
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
-    Raises NotFound for a missing folder that no root of the index holds.
+
+@dataclass(frozen=True)
+class Split:
+    """The folders and files that a run is given, by what it does with them."""
+
+    present: list[str]
+    """To scan; none is inside another."""
+    deleted: list[str]
+    """Files of the index that are missing, from folders with other files: they leave the index."""
+    absent: list[str]
+    """Missing or empty, and possibly on a disk that is not mounted: their photos stay."""
+
+
+def split_folders(folders: Sequence[str | os.PathLike[str]], txn: Txn) -> Split:
+    """Which folders and files can be scanned. Raises NotFound for a missing one of which the index
+    holds nothing. An empty folder of which it holds nothing is left out.
     """
-    paths = [roots.absolute(folder) for folder in folders]
-    missing = [p for p in paths if not os.path.exists(p) and index_roots.number(p) is not None]
+    paths = list(dict.fromkeys(map(roots.absolute, folders)))
+    missing = {path for path in paths if not os.path.exists(path)}
     existing = roots_of([path for path in paths if path not in missing])
-    empty = [path for path in existing if is_empty(path)]
-    return [path for path in existing if path not in empty], missing + empty
+    empty = {path for path in existing if os.path.isdir(path) and is_empty(path)}
+    unavailable = [path for path in paths if path in missing or path in empty]
+    files, others = _known(txn, unavailable)
+    roots_of(sorted(missing.difference(files, others)))
+    deleted = {path for path in files if not is_vacant(os.path.dirname(path))}
+    return Split(
+        present=[path for path in existing if path not in empty],
+        deleted=sorted(deleted),
+        absent=[path for path in unavailable if path in others or path in files - deleted],
+    )
+
+
+def _known(txn: Txn, paths: Sequence[str]) -> tuple[set[str], set[str]]:
+    """Which paths are files of an index, and which are its roots or folders with files of it."""
+    index_roots = Roots.of(txn)
+    places = {*index_roots.places.values()}
+    files = {path for path in paths if _holds(txn, index_roots, path)}
+    others = {path for path in paths if path in places and path not in files}
+    unclear = {*paths} - files - others
+    if unclear:
+        for database, kind in (("paths", PathEntry), ("refused", SkippedFile)):
+            for _, value in txn.items(database):
+                path = index_roots.path(kind.from_bytes(value).path)
+                others |= unclear.intersection(upwards(path))
+    return files, others
+
+
+def _holds(txn: Txn, index_roots: Roots, path: str) -> bool:
+    if index_roots.number(path) is None:
+        return False
+    key = path_key(index_roots.relative(path))
+    return txn.get("paths", key) is not None or txn.get("refused", key) is not None
 
 
 def unplugged_disks(store: Store, coverage: Coverage) -> list[str]:
     """Disks mounted or linked below the scanned roots that seem to be unplugged."""
     with store.read() as txn:
         disks = {*load_disks(txn), *coverage.disks}
-    below = [disk for disk in sorted(disks) if any(is_within(disk, r) for r in coverage.roots)]
+    scanned = Folders(coverage.roots)
+    below = [disk for disk in sorted(disks) if scanned.contain(disk)]
     return [disk for disk in below if is_empty(disk)]
 
 
@@ -77,10 +143,22 @@ def load_disks(txn: Txn) -> list[str]:
 def _save_disks(txn: Txn, coverage: Coverage) -> None:
     """Store the disks of this scan, the unplugged ones, and those outside the scanned roots."""
     before = load_disks(txn)
-    outside = [disk for disk in before if not any(is_within(disk, r) for r in coverage.roots)]
+    scanned = Folders(coverage.roots)
+    outside = [disk for disk in before if not scanned.contain(disk)]
     after = sorted({*outside, *coverage.unplugged, *coverage.disks})
     if after != before:
         txn.put("meta", DISKS, json.dumps(list(map(to_text, after))).encode())
+
+
+def is_vacant(folder: str) -> bool:
+    """Whether a folder is missing, or has no entry at all. For a file: whether it is missing."""
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is None
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
 
 
 def is_empty(folder: str) -> bool:
@@ -98,20 +176,16 @@ def compare(
     to_read: list[FileStat] = []
     without_time: list[tuple[bytes, FileStat]] = []
     own = roots.absolute(store.folder)
-    unmet = set(coverage.roots)
     with store.read() as txn:
-        index_roots = Roots.of(txn)
+        index_roots, undated = Roots.of(txn), dates.load(txn)
         for file in files:
             if is_within(file.path, own):
                 continue
-            if unmet:
-                coverage.nonempty |= {root for root in unmet if is_within(file.path, root)}
-                unmet -= coverage.nonempty
             key = path_key(index_roots.relative(file.path))
             coverage.keys.add(key)
             value = txn.get("paths", key)
             entry = None if value is None else PathEntry.from_bytes(value)
-            if entry is not None and entry.is_unchanged(file):
+            if entry is not None and entry.is_unchanged(file) and entry.id not in undated:
                 counts.unchanged += 1
                 if file.changed and not entry.changed:
                     without_time.append((key, file))
@@ -119,7 +193,8 @@ def compare(
             value = txn.get("refused", key)
             if value is not None:
                 skipped = SkippedFile.from_bytes(value)
-                again = retry and skipped.reason is not None
+                reason = skipped.reason
+                again = reason is not None and (retry or is_temporary(reason))
                 if skipped.is_unchanged(file) and not again:
                     counts.skip(file, skipped.reason)
                     continue
@@ -148,14 +223,18 @@ def clean_up(txn: Txn, coverage: Coverage | None) -> int:
     index_roots = Roots.of(txn)
     if coverage is not None:
         _save_disks(txn, coverage)
+        is_gone = coverage.judge()
         for key, value in txn.items("paths"):
-            if coverage.is_gone(bytes(key), index_roots.path(PathEntry.from_bytes(value).path)):
+            if is_gone(bytes(key), index_roots.path(PathEntry.from_bytes(value).path)):
                 missing_keys.append(bytes(key))
         for key, value in txn.items("refused"):
-            if coverage.is_gone(bytes(key), index_roots.path(SkippedFile.from_bytes(value).path)):
+            if is_gone(bytes(key), index_roots.path(SkippedFile.from_bytes(value).path)):
                 missing_keys.append(bytes(key))
     removed = sum(remove_path(txn, key) for key in missing_keys)
-    for id in list(txn.keys("deleted")):
+    gone_ids = list(txn.keys("deleted"))
+    dates.remove(txn, map(id_of, gone_ids))
+    for id in gone_ids:
+        features.remove(txn, id_of(id))
         record = txn.get("images", id)
         if record is not None:
             digest = bytes.fromhex(Record.from_bytes(record).digest)

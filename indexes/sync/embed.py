@@ -1,34 +1,34 @@
 """From files to searchable keys: read, encode and commit at the same time."""
 
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from indexes.search import merging
-from indexes.store.encoder import replace_encoder
 from indexes.store.environment import Store
-from indexes.store.txn import Txn
+from indexes.store.records import PathEntry, id_of, path_key
+from indexes.store.roots import Roots
+from indexes.sync.contents import recognise
 from indexes.sync.counts import Counts, Progress
+from indexes.sync.diff import is_vacant
 from indexes.sync.entries import Batch, commit
+from indexes.sync.fitting import FIT_PHOTOS, Fitting
 from mocosearch.encoder import Encoder
-from mocosearch.encoder.card import OWN
-from mocosearch.photos import FileStat, Photo, Picture, read_photos
-
-if TYPE_CHECKING:
-    from mocosearch.encoder.refit import Refit
+from mocosearch.errors import MocosearchError, NotFound
+from mocosearch.photos import Facts, FileStat, Photo, Picture, ReadResult, read_photos
+from mocosearch.photos.failures import is_temporary
 
 ENCODE_BATCH = 32
 """Photos that are encoded together."""
+FIRST_BATCH = 200
+"""New photos of the first commit of an index."""
 COMMIT_BATCH = 1024
 COMMIT_SECONDS = 10.0
 """Photos become visible, and safe from a crash, after so many or after this time."""
-FIT_SECONDS = 300.0
-"""The longest time that the first photos wait for a whitening. A crash loses them until then."""
 REPORT_SECONDS = 0.2
-FIT_PHOTOS = 2048
-"""Photos that a whitening is fitted on. Fitting on a whole collection improves no figure."""
+Result = ReadResult | bytes
+"""Of a file: what reading it gave, or the digest of its content if that has a key."""
 
 
 def embed(
@@ -42,12 +42,11 @@ def embed(
 ) -> None:
     """Read, encode and commit files; other processes read while keys are computed.
 
-    If the index is empty and its encoder's whitening was fitted on other photos, it is fitted on
-    a sample of these. The sample is read first, and becomes visible together with the new encoder.
+    If the encoder's whitening was fitted on other photos, it is fitted on a sample of these, which
+    is read first: see `fitting`. Raises NotFound if a root disappears, and MocosearchError if no
+    file can be read; what was read before is committed.
     """
     writer = _Writer(store, encoder, counts)
-    if writer.refit is not None:
-        files = _sample_first(files, FIT_PHOTOS)
     start = last_report = time.monotonic()
     done = 0
 
@@ -55,7 +54,8 @@ def embed(
         rate = done / max(time.monotonic() - start, 1e-9)
         return Progress(done, len(files), counts.skipped, rate)
 
-    for file, result in read_photos(files, encoder.side, workers):
+    results = _read(store, encoder.side, files, workers, writer.fitting is not None)
+    for file, result in writer.check(results):
         done += 1
         writer.add(file, result)
         if time.monotonic() - last_report > REPORT_SECONDS:
@@ -66,7 +66,25 @@ def embed(
         if stopped():
             break
     writer.commit()
+    if not stopped():
+        writer.fit()
     report(progress())
+
+
+def _read(
+    store: Store, side: int, files: list[FileStat], workers: int | None, sample: bool
+) -> Iterator[tuple[FileStat, Result]]:
+    """Each file with its result; only with the digest if its content already has a key.
+
+    sample: the others begin with an evenly spaced sample for the whitening.
+    """
+    others = []
+    for file, digest in recognise(store, files, workers):
+        if digest is None:
+            others.append(file)
+        else:
+            yield file, digest
+    yield from read_photos(_sample_first(others, FIT_PHOTOS) if sample else others, side, workers)
 
 
 class _Writer:
@@ -74,20 +92,50 @@ class _Writer:
 
     def __init__(self, store: Store, encoder: Encoder, counts: Counts) -> None:
         self.store, self.encoder, self.counts = store, encoder, counts
-        self.refit = _refit(store, encoder)
+        self.fitting = Fitting.of(store, encoder)
+        self._fit_if_due(FIT_PHOTOS)
         self.batch = Batch()
         self.pictures: list[tuple[FileStat, bytes, Picture]] = []
         """Pictures to encode."""
         self.last_commit = time.monotonic()
+        with store.read() as txn:
+            self.roots, self.first = Roots.of(txn), not txn.count("vectors")
 
-    def add(self, file: FileStat, result: Photo | str | None) -> None:
-        """Take a photo, the reason why there is none, or None for a file that is not a picture."""
-        if not isinstance(result, Photo):
+    def check(
+        self, results: Iterator[tuple[FileStat, Result]]
+    ) -> Iterator[tuple[FileStat, Result]]:
+        """The same results. If reading fails, or a root disappears, commits and raises."""
+        try:
+            for file, result in results:
+                self._check_root(file, result)
+                yield file, result
+        except MocosearchError:
+            self.commit()
+            raise
+
+    def _check_root(self, file: FileStat, result: Result) -> None:
+        """Raises NotFound if a file cannot be read because its root has disappeared."""
+        if not isinstance(result, str) or not is_temporary(result):
+            return
+        number = self.roots.number(file.path)
+        root = file.path if number is None else self.roots.places[number]
+        if is_vacant(root):
+            raise NotFound(
+                f"{root} disappeared while it was read; what was read before is in the index",
+                "mount the disk, or put the folder back, and run the same command again",
+            )
+
+    def add(self, file: FileStat, result: Result) -> None:
+        """Take a photo, the digest of one that has a key, the reason why there is none, or None
+        for a file that is not a picture.
+        """
+        if isinstance(result, bytes):
+            self._add_known(file, result)
+        elif not isinstance(result, Photo):
             self.batch.skipped.append((file, result))
             self.counts.skip(file, result)
-        elif self._has_key(result.digest):
-            self.batch.moves.append((file, result.digest))
-            self.counts.moved += 1
+        elif self._id(result.digest) is not None:
+            self._add_known(file, result.digest, result.picture.facts)
         else:
             self.pictures.append((file, result.digest, result.picture))
             self.counts.embedded += 1
@@ -96,51 +144,63 @@ class _Writer:
 
     def is_due(self) -> bool:
         """Whether to commit now."""
+        most = FIRST_BATCH if self.first else COMMIT_BATCH
+        if self.fitting is not None:
+            most = min(most, max(1, FIT_PHOTOS - self.fitting.photos))
+        if len(self.batch.new) >= most or len(self.batch) >= COMMIT_BATCH:
+            return True
         seconds = time.monotonic() - self.last_commit
-        if self.refit is not None:
-            full, limit = len(self.batch.new) >= FIT_PHOTOS, FIT_SECONDS
-        else:
-            full, limit = len(self.batch) >= COMMIT_BATCH, COMMIT_SECONDS
-        return full or (seconds > limit and (bool(self.pictures) or len(self.batch) > 0))
+        return seconds > COMMIT_SECONDS and (bool(self.pictures) or len(self.batch) > 0)
 
     def commit(self) -> None:
         """Make everything added so far visible."""
         self._encode()
         if not len(self.batch):
             return
-        encoder = None
-        if self.refit is not None and self.batch.keys:
-            encoder, keys = self.refit.fit(np.concatenate(self.batch.keys))
-            self.batch.keys, self.encoder, self.refit = [keys], encoder, None
-
-        def change(txn: Txn) -> None:
-            if encoder is not None:
-                replace_encoder(txn, encoder)
-            commit(txn, self.batch)
-
-        self.store.write(change)
+        self.store.write(lambda txn: commit(txn, self.batch))
         merging.merge(self.store)
+        if self.fitting is not None:
+            self.fitting.count()
+            self._fit_if_due(FIT_PHOTOS)
+        self.first = self.first and not self.batch.new
         self.batch, self.last_commit = Batch(), time.monotonic()
 
-    def _has_key(self, digest: bytes) -> bool:
+    def fit(self) -> None:
+        """Fit the whitening on the photos there are."""
+        if self.fitting is not None:
+            self._fit_if_due(self.fitting.least)
+
+    def _fit_if_due(self, least: int) -> None:
+        if self.fitting is not None and self.fitting.photos >= least:
+            self.encoder, self.fitting = self.fitting.fit(), None
+
+    def _add_known(self, file: FileStat, digest: bytes, facts: Facts | None = None) -> None:
         with self.store.read() as txn:
-            return txn.get("digests", digest) is not None
+            value = txn.get("paths", path_key(self.roots.relative(file.path)))
+            id = None if value is None else PathEntry.from_bytes(value).id
+        self.batch.moves.append((file, digest, facts))
+        if id is not None and id == self._id(digest):
+            self.counts.unchanged += 1
+        else:
+            self.counts.moved += 1
+
+    def _id(self, digest: bytes) -> int | None:
+        with self.store.read() as txn:
+            key = txn.get("digests", digest)
+            return None if key is None else id_of(key)
 
     def _encode(self) -> None:
-        if self.pictures:
-            pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
-            encode = self.encoder.encode if self.refit is None else self.refit.features
-            self.batch.keys.append(encode(pixels))
-            self.batch.new.extend((file, digest, p.facts) for file, digest, p in self.pictures)
-            self.pictures.clear()
-
-
-def _refit(store: Store, encoder: Encoder) -> "Refit | None":
-    from mocosearch.encoder.refit import Refit
-
-    with store.read() as txn:
-        empty = txn.count("vectors") == 0
-    return Refit(encoder) if empty and encoder.card.whitening != OWN else None
+        if not self.pictures:
+            return
+        pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
+        if self.fitting is None:
+            self.batch.keys.append(self.encoder.encode(pixels))
+        else:
+            features = self.fitting.features(pixels)
+            self.batch.features.append(features)
+            self.batch.keys.append(self.fitting.keys(features))
+        self.batch.new.extend((file, digest, p.facts) for file, digest, p in self.pictures)
+        self.pictures.clear()
 
 
 def _sample_first(files: list[FileStat], n: int) -> list[FileStat]:

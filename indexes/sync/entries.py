@@ -1,11 +1,13 @@
 """Photos and their paths in the store: written, separated and removed in one transaction."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from indexes.search import segments
+from indexes.store import features
+from indexes.store.encoder import bind
 from indexes.store.records import (
     PathEntry,
     Record,
@@ -18,8 +20,10 @@ from indexes.store.records import (
 )
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
+from indexes.sync import dates
 from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, FileStat
+from mocosearch.photos.failures import is_temporary
 
 
 @dataclass
@@ -29,9 +33,11 @@ class Batch:
     new: list[tuple[FileStat, bytes, Facts]] = field(default_factory=list)
     """Photos with new content, and its digest."""
     keys: list[Any] = field(default_factory=list)
-    """Of the new photos, arrays (n, d); until the whitening is fitted, features (n, D)."""
-    moves: list[tuple[FileStat, bytes]] = field(default_factory=list)
-    """Files whose content already has a key, and its digest."""
+    """Of the new photos, arrays (n, d)."""
+    features: list[Any] = field(default_factory=list)
+    """Of the new photos, arrays (n, D), where the whitening is still to be fitted."""
+    moves: list[tuple[FileStat, bytes, Facts | None]] = field(default_factory=list)
+    """Files whose content already has a key, its digest, and its facts if they were read again."""
     skipped: list[tuple[FileStat, str | None]] = field(default_factory=list)
     """Files without a key, and the reason; None for a file that is not a picture."""
 
@@ -49,30 +55,47 @@ def commit(txn: Txn, batch: Batch) -> None:
     id = next_id(txn)
     ids: list[int] = []
     rows: list[Any] = []
+    numbers: list[int] = []
     keys: Any = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
-    for (file, digest, facts), key in zip(batch.new, keys, strict=True):
+    for number, ((file, digest, facts), key) in enumerate(zip(batch.new, keys, strict=True)):
         if txn.get("digests", digest) is None:
             txn.put("digests", digest, id_key(id))
             txn.put("images", id_key(id), Record.of(facts, file.size, digest).to_bytes())
             txn.put("vectors", id_key(id), key.tobytes())
             ids.append(id)
             rows.append(key)
+            numbers.append(number)
             id += 1
     if ids:
+        bind(txn)
         segments.append(txn, ids, np.stack(rows))
+    if batch.features:
+        features.save(txn, ids, np.concatenate(batch.features)[numbers])
     save_next_id(txn, id)
 
     roots = Roots.of(txn)
     replaced = [_attach(txn, file, roots, digest) for file, digest, _ in batch.new]
-    replaced += [_attach(txn, file, roots, digest) for file, digest in batch.moves]
+    replaced += [_attach(txn, file, roots, digest) for file, digest, _ in batch.moves]
     for entry in replaced:
         if entry is not None:
             _detach(txn, entry)
+    _update_facts(txn, {digest: facts for _, digest, facts in batch.moves if facts is not None})
     for file, reason in batch.skipped:
         path = roots.relative(file.path)
+        if reason is not None and is_temporary(reason) and txn.get("paths", path_key(path)):
+            continue  # Nothing is known of its present content: the photo stays as it was.
         remove_path(txn, path_key(path))
         skipped_file = SkippedFile(file.size, file.mtime, reason, path, file.changed)
         txn.put("refused", path_key(path), skipped_file.to_bytes())
+
+
+def _update_facts(txn: Txn, facts: dict[bytes, Facts]) -> None:
+    """Replace the facts of photos that were read again, by the digest of their content."""
+    ids = {digest: id_of(require(txn.get("digests", digest))) for digest in facts}
+    for digest, id in ids.items():
+        record = replace(_record(txn, id), **asdict(facts[digest]))
+        txn.put("images", id_key(id), record.to_bytes())
+    dates.remove(txn, ids.values())
 
 
 def _attach(txn: Txn, file: FileStat, roots: Roots, digest: bytes) -> PathEntry | None:

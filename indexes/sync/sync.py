@@ -8,12 +8,15 @@ from indexes.search import merging
 from indexes.store import roots
 from indexes.store.environment import Store
 from indexes.store.roots import Roots
+from indexes.store.txn import Txn
+from indexes.sync import dates
 from indexes.sync.counts import Counts, Progress
 from indexes.sync.diff import (
     Coverage,
     clean_up,
     compare,
     is_empty,
+    is_vacant,
     split_folders,
     unplugged_disks,
 )
@@ -41,17 +44,25 @@ def sync_folders(
     start = time.monotonic()
     counts = Counts()
     with store.read() as txn:
-        index_roots = Roots.of(txn)
-    present, counts.absent = split_folders(folders, index_roots)
-    store.write(lambda txn: roots.add(txn, present))
+        split = split_folders(folders, txn)
+    # The root of a single file is its folder: thousands of files would be as many roots.
+    places = {p: p if os.path.isdir(p) else os.path.dirname(p) for p in split.present}
+    counts.absent = split.absent
+
+    def prepare(txn: Txn) -> None:
+        roots.add(txn, dict.fromkeys(places.values()))
+        dates.list_once(txn)
+
+    store.write(prepare)
     scan_report = counts.scan_report
-    coverage = Coverage(
-        roots=list(present), unreadable=scan_report.unreadable, disks=scan_report.disks
-    )
-    to_read = compare(store, scan(present, exclude, scan_report), coverage, retry, counts)
+    coverage = Coverage(unreadable=scan_report.unreadable, disks=scan_report.disks)
+    to_read = compare(store, scan(split.present, exclude, scan_report), coverage, retry, counts)
     # A disk that was unplugged after the first check: its photos stay in the index.
-    emptied = [root for root in present if root not in coverage.nonempty and is_empty(root)]
-    coverage.roots = [root for root in present if root not in emptied]
+    emptied = [p for p in dict.fromkeys(places.values()) if _is_emptied(p, p in places)]
+    left_out = {*emptied}
+    coverage.roots = [path for path, place in places.items() if place not in left_out]
+    coverage.roots += split.deleted
+    coverage.around = list({place for path, place in places.items() if place != path} - left_out)
     coverage.unplugged = unplugged_disks(store, coverage)
     counts.absent += [*emptied, *coverage.unplugged]
     if prune:
@@ -64,6 +75,10 @@ def sync_folders(
     merging.merge(store)
     counts.seconds = time.monotonic() - start
     return counts
+
+
+def _is_emptied(place: str, is_root: bool) -> bool:
+    return is_empty(place) if is_root else is_vacant(place)
 
 
 def remove_folder(store: Store, folder: str | os.PathLike[str]) -> int:

@@ -5,20 +5,21 @@ Which encoder a new index gets, whether an index needs new keys, and whether one
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from indexes.search import kinds, merging
 from indexes.search.kinds import Plan
 from indexes.store import roots
-from indexes.store.encoder import is_intact, load_encoder
-from indexes.store.environment import Store
+from indexes.store.encoder import has_bound_encoder, is_intact, load_encoder
+from indexes.store.environment import FORMAT, Store
 from indexes.store.place import DATA
 from indexes.store.records import SkippedFile
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress
-from indexes.sync.embed import FIT_PHOTOS
 from indexes.sync.entries import require
+from indexes.sync.fitting import FIT_PHOTOS, fit_pending, is_pending
 from indexes.sync.sync import remove_folder, sync_folders
 from mocosearch.encoder import Card, Encoder
 from mocosearch.encoder.card import NOTHING, OWN
@@ -66,14 +67,14 @@ class UpdateReport:
 def open_encoder(
     folder: Path, changes: Changes, encoder: str | None, notice: Callable[[str], None]
 ) -> Encoder | None:
-    """The encoder for a run, opened; None where the index keeps its own.
+    """The encoder for a run, opened; None where the index keeps its own and none is given.
 
     folder: of the index. encoder: name or path; a new index gets the encoder `default` if none is
     given, or else the starter. Everything that can be wrong with the changes of a new index is
     checked here, before it is created. Raises NotFound, Unsuitable, Damaged.
     """
-    new = not (folder / DATA).is_file()
-    if new and not changes.folders:
+    new = not is_bound(folder)
+    if not changes.folders and not (folder / DATA).is_file():
         raise not_found_error("indexes", folder)
     if new:
         roots_of(changes.folders)
@@ -87,6 +88,19 @@ def open_encoder(
     if new:
         kinds.check(Plan().replace(changes.kind, changes.recall), opened.dimension)
     return opened
+
+
+def is_bound(folder: Path) -> bool:
+    """Whether there is an index that keeps its encoder: a first run that was killed before its
+    first photo was stored leaves one that does not.
+    """
+    if not (folder / DATA).is_file():
+        return False
+    with closing(Store(folder, writable=False)) as store:
+        if store.version != FORMAT:
+            return True
+        with store.read() as txn:
+            return has_bound_encoder(txn)
 
 
 def _default_encoder(notice: Callable[[str], None]) -> str:
@@ -144,11 +158,14 @@ def update(
     else:
         counts = renewal
     if not changes.folders:
+        if encoder is not None:
+            fit_pending(store)
         merging.merge(store)
     counts.deleted += removed
     with store.read() as txn:
-        card, photos = _card(txn), txn.count("images")
-    return UpdateReport(counts, photos, card.whitened, is_outgrown(card, photos))
+        card, photos, pending = _card(txn), txn.count("images"), is_pending(txn)
+    outgrown = not pending and is_outgrown(card, photos)
+    return UpdateReport(counts, photos, card.whitened, outgrown)
 
 
 def configure(store: Store, kind: str | None, recall: float | None) -> None:
@@ -162,13 +179,13 @@ def configure(store: Store, kind: str | None, recall: float | None) -> None:
 def _renewal_reason(store: Store, encoder: Encoder) -> str | None:
     """Why every photo needs a new key; None where none does."""
     with store.read() as txn:
-        card, photos = _card(txn), txn.count("images")
+        card, photos, pending = _card(txn), txn.count("images"), is_pending(txn)
         intact = is_intact(txn)
     if not intact:
         return "the encoder in the index is damaged"
     if not card.comes_from(encoder.fingerprint):
         return "another encoder"
-    if is_outgrown(card, photos):
+    if not pending and is_outgrown(card, photos):
         return f"the whitening was fitted on {card.whitened} of these photos"
     return None
 

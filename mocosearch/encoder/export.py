@@ -1,6 +1,7 @@
 """From torch to an encoder's folder (graph, weights and card), written atomically."""
 
 import shutil
+import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +45,7 @@ def export(
     folder: Path,
     page: str | None = None,
     photos: Pixels | None = None,
+    start: float | None = None,
 ) -> Card:
     """Write the encoder's folder, replacing an older encoder; returns the card as written.
 
@@ -51,6 +53,7 @@ def export(
     page: an HTML report about the training.
     photos: uint8 (n, side, side, 3); the card's quality `cosine_to_fp32` is the lowest cosine
         between the exported encoder's key and that of the network in fp32, over FP32_PHOTOS.
+    start: when the run began, in seconds of time.monotonic(); the card's `seconds` count from it.
 
     Everything is written to a hidden folder beside the destination, which is then renamed.
     Raises Unsuitable if the destination holds anything else, StorageFailed.
@@ -71,6 +74,8 @@ def export(
                 descriptor, Encoder(card, graph, weights), np.array(photos[:FP32_PHOTOS])
             )
             card = replace(card, quality={**card.quality, "cosine_to_fp32": cosine})
+        if start is not None:
+            card = replace(card, seconds=round(time.monotonic() - start, 1))
         (part / CARD).write_text(card.to_json())
         if page is not None:
             (part / REPORT).write_text(page, encoding="utf-8")

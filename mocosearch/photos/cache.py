@@ -1,6 +1,5 @@
 """The pixel cache: each photo decoded once and stored small, in one file for random access."""
 
-import errno
 import hashlib
 import json
 import os
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from mocosearch.errors import Unsuitable
 from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
+from mocosearch.photos.failures import is_temporary
 from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Photo
@@ -60,8 +60,8 @@ def pixel_cache(
     are removed. Raises Unsuitable if this cache alone is larger, or this and `other`, a cache in
     the same folder that is in use and not removed.
 
-    retry: read files again that were skipped for a temporary cause, such as a disk that did not
-    respond. If one of them can be read now, all photos are decoded again.
+    retry: read files again that were skipped for a temporary cause
+    (`failures.is_temporary`). If one of them can be read now, all photos are decoded again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     _remove_partial_files(folder)
@@ -149,18 +149,12 @@ def _more_can_be_read(
     progress: Callable[[int], None],
 ) -> bool:
     """Whether a file can be read now that was skipped for a temporary cause."""
-    temporary = {path for path, reason in contents["skipped"].items() if _is_temporary(reason)}
+    temporary = {path for path, reason in contents["skipped"].items() if is_temporary(reason)}
     for _, result in read_photos([photo for photo in photos if photo.path in temporary], side):
         progress(0)
         if isinstance(result, Photo):
             return True
     return False
-
-
-def _is_temporary(reason: str) -> bool:
-    """Whether the time limit, the process or the system was the cause, not the file."""
-    errors = {os.strerror(number) for number in errno.errorcode}
-    return reason.startswith(("took longer than", "crashed the decoder")) or reason in errors
 
 
 def _remove_partial_files(folder: Path) -> None:

@@ -16,6 +16,7 @@ from mocosearch.photos.facts import (
     orientation_of,
     taken_of,
 )
+from mocosearch.photos.failures import TOO_LARGE, reason_of
 from mocosearch.photos.formats import HEAD, boxes, format_of, looks_like_picture
 from mocosearch.photos.perceptual import perceptual_hash
 from mocosearch.photos.plugins import open_image
@@ -25,13 +26,18 @@ from mocosearch.photos.truncated import load_rows, with_end
 Pixels = NDArray[np.uint8]
 
 MAX_PIXELS = 300_000_000
-"""Skip larger pictures, by their header: 1.2 GB in Pillow, more than any camera's single shot.
+"""Skip pictures that are larger when decoded: 1.2 GB in Pillow, more than any camera's single shot.
+Of a JPEG the reduced size counts.
 
 Pillow itself allows twice its MAX_IMAGE_PIXELS for GIF, TIFF and WebP. By default that is less, 179
 million; worker processes and `mocosearch query` remove it.
 """
+MAX_COEFFICIENTS = 700_000_000
+"""Skip larger progressive JPEGs: libjpeg takes two bytes per coefficient at any reduced size."""
 MAX_BYTES = 500_000_000
 """Skip larger files unread: the file and its pixels are in memory together."""
+PIECE = 1 << 20
+"""Bytes of a file that are hashed at once."""
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -82,7 +88,7 @@ def read(path: str) -> bytes | None:
                 raise Unreadable(f"larger than {MAX_BYTES // 10**6} MB")
             data = head + file.read()
     except OSError as error:
-        raise Unreadable(error.strerror or str(error)) from error
+        raise Unreadable(reason_of(error)) from error
     if not data:
         raise Unreadable("empty file")
     return data
@@ -91,6 +97,26 @@ def read(path: str) -> bytes | None:
 def digest_of(data: bytes) -> bytes:
     """A 16-byte hash of a file's content (BLAKE2b)."""
     return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def digest_of_file(path: str) -> bytes | None:
+    """The digest of a regular file that may be a picture, read in pieces; None of any other, and
+    of one that cannot be read.
+    """
+    if not os.path.isfile(path):
+        return None
+    content = hashlib.blake2b(digest_size=16)
+    try:
+        with open(path, "rb") as file:
+            piece = file.read(PIECE)
+            if not looks_like_picture(piece[:HEAD], path):
+                return None
+            while piece:
+                content.update(piece)
+                piece = file.read(PIECE)
+    except OSError:
+        return None
+    return content.digest()
 
 
 def decode(data: bytes, side: int) -> Picture:
@@ -129,10 +155,17 @@ def _decode(data: bytes, size: tuple[int, int], squash: bool) -> tuple[Image.Ima
     except Image.DecompressionBombError as error:
         raise Unreadable("more pixels than Pillow's MAX_IMAGE_PIXELS allows") from error
     except MemoryError as error:
-        raise Unreadable("too large for the memory") from error
+        raise Unreadable(TOO_LARGE) from error
+    except OSError as error:
+        # Without a number it is Pillow's, about the bytes.
+        raise Unreadable(reason_of(error) if error.errno else _text(error)) from error
     # Decoders raise any exception on damaged input; each only means that this file is skipped.
     except Exception as error:
-        raise Unreadable(" ".join(str(error).split())[:200] or type(error).__name__) from error
+        raise Unreadable(_text(error)) from error
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _decode_unchecked(
@@ -185,12 +218,21 @@ def _open(data: bytes, size: tuple[int, int]) -> _Source:
         raw = open_raw(data, min(size))
         return _Source(raw.image, raw.width, raw.height, kind, raw.orientation, raw.exif)
     image = open_image(data, kind)
-    if image.width * image.height > MAX_PIXELS:
-        shape = f"{image.width} x {image.height} pixels"
-        raise Unreadable(f"{shape}, over the limit of {MAX_PIXELS // 10**6} million")
     source = _Source(image, *image.size, image.format or kind)
     image.draft("RGB", size)
+    if image.width * image.height > MAX_PIXELS or _coefficients(source) > MAX_COEFFICIENTS:
+        shape = f"{source.width} x {source.height} pixels"
+        raise Unreadable(f"{shape}, over the limit of {MAX_PIXELS // 10**6} million")
     return source
+
+
+def _coefficients(source: _Source) -> float:
+    """DCT coefficients that are in memory at once: all of a progressive JPEG, none of others."""
+    layers = getattr(source.image, "layer", None)
+    if not layers or not source.image.info.get("progressive"):
+        return 0
+    samples: list[int] = [across * down for _, across, down, _ in layers]
+    return source.width * source.height * sum(samples) / max(samples)
 
 
 def _orientation(image: Image.Image, exif: Image.Exif, data: bytes) -> int:

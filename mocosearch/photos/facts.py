@@ -9,8 +9,10 @@ from PIL import ExifTags, Image
 
 T = TypeVar("T")
 
-FIRST_YEAR = 1826
-"""Year of the oldest surviving photograph. A camera with a flat battery writes earlier ones."""
+FIRST_YEAR, LAST_YEAR = 1826, 2099
+"""Years of a possible capture: that of the oldest surviving photograph is the first. A camera with
+a flat battery writes others. The limits are constants, because a date that depends on the clock of
+the run would be lost where that clock is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ def _moment(text: str) -> datetime | None:
         moment = datetime.strptime(text[:19], "%Y:%m:%d %H:%M:%S")
     except ValueError:
         return None
-    return moment if FIRST_YEAR <= moment.year <= datetime.now().year + 1 else None
+    return moment if FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 def _zone(text: str) -> timezone | None:

@@ -12,6 +12,7 @@ from queue import Queue
 from mocosearch import processes
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
+from mocosearch.photos.failures import CRASHED, LATE
 from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import ReadResult
 
@@ -158,10 +159,10 @@ class _Reader(threading.Thread):
             if answer.complete:
                 return answer.result
             if late:
-                return f"took longer than {TIME_LIMIT:.0f} s"
+                return f"{LATE} {TIME_LIMIT:.0f} s"
             # If the worker died before it began with the file, the file is not the cause.
             if answer.began or self.queue.stop.is_set():
-                return "crashed the decoder"
+                return CRASHED
         raise _start_error()
 
     def _ask(self, path: str) -> _Answer:

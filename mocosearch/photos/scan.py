@@ -4,9 +4,10 @@ import errno
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cached_property
 
 from mocosearch.errors import NotFound
 
@@ -72,6 +73,26 @@ def is_within(path: str, root: str) -> bool:
     return path == root or path.startswith(os.path.join(root, ""))
 
 
+class Folders:
+    """Some absolute paths. Whether one of them is around another path takes time by the depth of
+    that path, not by their number.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        self._paths = {os.path.normcase(path) for path in paths}
+
+    def contain(self, path: str) -> bool:
+        """Whether an absolute path is one of them or lies below one: see `is_within`."""
+        return any(place in self._paths for place in upwards(path))
+
+
+def upwards(path: str) -> Iterator[str]:
+    """A path and the folders around it, from the inside out, as `is_within` compares them."""
+    path = os.path.normcase(path)
+    yield path
+    yield from _parents(path)
+
+
 def unicode_forms(path: str) -> list[str]:
     """The path itself, with composed accents (NFC) and with separate accents (NFD); each once.
 
@@ -130,10 +151,15 @@ class _Walk:
     def __init__(
         self, roots: Sequence[str], exclude: Sequence[str], scan_report: ScanReport
     ) -> None:
-        self.roots = [os.path.realpath(root) for root in roots]
+        self.given_roots = roots
         self.exclude, self.scan_report = exclude, scan_report
         self.visited_folders: set[tuple[int, int]] = set()
         self.link_targets: set[tuple[int, int]] = set()
+
+    @cached_property
+    def roots(self) -> list[str]:
+        """Without links; only a link to a file needs them, and thousands of files may be roots."""
+        return [os.path.realpath(root) for root in self.given_roots]
 
     def files_below(self, root: str) -> Iterator[FileStat]:
         stack: list[tuple[str, int | None]] = [(root, None)]

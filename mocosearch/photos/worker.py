@@ -20,6 +20,7 @@ import numpy as np
 from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import Picture, decode, digest_of, read
 from mocosearch.photos.facts import Facts
+from mocosearch.photos.failures import TOO_LARGE
 
 MEMORY_LIMIT = 1_800_000_000
 """Bytes of address space that a worker may add to those it starts with: less than 2 GB in all."""
@@ -58,7 +59,7 @@ def read_photo(path: str, side: int) -> ReadResult:
     except Unreadable as error:
         return error.what
     except MemoryError:
-        return "too large for the memory"
+        return TOO_LARGE
 
 
 def _is_regular_or_missing(path: str) -> bool:

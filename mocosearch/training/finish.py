@@ -62,18 +62,20 @@ def write_encoder(
     folder: Path,
     page: str | None = None,
     prior: Whitening | None = None,
+    start: float | None = None,
 ) -> Card:
     """Fit the whitening and write the encoder; returns the card as written.
 
     sample: uint8 (n, side, side, 3), the photos for the whitening.
     page: HTML report about the training.
     prior: an earlier whitening of the same features.
+    start: see `export`.
     """
     descriptor = Descriptor(backbone).float().eval().to(memory_format=torch.channels_last)
     white = whitening.fit(features(descriptor, sample), card.dimension, prior=prior)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder, page, sample)
+    return export(descriptor, backbone, card, folder, page, sample, start)
 
 
 def export_seconds(backbone: Backbone, sample: Pixels) -> float:

@@ -134,7 +134,13 @@ def train(
         card = make_card(plan, n, outcome.learning, time.monotonic() - start)
         prior = plan.whitening if n < FEW else None
         card = write_encoder(
-            outcome.backbone.cpu(), collection.sample, card, folder, outcome.page(card), prior
+            outcome.backbone.cpu(),
+            collection.sample,
+            card,
+            folder,
+            outcome.page(card),
+            prior,
+            start,
         )
         checkpoint.clear(checkpoint.folder_of(folder), keep=outcome.interrupted)
         report(Progress("encoder", 1, 1))

@@ -9,7 +9,7 @@ from answers import nonzero
 
 from indexes import Index
 from indexes.store.encoder import replace_encoder
-from indexes.sync import embed
+from indexes.sync import embed, fitting
 from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.encoder.card import NOTHING, OTHERS, OWN, Card
@@ -99,13 +99,61 @@ def test_too_few_photos_for_a_first_whitening(tmp_path, encoder, photos, files):
         assert_own_keys(index, files)
 
 
-def test_an_interrupted_run_fits_it_on_the_photos_read_so_far(index, photos, files, monkeypatch):
+def test_after_an_interrupted_run_the_next_one_fits_it_on_all(
+    index, general, photos, files, monkeypatch
+):
     monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     answers = iter([False] * 6)
     index.sync([photos], stopped=lambda: next(answers, True))
-    assert index.encoder.card.whitened == len(index) == 7
+    assert (index.encoder.card, len(index)) == (general.card, 7)
+    present = [file for file in files if index.entry(str(file))]
+    assert_own_keys(index, present)
+    assert nonzero(index.sync([photos])) == {"embedded": 5, "unchanged": 7}
+    assert index.encoder.card.whitened == 12
+    assert_own_keys(index, files)
+
+
+def test_it_is_fitted_without_reading_photos_again(index, photos, files, monkeypatch):
+    """The first run is killed after its last commit and before the fit."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(embed, "FIRST_BATCH", 4)
+    monkeypatch.setattr(embed, "COMMIT_BATCH", 4)
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting.Fitting, "fit", killed)
+        with pytest.raises(KeyboardInterrupt):
+            index.sync([photos])
+    index.refresh()
+    assert index.encoder.card.whitened == 0
+    assert_own_keys(index, files)
+    monkeypatch.setattr(embed, "read_photos", lambda files, *_: iter(files))
+    assert nonzero(index.sync([photos])) == {"unchanged": 12}
+    assert index.encoder.card.whitened == 12
+    assert_own_keys(index, files)
+
+
+def test_photos_deleted_before_the_fit(index, photos, files, monkeypatch):
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
+    answers = iter([False] * 6)
+    index.sync([photos], stopped=lambda: next(answers, True))
+    present = [file for file in files if index.entry(str(file))]
+    present[2].unlink()
+    assert nonzero(index.sync([photos])) == {"embedded": 5, "unchanged": 6, "deleted": 1}
+    assert index.encoder.card.whitened == 12
+    assert_own_keys(index, [file for file in files if file.exists()])
+
+
+def test_keys_from_elsewhere_prevent_a_fit(index, general, photos, files, monkeypatch):
+    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
+    answers = iter([False] * 6)
+    index.sync([photos], stopped=lambda: next(answers, True))
+    file = next(file for file in files if not index.entry(str(file)))
+    index.add([file])
     index.sync([photos])
-    assert index.encoder.card.whitened == 7
+    assert index.encoder.card == general.card
     assert_own_keys(index, files)
 
 
@@ -167,7 +215,7 @@ def test_photos_added_in_the_meantime_keep_their_encoder(index, photos, files):
 def test_slow_photos_are_committed_after_a_while(index, photos, files, monkeypatch):
     """Otherwise a crash would lose everything read until then."""
     monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
-    monkeypatch.setattr(embed, "FIT_SECONDS", 0.0)
+    monkeypatch.setattr(embed, "COMMIT_SECONDS", 0.0)
     counts = []
     index.sync([photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)
     assert len(index) == 3

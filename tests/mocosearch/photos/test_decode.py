@@ -1,6 +1,7 @@
 import contextlib
 import io
 import struct
+import sys
 import zlib
 
 import numpy as np
@@ -13,6 +14,7 @@ from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, decode_image, digest_of, read
 
 SIDE = 24
+decode_module = sys.modules[decode.__module__]
 AS_STORED = {
     1: None,
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -419,6 +421,25 @@ def test_a_damaged_file_is_decoded_or_skipped(seed):
 def test_too_many_pixels_are_skipped_by_the_header():
     with pytest.raises(Unreadable, match=r"30000.*30000|limit"):
         decode(png_header(30_000, 30_000), SIDE)
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+def test_the_limit_of_a_jpeg_counts_its_reduced_pixels(picture, monkeypatch, progressive):
+    file = io.BytesIO()
+    picture(1, 1600, 1200).save(file, "JPEG", progressive=progressive)
+    monkeypatch.setattr(decode_module, "MAX_PIXELS", 100_000)
+    facts = decode(file.getvalue(), SIDE).facts
+    assert (facts.width, facts.height) == (1600, 1200)
+    with pytest.raises(Unreadable, match="1600 x 1200 pixels, over the limit"):
+        decode_image(file.getvalue(), 1600)
+    with pytest.raises(Unreadable, match="over the limit"):
+        decode(to_bytes(picture(1, 1600, 1200), "PNG"), SIDE)
+    monkeypatch.setattr(decode_module, "MAX_COEFFICIENTS", 1_000_000)
+    if progressive:
+        with pytest.raises(Unreadable, match="over the limit"):
+            decode(file.getvalue(), SIDE)
+    else:
+        decode(file.getvalue(), SIDE)
 
 
 def test_pillows_limit_does_not_apply_to_png():

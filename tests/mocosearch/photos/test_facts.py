@@ -1,5 +1,6 @@
 import io
 import random
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,19 @@ def test_each_time_has_its_own_offset():
 )
 def test_an_invalid_time_is_none(text):
     assert facts({BASE.DateTime: text}).taken is None
+
+
+@pytest.mark.parametrize("year", [1970, 1999, 2026, 2050])
+def test_a_date_does_not_depend_on_the_clock(monkeypatch, year):
+    """With a clock in 1970, every later photo would lose its date."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(1970, 1, 1, tzinfo=tz)
+
+    monkeypatch.setattr("mocosearch.photos.facts.datetime", Clock)
+    assert facts({BASE.DateTime: f"{year}:02:03 04:05:06"}).taken == f"{year}-02-03T04:05:06"
 
 
 @pytest.mark.parametrize(

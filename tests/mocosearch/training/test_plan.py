@@ -100,7 +100,7 @@ def test_a_resumed_run_without_gain_exports_the_starting_network(fill, tmp_path,
     def view_retrieval(backbone, photos):
         return ViewRetrieval(next(scores), np.eye(len(photos), 8, dtype=np.float32))
 
-    def write(backbone, sample, card, folder, page=None, prior=None):
+    def write(backbone, sample, card, folder, page=None, prior=None, start=None):
         exports.append(backbone)
         return card
 

@@ -28,7 +28,7 @@ def no_export(monkeypatch) -> list[tuple[object, ...]]:
     """Records the arguments of exports instead of writing encoders, which takes seconds."""
     exports: list[tuple[object, ...]] = []
 
-    def write(backbone, sample, card, folder, page=None, prior=None):
+    def write(backbone, sample, card, folder, page=None, prior=None, start=None):
         exports.append((backbone, np.array(sample), card, folder, prior))
         return card
 
