@@ -15,7 +15,6 @@ from indexes.store.environment import DATABASES, FORMAT, Store
 from indexes.store.records import PathEntry, SkippedFile, digest, to_path
 from indexes.store.roots import ROOTS, Roots
 from indexes.store.txn import WITHOUT_CHECKSUMS, Txn
-from indexes.sync import dates
 from mocosearch.encoder import Encoder
 
 
@@ -80,6 +79,8 @@ def open_store(
     """
 
     def initialise(txn: Txn) -> None:
+        from indexes.sync import dates
+
         dates.save_none(txn)
         if encoder is not None:
             save_encoder(txn, encoder, by_default=by_default)

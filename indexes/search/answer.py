@@ -135,7 +135,7 @@ def _line(snapshot: Snapshot, scores: list[float], where: Where | None, tries: i
 def _result(group: list[Match], significance: Significance, tries: int) -> Result:
     """A photo and its copies, represented by the nearest of those that exist."""
     paths = {match.id: existing_first(match.record.paths) for match in group}
-    existing = {id: os.path.exists(some[0]) for id, some in paths.items()}
+    existing = {id: any(map(os.path.exists, some[:1])) for id, some in paths.items()}
     nearest = max(group, key=lambda match: (existing[match.id], match.score))
     record = replace(nearest.record, paths=paths[nearest.id])
     copies = sum(len(match.record.paths) for match in group) - 1

@@ -57,16 +57,17 @@ class Details:
 
     def equal_among(self, one: Record, others: Sequence[Record]) -> NDArray[np.bool_]:
         """Which of several photos agree with one in detail, bool (n,). Files are read in
-        threads.
+        threads, except those of photos with the same pixels as the one.
         """
-        equal = np.zeros(len(others), bool)
-        if self._sketch(one) is None:
+        equal = np.array([_have_equal_pixels(one, other) for other in others], bool)
+        rows = np.flatnonzero(~equal).tolist()
+        if not rows or self._sketch(one) is None:
             return equal
         # A few at a time: pictures are large.
-        for first in range(0, len(others), RECENT // 2):
-            part = others[first : first + RECENT // 2]
-            self._read(part)
-            equal[first : first + len(part)] = [self.equal(one, other) for other in part]
+        for first in range(0, len(rows), RECENT // 2):
+            part = rows[first : first + RECENT // 2]
+            self._read([others[row] for row in part])
+            equal[part] = [self.equal(one, others[row]) for row in part]
         return equal
 
     def _read(self, records: Sequence[Record]) -> None:
@@ -110,6 +111,11 @@ class Details:
         self._sketches[record.digest] = None if picture is None else _sketch_of(picture)
         while len(self._pictures) > RECENT:
             self._pictures.popitem(last=False)
+
+
+def _have_equal_pixels(one: Record, other: Record) -> bool:
+    """Whether two files were decoded to the same pixels, as after a change of the metadata."""
+    return bool(one.pixels) and one.pixels == other.pixels
 
 
 def _read(record: Record) -> Image.Image | None:

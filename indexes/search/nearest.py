@@ -7,7 +7,7 @@ import numpy as np
 
 from indexes.search.filters import Where
 from indexes.search.ranking import FIRST, best_of, rerank
-from indexes.search.segments import Ids, Keys
+from indexes.search.segments import Ids, Keys, are_in
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Record
 
@@ -51,8 +51,9 @@ def best_matches(
     if len(ids):
         order = rerank(keys, snapshot.keys(ids[:FIRST]))
         scores[: len(order)], ids[: len(order)] = scores[order], ids[order]
-        files = [id for id in map(snapshot.id_of, digests) if id]
-        queried = np.isin(ids, np.array(files, np.uint64))
+        queried = are_in(
+            ids, np.array([id for id in map(snapshot.id_of, digests) if id], np.uint64)
+        )
         scores[queried] = scores.max()
         first = np.argsort(~queried, kind="stable")
         scores, ids = scores[first], ids[first]

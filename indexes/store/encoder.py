@@ -1,6 +1,5 @@
 """The encoder in an index: its card, graph and weights."""
 
-from indexes.store import features
 from indexes.store.records import digest
 from indexes.store.txn import Txn
 from mocosearch.encoder import Card, Encoder
@@ -70,6 +69,8 @@ def replace_encoder(txn: Txn, encoder: Encoder) -> None:
     """Replace an encoder where all keys can be computed again from stored features. Raises Busy
     where other photos were added by now.
     """
+    from indexes.store import features
+
     if txn.count("vectors") != len(features.ids(txn)):
         raise Busy("photos were added to the index meanwhile", "run it again")
     put_encoder(txn, encoder)

@@ -35,6 +35,9 @@ def storage_errors(folder: Path) -> Iterator[None]:
         text = str(error)
         if number == errno.ENOSPC or "No space left" in text or "File too large" in text:
             raise StorageFailed(f"no disk space left for the index at {folder}", _FREE) from error
+        if "mdb_txn_commit: Input/output error" in text:
+            # LMDB's word for a write that stopped half-way, as on a disk that becomes full.
+            raise StorageFailed(f"cannot write the index at {folder}: {text}", _FREE) from error
         if "Cannot allocate memory" in text:
             raise no_address_space() from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(

@@ -14,9 +14,10 @@ from pathlib import Path
 MODULES = ("cli.main", "indexes.index", "faiss", "openvino", "torchvision.models")
 LATE = {
     *("MOCOSEARCH_HOME", "COLUMNS", "NO_COLOR", "TERM", "COLORTERM", "TMUX", "TERM_PROGRAM"),
-    *("KITTY_WINDOW_ID", "LC_TERMINAL", "PYTEST_CURRENT_TEST"),
+    *("KITTY_WINDOW_ID", "LC_TERMINAL", "PYTEST_CURRENT_TEST", "TORCHINDUCTOR_CACHE_DIR"),
 }
-"""Variables of the environment that nothing reads while the modules are imported."""
+"""Variables of the environment that nothing reads while the modules are imported. torch sets the
+last one in a process that has used it."""
 
 
 def _early(env: Mapping[str, str]) -> dict[str, str]:

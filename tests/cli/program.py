@@ -47,6 +47,7 @@ def command(
     line, env = [str(PROGRAM), *map(str, words)], environment(home)
     if fork and options.keys() <= {"cwd", "input", "prepare"} and forks.suits(env):
         return _run_fork(line, env, **options)  # type: ignore[arg-type]
+    options.pop("prepare", None)
     return subprocess.run(  # type: ignore[call-overload, no-any-return]
         line, env=env, capture_output=True, text=True, timeout=SECONDS, **options
     )

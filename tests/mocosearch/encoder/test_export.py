@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mocosearch.encoder import Encoder, export, runtime, whitening
-from mocosearch.encoder.card import Card
+from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged, NotFound, StorageFailed
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
@@ -243,7 +244,7 @@ def test_changed_weights_raise_damaged(encoder_copy):
     weights = bytearray((encoder_copy / "encoder.bin").read_bytes())
     weights[len(weights) // 2] ^= 1
     (encoder_copy / "encoder.bin").write_bytes(weights)
-    with pytest.raises(Damaged, match="does not match its card"):
+    with pytest.raises(Damaged, match="do not match its card"):
         Encoder.open(encoder_copy)
 
 
@@ -255,7 +256,8 @@ def test_a_missing_file_raises_damaged(encoder_copy, name):
 
 
 def test_an_unreadable_graph_raises_damaged(encoder):
-    broken = Encoder(encoder.card, b"<net>", encoder.weights)
+    card = replace(encoder.card, fingerprint=fingerprint(b"<net>", encoder.weights))
+    broken = Encoder(card, b"<net>", encoder.weights)
     with pytest.raises(Damaged, match="cannot load"):
         broken.encode(np.zeros((1, SIDE, SIDE, 3), np.uint8))
 
