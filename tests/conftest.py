@@ -76,7 +76,7 @@ def fill() -> Callable[[Path, Sequence[int]], list[Path]]:
 
 @pytest.fixture(scope="session")
 def encoder_folder(once: Callable[[str, Callable[[Path], None]], Path]) -> Path:
-    """The starter at 80 pixels, whitened with 12 generated pictures; tests must not change it."""
+    """A small untrained encoder, whitened with 12 generated pictures; tests must not change it."""
 
     def make(base: Path) -> None:
         from mocosearch import train

@@ -86,7 +86,7 @@ def test_an_encoder_or_that_of_an_index_teaches(
     by_index = run("train", photos, "--name", tmp_path / "b", "--teacher", index, *short)
     for outcome in (by_name, by_index):
         assert outcome.returncode == 0, outcome.stderr
-        assert "recipe seed: the teacher is resnet10" in outcome.stderr
+        assert "recipe seed: the teacher is " in outcome.stderr
         card = json.loads(outcome.stdout)["card"]
         assert card["recipe"]["name"] == "seed"
         assert (card["teacher"] is None) == (card["epochs"] == 0)
