@@ -20,8 +20,17 @@ LATE = {
 last one in a process that has used it."""
 
 
+READ = ("MOCOSEARCH_", "PYTHON", "LC_", "LANG", "HOME", "XDG_", "PATH", "TMP", "OMP_", "MPL")
+"""How the names of variables begin that the program or its libraries read. Libraries of the tests
+set others in their own process."""
+
+
 def _early(env: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in env.items() if value and name not in LATE}
+    return {
+        name: value
+        for name, value in env.items()
+        if value and name.startswith(READ) and name not in LATE
+    }
 
 
 SERVER = _early(os.environ)
