@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
+
 from indexes.store.encoder import encoder_version, is_intact, parts_of, put_encoder
 from indexes.store.environment import Store
 from indexes.store.records import digest
@@ -67,7 +69,13 @@ def _candidates(
         refit = Refit(source)
         white = refit.prior
         fitted_graph, fitted_weights = refit.with_whitening(white)
-        size = 2 * (white.centre.size + white.projection.size)
-        mended = fitted_weights[:-size] + weights[-size:]
+        mended = bytearray(fitted_weights)
+        for values in (white.centre, white.projection):
+            # Where the whitening lies in the file; OpenVINO stores it in fp16.
+            half = values.astype(np.float16).tobytes()
+            at = fitted_weights.find(half)
+            if at >= 0:
+                mended[at : at + len(half)] = weights[at : at + len(half)]
+        mended = bytes(mended)
         yield graph, mended
         yield fitted_graph, mended

@@ -235,7 +235,7 @@ def _squares(
         return [pixels, *(_inside_borders(data, pixels) if borders else ())]
     except ValueError as error:
         # A name with a null byte.
-        raise NotFound(f"cannot read {name!r}: no such file", "check the spelling") from error
+        raise NotFound(f"cannot read {name}: no such file", "check the spelling") from error
     except Unreadable as error:
         hint = "name a JPEG, PNG, WebP, HEIC or TIFF file"
         if isinstance(error.__cause__, FileNotFoundError):

@@ -85,7 +85,7 @@ def test_a_compaction_that_fails_keeps_the_old(index, tmp_path, monkeypatch):
         index.compact()
     monkeypatch.undo()
     with Index.open(tmp_path / "index") as again:
-        assert len(again) == 12
+        assert len(again) == 11
     assert not (tmp_path / "index" / ".next").exists()
 
 
