@@ -69,13 +69,13 @@ def _candidates(
         refit = Refit(source)
         white = refit.prior
         fitted_graph, fitted_weights = refit.with_whitening(white)
-        mended = bytearray(fitted_weights)
+        buffer = bytearray(fitted_weights)
         for values in (white.centre, white.projection):
             # Where the whitening lies in the file; OpenVINO stores it in fp16.
             half = values.astype(np.float16).tobytes()
             at = fitted_weights.find(half)
             if at >= 0:
-                mended[at : at + len(half)] = weights[at : at + len(half)]
-        mended = bytes(mended)
+                buffer[at : at + len(half)] = weights[at : at + len(half)]
+        mended = bytes(buffer)
         yield graph, mended
         yield fitted_graph, mended
