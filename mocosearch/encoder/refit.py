@@ -75,7 +75,7 @@ class Refit:
         return Encoder(card, graph, weights), white.keys(features)
 
     def with_whitening(self, white: Whitening) -> tuple[bytes, bytes]:
-        """Graph and weights with another whitening, which is at the end of the weights in fp16."""
+        """Graph and weights with another whitening, which the weights hold in fp16."""
         for node, values in (
             (self._centring, white.centre),
             (self._projection, white.projection),

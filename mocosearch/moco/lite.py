@@ -105,6 +105,11 @@ class Lite(nn.Module):
         return [*maps, F.relu6(self._bn1(self._conv_head(x)))]
 
 
+def depth(architecture: str) -> int:
+    """The number of blocks of one of SCALES, by which its weights are recognised."""
+    return sum(stage[0] for stage in _layout(*SCALES[architecture]))
+
+
 def _layout(width: float, depth: float) -> list[tuple[int, int, int, int, int]]:
     """BLOCKS with both factors; channels are multiples of 8, at most a tenth below the product."""
     stages = []

@@ -21,6 +21,7 @@ from mocosearch.encoder.runtime import CARD, Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 from mocosearch.home import not_found_error, path_of
+from mocosearch.moco import lite
 from mocosearch.moco.backbones import ARCHITECTURES, Backbone
 from mocosearch.moco.vit import WIDTHS, ViT, positions
 from mocosearch.pretrained.lite import CORPUS, PACKAGED, weights_file
@@ -200,7 +201,7 @@ def _architecture(state: dict[str, Tensor], file: Path) -> str:
     first, patch = state.get("conv1.weight"), state.get("patch_embed.proj.weight")
     architecture: str | None
     if "_conv_stem.weight" in state:
-        depths = {16: "efficientnet_lite0", 21: "efficientnet_lite2"}
+        depths = {lite.depth(name): name for name in lite.SCALES}
         count = _count(r"_blocks\.(\d+)\.", state)
         architecture, content = depths.get(count), f"an EfficientNet of {count} blocks"
     elif patch is not None:
