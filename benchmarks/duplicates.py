@@ -39,8 +39,8 @@ from benchmarks.measure import (
     title,
 )
 from indexes import Index
+from indexes.copies.compare import BITS, COSINE
 from indexes.search import segments
-from indexes.search.copies import BITS, COSINE
 from indexes.store.records import PathEntry, Record, id_key, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn

@@ -24,7 +24,7 @@ from benchmarks.keys import clustered, create_index, merge_all
 from benchmarks.measure import arguments, middle, needed, say, spread, table, title
 from benchmarks.retrieval import SETS, unit
 from indexes.search.ranking import FIRST, rerank
-from indexes.search.segments import Keys
+from indexes.store.records import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.photos.decode import Pixels, decode, read
 

@@ -12,9 +12,8 @@ import numpy as np
 
 from indexes.search import segments
 from indexes.search.filters import Where
-from indexes.search.segments import Ids
 from indexes.search.snapshot import Snapshot
-from indexes.store.records import Record
+from indexes.store.records import Ids, Record
 from mocosearch.errors import StorageFailed, Unsuitable
 
 AT_ONCE = 10_000

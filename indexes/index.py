@@ -8,15 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from indexes.copies.compare import COSINE
 from indexes.migrate import open_store
 from indexes.search import merging
 from indexes.search.answer import Answer, answer
-from indexes.search.copies import COSINE
 from indexes.search.filters import Where
 from indexes.search.inputs import Inputs, PathOrPaths, check_keys, paths_of, to_keys
 from indexes.search.nearest import Match, nearest
 from indexes.search.question import Crop, Images, Question, ask
-from indexes.search.segments import Ids, Keys
 from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
 from indexes.search.snapshots import Snapshots
@@ -24,7 +23,7 @@ from indexes.store import roots
 from indexes.store.encoder import load_encoder, save_encoder
 from indexes.store.environment import FORMAT, Store
 from indexes.store.place import DATA, check_place
-from indexes.store.records import PathEntry, Record, SkippedFile
+from indexes.store.records import Ids, Keys, PathEntry, Record, SkippedFile
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from indexes.sync.counts import Counts, Progress

@@ -18,12 +18,13 @@ from lmdb import verify as lmdb_verify
 
 from indexes.index import Index
 from indexes.search import merging, segments
-from indexes.search.segments import Ids, Segment
+from indexes.search.segments import Segment
 from indexes.store import columns, layout
 from indexes.store.environment import DATABASES, Store
 from indexes.store.locks import WriterLock
 from indexes.store.place import DATA
 from indexes.store.records import (
+    Ids,
     PathEntry,
     Record,
     SkippedFile,

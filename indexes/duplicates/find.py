@@ -8,12 +8,7 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from indexes.duplicates.groups import Group, Member, group_name, rank
-from indexes.duplicates.ignored import Ignored
-from indexes.duplicates.pairs import Pairs, candidate_sets
-from indexes.duplicates.pictures import Thumbnails
-from indexes.duplicates.turned import turned_copies
-from indexes.search.copies import (
+from indexes.copies.compare import (
     COSINE,
     ROWS,
     Hashes,
@@ -25,12 +20,16 @@ from indexes.search.copies import (
     hash_of,
     hashes_of,
 )
-from indexes.search.detail import Details
+from indexes.copies.detail import Details
+from indexes.duplicates.groups import Group, Member, group_name, rank
+from indexes.duplicates.ignored import Ignored
+from indexes.duplicates.pairs import Pairs, candidate_sets
+from indexes.duplicates.pictures import Thumbnails
+from indexes.duplicates.turned import turned_copies
 from indexes.search.filters import Where
 from indexes.search.nearest import Match, nearest
-from indexes.search.segments import Keys
 from indexes.search.snapshot import Snapshot
-from indexes.store.records import Record
+from indexes.store.records import Keys, Record
 from mocosearch.encoder import Encoder
 from mocosearch.photos import FileStat, Picture
 from mocosearch.photos.formats import RAW_EXTENSIONS

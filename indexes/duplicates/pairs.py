@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from indexes.search.copies import (
+from indexes.copies.compare import (
     BITS,
     COLUMNS,
     COSINE,
@@ -15,7 +15,7 @@ from indexes.search.copies import (
     Mask,
     Rows,
 )
-from indexes.search.segments import Keys
+from indexes.store.records import Keys
 
 Pairs = tuple[Rows, Rows]
 

@@ -5,8 +5,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from indexes.search.segments import Keys
-from indexes.store.records import Record
+from indexes.store.records import Keys, Record
 from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import decode_image
 from mocosearch.photos.perceptual import orientations

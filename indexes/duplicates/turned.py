@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from indexes.copies.compare import Hashes
 from indexes.duplicates.pairs import Pairs
 from indexes.duplicates.pictures import Thumbnails
-from indexes.search.copies import Hashes
 from indexes.store.records import Record
 from mocosearch.photos.perceptual import oriented_hashes
 

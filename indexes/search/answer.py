@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import overload
 
-from indexes.search.copies import fold_copies
 from indexes.search.filters import Where
+from indexes.search.fold import fold_copies
 from indexes.search.nearest import Match, best_matches
 from indexes.search.question import Question
 from indexes.search.ranking import FIRST

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.search.segments import Ids
 from indexes.store import columns
 from indexes.store.columns import Block, name_code
-from indexes.store.records import Record, id_key, to_path, to_text
+from indexes.store.records import Ids, Record, id_key, to_path, to_text
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, Unsuitable

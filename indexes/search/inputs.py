@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from indexes.search.segments import Keys
+from indexes.store.records import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable
 from mocosearch.photos import decode

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from indexes.search.segments import EXACT, About, Halves, Ids, Keys, exact, load_faiss
+from indexes.search.segments import EXACT, About, Halves, exact, load_faiss
+from indexes.store.records import Ids, Keys
 from mocosearch.errors import Unsuitable
 
 Rows = Callable[[slice], Iterator[Halves]]

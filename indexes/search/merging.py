@@ -8,11 +8,11 @@ import numpy as np
 
 from indexes.search import kinds, segments
 from indexes.search.kinds import Plan
-from indexes.search.segments import About, Halves, Ids
+from indexes.search.segments import About, Halves
 from indexes.search.significance import save_significance
 from indexes.store import columns
 from indexes.store.environment import Store
-from indexes.store.records import id_key, id_of
+from indexes.store.records import Ids, id_key, id_of
 from indexes.store.txn import Txn
 
 MOST_SEGMENTS = 8

@@ -7,9 +7,9 @@ import numpy as np
 
 from indexes.search.filters import Where
 from indexes.search.ranking import FIRST, best_of, rerank
-from indexes.search.segments import Ids, Keys, are_in
+from indexes.search.segments import are_in
 from indexes.search.snapshot import Snapshot
-from indexes.store.records import Record
+from indexes.store.records import Ids, Keys, Record
 
 EXACT = 500
 """If a filter admits at most this many photos, the query is compared with each stored key, whatever

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from indexes.search.inputs import PathLike
-from indexes.search.segments import Keys
+from indexes.store.records import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Photo, perceptual, read_photos, scan

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.search.segments import Ids, Keys
+from indexes.store.records import Ids, Keys
 
 FIRST = 100
 """Results that are re-ranked."""

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.store.records import digest
+from indexes.store.records import Ids, Keys, digest
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.processes import check_fork
 
-Keys = NDArray[np.float32]
 Halves = NDArray[np.float16]
-Ids = NDArray[np.uint64]
 
 PARTS = (b"about", b"faiss", b"ids")
 HIDDEN = b"hidden"

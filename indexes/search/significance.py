@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from indexes.search import segments
-from indexes.search.segments import Keys
-from indexes.store.records import id_key
+from indexes.store.records import Keys, id_key
 from indexes.store.txn import Txn
 
 SAMPLE = 1000

@@ -9,10 +9,10 @@ import numpy as np
 
 from indexes.search import merging, segments
 from indexes.search.filters import Where, admitted
-from indexes.search.segments import Ids, Keys, Segment, Selection
+from indexes.search.segments import Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
-from indexes.store.records import PathEntry, Record, SkippedFile, id_key, id_of, path_key
+from indexes.store.records import Ids, Keys, PathEntry, Record, SkippedFile, id_key, id_of, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound

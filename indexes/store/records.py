@@ -6,9 +6,15 @@ import struct
 import sys
 from dataclasses import asdict, dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 from mocosearch.photos import Facts, FileStat
+
+Keys = NDArray[np.float32]
+Ids = NDArray[np.uint64]
 
 _PATH = struct.Struct("<QQqq")
 _SKIPPED_FILE = struct.Struct("<QqqB")

@@ -8,10 +8,9 @@ import numpy as np
 
 from indexes.search import merging
 from indexes.search.inputs import check_encoder
-from indexes.search.segments import Keys
 from indexes.store import roots
 from indexes.store.environment import Store
-from indexes.store.records import id_of
+from indexes.store.records import Keys, id_of
 from indexes.store.txn import Txn
 from indexes.sync.diff import clean_up
 from indexes.sync.entries import Batch, commit, require

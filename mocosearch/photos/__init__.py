@@ -1,7 +1,7 @@
 """From folders to pixels: find photos, decode them safely and cache them for training."""
 
 from mocosearch.photos.decode import Picture, decode
-from mocosearch.photos.facts import Facts
+from mocosearch.photos.metadata.facts import Facts
 from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat, ScanReport, scan
 from mocosearch.photos.worker import Photo, ReadResult

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.errors import Unsuitable
-from mocosearch.photos.bursts import bursts
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.failures import is_temporary
+from mocosearch.photos.metadata.bursts import bursts
 from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import Photo

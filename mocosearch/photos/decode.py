@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.facts import (
+from mocosearch.photos.failures import TOO_LARGE, reason_of
+from mocosearch.photos.formats import HEAD, boxes, format_of, looks_like_picture
+from mocosearch.photos.metadata.facts import (
     Facts,
     camera_of,
     exif_of,
     orientation_of,
     taken_of,
 )
-from mocosearch.photos.failures import TOO_LARGE, reason_of
-from mocosearch.photos.formats import HEAD, boxes, format_of, looks_like_picture
+from mocosearch.photos.metadata.position import position_of
 from mocosearch.photos.perceptual import perceptual_hash
 from mocosearch.photos.plugins import open_image
-from mocosearch.photos.position import position_of
 from mocosearch.photos.truncated import load_rows, with_end
 
 Pixels = NDArray[np.uint8]

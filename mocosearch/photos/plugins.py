@@ -11,8 +11,8 @@ import io
 from PIL import Image, ImageFile, TiffTags
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.facts import exif_of
 from mocosearch.photos.formats import boxes
+from mocosearch.photos.metadata.facts import exif_of
 
 _DECODERS = {
     "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.facts import exif_of, orientation_of
+from mocosearch.photos.metadata.facts import exif_of, orientation_of
 from mocosearch.photos.plugins import open_image
 
 _ORIENTATIONS = {3: 3, 5: 8, 6: 6}

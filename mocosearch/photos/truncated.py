@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.facts import exif_of, orientation_of
+from mocosearch.photos.metadata.facts import exif_of, orientation_of
 
 LEAST_SHARE = 0.5
 """Share of its rows that a truncated picture must have; with fewer, the file is skipped."""

@@ -19,8 +19,8 @@ import numpy as np
 
 from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import Picture, decode, digest_of, read
-from mocosearch.photos.facts import Facts
 from mocosearch.photos.failures import TOO_LARGE
+from mocosearch.photos.metadata.facts import Facts
 
 MEMORY_LIMIT = 1_800_000_000
 """Bytes of address space that a worker may add to those it starts with: less than 2 GB in all."""

@@ -87,7 +87,7 @@ USED = {
     *("indexes", "indexes.index", "indexes.migrate"),
     *("indexes.store", "indexes.search", "indexes.sync"),
     *("indexes.store.columns", "indexes.store.mapsize", "mocosearch.processes"),
-    *("mocosearch.photos.failures", "mocosearch.photos.position"),
+    *("mocosearch.photos.failures", "mocosearch.photos.metadata.position"),
     *(f"indexes.store.{name}" for name in ("environment", "errors", "encoder", "layout", "locks")),
     *(f"indexes.store.{name}" for name in ("mapped", "place", "records", "roots", "txn")),
     *(f"indexes.search.{name}" for name in ("answer", "copies", "filters", "inputs", "kinds")),

@@ -9,8 +9,8 @@ import pytest
 from light import openvino_encoder
 
 from indexes import Index
+from indexes.copies.detail import Details
 from indexes.search import copies
-from indexes.search.detail import Details
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
 from mocosearch.photos.worker import read_photo

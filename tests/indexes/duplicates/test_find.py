@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
 from indexes import Index, Match
+from indexes.copies.compare import are_copies, copies_among, group_rows, hashes_of
 from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
 from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search.copies import are_copies, copies_among, fold_copies, group_rows, hashes_of
+from indexes.search.fold import fold_copies
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.encoder import Encoder

@@ -9,8 +9,8 @@ from duplicates.pages import PAGES, invoice, receipt, scaled, versions
 from PIL import Image
 
 from indexes import Index
-from indexes.search.copies import fold_copies
-from indexes.search.detail import Details, differ
+from indexes.copies.detail import Details, differ
+from indexes.search.fold import fold_copies
 
 
 def saved(page: Image.Image, quality: int = 90) -> np.ndarray:

@@ -87,7 +87,7 @@ def test_a_date_does_not_depend_on_the_clock(monkeypatch, year):
         def now(cls, tz=None):
             return cls(1970, 1, 1, tzinfo=tz)
 
-    monkeypatch.setattr("mocosearch.photos.facts.datetime", Clock)
+    monkeypatch.setattr("mocosearch.photos.metadata.facts.datetime", Clock)
     assert facts({BASE.DateTime: f"{year}:02:03 04:05:06"}).taken == f"{year}-02-03T04:05:06"
 
 

@@ -5,19 +5,12 @@ perceptual hash, which differs for those; and the detail of the files, which dif
 of one layout.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.search.nearest import Match
-from indexes.search.segments import Keys
-from indexes.search.snapshot import Snapshot
-from indexes.store.records import Record
-
-if TYPE_CHECKING:
-    from indexes.search.detail import Details
+from indexes.store.records import Keys, Record
 
 ROWS, COLUMNS = 256, 8192
 """Keys compared at once: 8 MiB of cosines."""
@@ -36,8 +29,6 @@ cosines, Caltech-101 has two photos of one person in one pose, and motorcycles o
 whose hashes differ in 2 to 4 bits."""
 BITS = 4
 """Most bits of 64 in which the perceptual hashes of two copies differ."""
-COMPARED = 24
-"""Pairs of files that a search compares in detail; it must answer fast."""
 COSINE_ALONE = 0.98
 """Least cosine where there is no hash, in an index of an earlier version."""
 
@@ -63,48 +54,6 @@ def are_copies(a: Record, b: Record, cosine: float, min_score: float = COSINE) -
 def hashes_of(records: Sequence[Record]) -> Hashes:
     """The perceptual hashes as numbers, 0 for none."""
     return np.array([hash_of(record) for record in records], np.uint64)
-
-
-def fold_copies(snapshot: Snapshot, matches: Sequence[Match]) -> Iterable[list[Match]]:
-    """Each match with its copies among those after it; the order stays, best first.
-
-    A copy goes with the first match that it is a copy of. Files of probable copies are read to
-    compare their detail, up to COMPARED pairs, the best matches first. The others stay alone, as do
-    files that cannot be read.
-    """
-    if len(matches) < 2:
-        return [[match] for match in matches]
-    keys = snapshot.keys([match.id for match in matches])
-    records = [match.record for match in matches]
-    hashes = hashes_of(records)
-    rows = np.arange(len(matches))
-    groups = group_rows(
-        rows,
-        lambda some, others: copies_among(keys, hashes, some, others),
-        _confirm_by_detail(records),
-    )
-    return ([matches[at] for at in rows.tolist()] for rows in groups)
-
-
-def _confirm_by_detail(records: Sequence[Record]) -> Callable[[int, Rows], Mask]:
-    """For a row and others (n,), which show the same detail, bool (n,); see COMPARED."""
-    details: Details | None = None
-    left = COMPARED
-
-    def confirm(row: int, others: Rows) -> Mask:
-        nonlocal details, left
-        if details is None:
-            # A query without copies does not import it.
-            from indexes.search.detail import Details
-
-            details = Details()
-        chosen = others[:left]
-        left -= len(chosen)
-        equal = np.zeros(len(others), bool)
-        equal[: len(chosen)] = details.equal_among(records[row], [records[at] for at in chosen])
-        return equal
-
-    return confirm
 
 
 def group_rows(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from indexes.search.alignment import Grey, align, common_part, warp
+from indexes.copies.alignment import Grey, align, common_part, warp
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable
 from mocosearch.photos.decode import Pixels, decode_image, digest_of

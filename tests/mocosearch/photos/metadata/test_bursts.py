@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mocosearch.photos.bursts import bursts
+from mocosearch.photos.metadata.bursts import bursts
 
 
 def test_a_burst_is_seconds_apart_and_of_one_camera() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from mocosearch.photos.facts import text_of
+from mocosearch.photos.metadata.facts import text_of
 
 _NEGATIVE = {"Latitude": ("S", "SOUTH"), "Longitude": ("W", "WEST")}
 _NUMBER = re.compile(r"[-+]?\d+(?:\.\d*)?")

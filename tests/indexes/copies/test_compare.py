@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from indexes.search.copies import BITS, COSINE, COSINE_ALONE, SURE, are_copies, bits_apart
+from indexes.copies.compare import BITS, COSINE, COSINE_ALONE, SURE, are_copies, bits_apart
 from indexes.store.records import Record
 
 ONE = Record(4, 3, "JPEG", None, 1, "", [], perceptual="00000000000000ff")

@@ -1,0 +1,1 @@
+"""When, where and with which camera a photo was taken."""
