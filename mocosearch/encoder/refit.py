@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
 from mocosearch.encoder.export import rename_nodes, save_graph
+from mocosearch.encoder.neighbours import adapt
 from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, batch_size, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
@@ -55,6 +56,7 @@ class Refit:
     def fit(self, features: NDArray[np.float16]) -> tuple[Encoder, Array]:
         """An encoder whitened on features (n, D), and their keys, float32 (n, d) of unit length.
 
+        The whitening is adapted to the photos by their neighbours (`neighbours.adapt`).
         The earlier whitening is the prior (`whitening.PRIOR`). Without one and with fewer than
         FEW photos, the encoder is unchanged.
         """
@@ -64,6 +66,7 @@ class Refit:
             white = whitening.fit(features, self.encoder.dimension)
         else:
             return self.encoder, self.prior.keys(features)
+        white = adapt(white, features)
         graph, weights = self.with_whitening(white)
         card = replace(
             self.encoder.card,

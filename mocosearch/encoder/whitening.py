@@ -102,6 +102,11 @@ def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _deviations(white: Whitening, power: float) -> Array:
-    """The directions of a whitening, scaled to their standard deviations: (d, D)."""
-    lengths = np.linalg.norm(white.projection, axis=0).clip(min=1e-12)
-    return np.asarray((white.projection / lengths ** (1 + 0.5 / power)).T, np.float32)
+    """The principal directions of a whitening, scaled to their standard deviations: (d, D).
+
+    An adapted whitening has no variances. Those are taken that give its cosines.
+    """
+    projection = white.projection.astype(np.float64)
+    squares, rotation = np.linalg.eigh(projection.T @ projection)
+    lengths = np.sqrt(squares.clip(min=1e-24))
+    return np.asarray(((projection @ rotation) / lengths ** (1 + 0.5 / power)).T, np.float32)
