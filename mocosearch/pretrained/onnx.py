@@ -19,7 +19,6 @@ from mocosearch.errors import Unsuitable
 from mocosearch.pretrained.onnx_file import AXES, Choice, Network, read_network
 from mocosearch.pretrained.unfitted import random_projection, unfitted_card
 
-SUFFIX = ".onnx"
 TOLERANCE = 1e-3
 """Largest distance between the unit features of a photo alone and in a batch, in fp32."""
 
@@ -51,7 +50,7 @@ PRESETS = {
 
 def is_onnx(file: Path) -> bool:
     """Whether a file has the name of an ONNX file."""
-    return file.suffix.lower() == SUFFIX
+    return file.suffix.lower() == ".onnx"
 
 
 def adopt_onnx(
@@ -71,7 +70,7 @@ def adopt_onnx(
     Raises what `onnx_file.read_network` raises, Unsuitable for another output, or a network that
     cannot take the side, StorageFailed, and OSError if the folder cannot be written.
     """
-    network, features = _fitting_features(file, preprocessing, choice or Choice())
+    network, features = _features(file, preprocessing, choice or Choice())
     white = random_projection(features.width)
     card = unfitted_card(
         *(ONNX, network.side, white.projection.shape[1]),
@@ -101,7 +100,7 @@ class _Features:
     pooling: str
 
 
-def _fitting_features(
+def _features(
     file: Path, preprocessing: Preprocessing, choice: Choice
 ) -> tuple[Network, _Features]:
     """The network over batches of photos, or over the photos one by one if it was exported for a
@@ -116,7 +115,7 @@ def _fitting_features(
             model = _unit_vectors(vectors, prepared, batch)
             width = _width(core, model, network.side, file)
         except RuntimeError:
-            continue
+            continue  # OpenVINO finds that the shapes do not fit.
         if width is not None:
             return network, _Features(model, width, pooling)
     raise Unsuitable(

@@ -38,13 +38,13 @@ class Graph:
         self.last = name
         return self
 
-    def patches(self, channels: int = 3, scale: float = 0.1) -> "Graph":
+    def patches(self, channels: int = 3) -> "Graph":
         """A map of random projections of the patches, on both sides of zero."""
         shape = (WIDTH, channels, PATCH, PATCH)
-        weights = scale * np.random.default_rng(1).standard_normal(shape).astype(np.float32)
+        weights = 0.1 * np.random.default_rng(1).standard_normal(shape).astype(np.float32)
         return self.add("Conv", weights, strides=[PATCH, PATCH])
 
-    def tokens(self, count: int | str = -1, batch: int = 0) -> "Graph":
+    def tokens(self, batch: int = 0) -> "Graph":
         """The map as tokens; batch: 0 for the input's, or a fixed one."""
         self.add("Reshape", np.array([batch, WIDTH, -1], np.int64))
         return self.add("Transpose", perm=[0, 2, 1])
@@ -57,7 +57,7 @@ class Graph:
         return self.add("Concat", tokens, axis=1)
 
     def save(self, file: Path, *outputs: str, opset: int = 17, **options: object) -> Path:
-        """outputs: names, by default the last node's."""
+        """Write the file. outputs: names, by default the last node's."""
         results = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
             for name in outputs or [self.last]
