@@ -47,8 +47,8 @@ Output = Annotated[
     typer.Option(
         metavar="NAME",
         help="ONNX: the output to use, where there are several, or a tensor inside the graph. "
-        "Of a map the average is taken; of tokens the first (class) token, or the mean of all if "
-        "there is none, that is if their number is a square.",
+        "A map is averaged. Of tokens, the class token (the first) is taken, or the mean if there "
+        "is none, that is if their number is a square.",
     ),
 ]
 Preset = Annotated[
@@ -62,13 +62,13 @@ Mean = Annotated[
     str | None,
     typer.Option(
         metavar="R,G,B",
-        help="ONNX: what the network expects to be subtracted from red, green and blue in 0..1; "
-        "one number for all, or three.",
+        help="ONNX: the mean that the network expects to be subtracted from red, green and blue "
+        "in 0..1; one number or three.",
     ),
 ]
 Std = Annotated[
     str | None,
-    typer.Option(metavar="R,G,B", help="ONNX: what they are then divided by."),
+    typer.Option(metavar="R,G,B", help="ONNX: what the result is divided by."),
 ]
 Layout = Annotated[
     Literal["nchw", "nhwc"] | None,
@@ -169,8 +169,8 @@ def add(
 
 def _check_omitted(**options: str | None) -> None:
     """Raises typer.BadParameter for options that other files than ONNX have no use for."""
-    if given := [f"--{option}" for option, value in options.items() if value is not None]:
-        raise typer.BadParameter(f"only an ONNX file takes {', '.join(given)}")
+    if names := [f"--{option}" for option, value in options.items() if value is not None]:
+        raise typer.BadParameter(f"only an ONNX file takes {', '.join(names)}")
 
 
 def _preprocessing(preset: str | None, mean: str | None, std: str | None) -> "Preprocessing":

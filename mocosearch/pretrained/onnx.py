@@ -110,21 +110,21 @@ def _features(
     for batch in (-1, 1):
         network = read_network(file, choice)  # Again: a new shape changes the graph.
         try:
-            prepared = _prepared(network, preprocessing, batch)
-            vectors, pooling = _pooled(prepared, network, file)
-            model = _unit_vectors(vectors, prepared, batch)
-            width = _width(core, model, network.side, file)
+            model = _preprocess(network, preprocessing, batch)
+            vectors, pooling = _pool(model, network, file)
+            complete = _unit_vectors(vectors, model, batch)
+            width = _width(core, complete, network.side, file)
         except RuntimeError:
             continue  # OpenVINO finds that the shapes do not fit.
         if width is not None:
-            return network, _Features(model, width, pooling)
+            return network, _Features(complete, width, pooling)
     raise Unsuitable(
         f"{file} cannot encode one photo of {network.side} pixels",
         "choose the --side that it was exported for, or export it for a batch of 1",
     )
 
 
-def _prepared(network: Network, preprocessing: Preprocessing, batch: int) -> Any:
+def _preprocess(network: Network, preprocessing: Preprocessing, batch: int) -> Any:
     """The network as a model of uint8 pixels (batch, side, side, 3); -1: any batch."""
     ov = openvino()
     from openvino.preprocess import PrePostProcessor
@@ -144,7 +144,7 @@ def _prepared(network: Network, preprocessing: Preprocessing, batch: int) -> Any
     return steps.build()
 
 
-def _pooled(model: Any, network: Network, file: Path) -> tuple[Any, str]:
+def _pool(model: Any, network: Network, file: Path) -> tuple[Any, str]:
     """One vector per photo from the model's output, and how it was made."""
     import openvino.opset8 as ops
 
@@ -173,13 +173,13 @@ def _places(shape: Any, network: Network) -> tuple[int, int]:
     return (2, 3) if second == third != first else AXES[network.layout][1:]
 
 
-def _unit_vectors(vectors: Any, prepared: Any, batch: int) -> Any:
+def _unit_vectors(vectors: Any, model: Any, batch: int) -> Any:
     """The model of vectors of unit length; for a batch of 1, applied to the photos one by one."""
     ov = openvino()
     import openvino.opset8 as ops
 
     unit = ops.normalize_l2(ops.convert(vectors, np.float32), np.array([1]), 1e-12, "max")
-    single = ov.Model([unit], prepared.get_parameters())
+    single = ov.Model([unit], model.get_parameters())
     if batch != 1:
         return single
     rename_nodes(single)
@@ -218,8 +218,8 @@ def _with_whitening(model: Any, white: Whitening) -> Any:
 
     features = model.output(0).get_node().input_value(0)
     model.remove_result(model.get_results()[0])  # Its name counts this process's nodes.
-    centred = ops.subtract(features, white.centre)
-    keys = ops.matmul(centred, white.projection, False, False)
+    deviations = ops.subtract(features, white.centre)
+    keys = ops.matmul(deviations, white.projection, False, False)
     unit = ops.normalize_l2(keys, np.array([1]), 1e-12, "max")
     complete = ov.Model([unit], model.get_parameters())
     rename_nodes(complete)

@@ -127,12 +127,12 @@ def _image(result: Any, file: Path) -> Any:
 
 def _inputs(node: Any) -> list[Any]:
     """The inputs of the graph that a node depends on."""
-    visited, waiting, inputs = set(), [node], []
-    while waiting:
-        node = waiting.pop()
-        if node.get_name() not in visited:
-            visited.add(node.get_name())
-            waiting += [value.get_node() for value in node.input_values()]
+    names, stack, inputs = set(), [node], []
+    while stack:
+        node = stack.pop()
+        if node.get_name() not in names:
+            names.add(node.get_name())
+            stack += [value.get_node() for value in node.input_values()]
             inputs += [node] if node.get_type_name() == "Parameter" else []
     return inputs
 

@@ -22,26 +22,26 @@ def home(tmp_path: Path) -> Path:
 def test_every_command_takes_the_encoder(
     run: Run, file: Path, photos: Path, home: Path, tmp_path: Path
 ) -> None:
-    added = run("encoders", "add", file, "--preset", "clip", "--std", "0.5", "--json", home=home)
-    assert added.returncode == 0, added.stderr
-    assert "average of the map" in added.stderr
-    card = json.loads(added.stdout)["card"]
+    addition = run("encoders", "add", file, "--preset", "clip", "--std", "0.5", "--json", home=home)
+    assert addition.returncode == 0, addition.stderr
+    assert "average of the map" in addition.stderr
+    card = json.loads(addition.stdout)["card"]
     assert (card["architecture"], card["side"], card["dimension"]) == ("onnx", SIDE, WIDTH)
     assert card["recipe"]["mean"] == [0.48145466, 0.4578275, 0.40821073]
     assert card["recipe"]["std"] == [0.5, 0.5, 0.5]
     make_photos(tmp_path / "more", 80, seed=3)
-    indexed = run("index", photos, tmp_path / "more", "--encoder", "net", home=home)
-    assert indexed.returncode == 0, indexed.stderr
+    indexing = run("index", photos, tmp_path / "more", "--encoder", "net", home=home)
+    assert indexing.returncode == 0, indexing.stderr
     facts = json.loads(run("info", "--json", home=home).stdout)
     assert (facts["images"], facts["architecture"]) == (110, "onnx")
     photo = next(photos.rglob("*.jpg"))
     assert run("query", photo, "--paths", home=home).stdout.splitlines()[0] == str(photo)
     assert run("duplicates", home=home).returncode == 0
     assert run("verify", home=home).returncode == 0
-    evaluated = run("evaluate", "--json", home=home)
-    assert evaluated.returncode == 0, evaluated.stderr
-    assert "from an ONNX file" in evaluated.stderr
-    assert json.loads(evaluated.stdout)["baselines"].keys() == {
+    evaluation = run("evaluate", "--json", home=home)
+    assert evaluation.returncode == 0, evaluation.stderr
+    assert "from an ONNX file" in evaluation.stderr
+    assert json.loads(evaluation.stdout)["baselines"].keys() == {
         *("photos", "encoder", "8x8 thumbnails"),
     }
     assert "onnx" in run("encoders", "list", home=home).stdout
@@ -53,9 +53,9 @@ def test_it_teaches(run: Run, file: Path, home: Path, tmp_path: Path) -> None:
     make_photos(tmp_path / "photos", 100)
     words = ["train", tmp_path / "photos", "--teacher", "net", "--epochs", 1, "--size", 32]
     own = {"home": home, "prepare": export_light_graphs}
-    taught = run(*words, "--arch", "resnet10", "--json", **own)
-    assert taught.returncode == 0, taught.stderr
-    card = json.loads(taught.stdout)["card"]
+    training = run(*words, "--arch", "resnet10", "--json", **own)
+    assert training.returncode == 0, training.stderr
+    card = json.loads(training.stdout)["card"]
     assert {"teacher_agreement", "teacher_agreement_before"} <= card["quality"].keys()
 
 

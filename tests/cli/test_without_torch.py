@@ -71,8 +71,8 @@ def test_a_network_from_an_onnx_file_indexes_and_answers(
 ) -> None:
     file = Graph().patches().save(tmp_path / "net.onnx")
     home = tmp_path / "home"
-    added = run("encoders", "add", file, home=home)
-    assert added.returncode == 0, added.stderr
+    addition = run("encoders", "add", file, home=home)
+    assert addition.returncode == 0, addition.stderr
     file.unlink()
     result = run("index", photos, "--encoder", "net", home=home)
     assert result.returncode == 0, result.stderr

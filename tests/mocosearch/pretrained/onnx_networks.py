@@ -77,7 +77,7 @@ def run_onnx(file: Path, images: Array, output: str | None = None) -> Array:
     return np.asarray(result)
 
 
-def prepared(pixels: Pixels, mean: Sequence[float], std: Sequence[float]) -> Array:
+def preprocess(pixels: Pixels, mean: Sequence[float], std: Sequence[float]) -> Array:
     """Pixels (n, side, side, 3) as a network takes them: float32 (n, 3, side, side)."""
     values = (pixels / 255 - np.array(mean)) / np.array(std)
     return values.transpose(0, 3, 1, 2).astype(np.float32)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto
-from onnx_networks import PATCH, SIDE, WIDTH, Array, Graph, prepared, run_onnx
+from onnx_networks import PATCH, SIDE, WIDTH, Array, Graph, preprocess, run_onnx
 
 from mocosearch import Encoder
 from mocosearch.encoder.card import NOTHING, ONNX, OWN
@@ -77,7 +77,7 @@ def test_features_and_keys_are_those_of_onnx_runtime(kind, preset, photographs, 
     graph, pool, name = POOLED[kind]
     file = graph().save(tmp_path / "net.onnx")
     card = adopt_onnx(file, tmp_path / "encoder", PRESETS[preset])
-    images = prepared(photographs, PRESETS[preset].mean, PRESETS[preset].std)
+    images = preprocess(photographs, PRESETS[preset].mean, PRESETS[preset].std)
     expected = unit(pool(run_onnx(file, images)))
     assert_close(features(tmp_path / "encoder", photographs), expected)
     refit = Refit(Encoder.open(tmp_path / "encoder"))
@@ -107,7 +107,7 @@ def test_every_preprocessing_and_layout(tmp_path_factory, mean, std, nhwc, kind)
     file = graph.patches().save(folder / "net.onnx")
     adopt_onnx(file, folder / "encoder", Preprocessing(mean, std))
     pixels = np.random.default_rng(0).integers(0, 256, (3, SIDE, SIDE, 3), dtype=np.uint8)
-    images = prepared(pixels, mean, std).astype(np.float16 if kind == 10 else np.float32)
+    images = preprocess(pixels, mean, std).astype(np.float16 if kind == 10 else np.float32)
     images = images.transpose(0, 2, 3, 1) if nhwc else images
     maps = run_onnx(file, images)
     assert_close(features(folder / "encoder", pixels), maps.mean((2, 3)))
@@ -117,14 +117,21 @@ def test_a_map_in_nhwc_is_averaged_over_its_places(pixels, tmp_path):
     graph = Graph(("n", SIDE, SIDE, 3)).add("Transpose", perm=[0, 3, 1, 2]).patches()
     file = graph.add("Transpose", perm=[0, 2, 3, 1]).save(tmp_path / "net.onnx")
     adopt_onnx(file, tmp_path / "encoder")
-    images = prepared(pixels, IMAGENET.mean, IMAGENET.std).transpose(0, 2, 3, 1)
+    images = preprocess(pixels, IMAGENET.mean, IMAGENET.std).transpose(0, 2, 3, 1)
     assert_close(features(tmp_path / "encoder", pixels), run_onnx(file, images).mean((1, 2)))
 
 
-def fixed(batch: int) -> Graph:
+def for_batches_of(batch: int) -> Graph:
     """Exported for so many photos, with that number inside the graph as well."""
     graph = Graph((batch, 3, SIDE, SIDE)).patches().tokens(batch=batch)
     return graph.add("Reshape", np.array([batch, -1], np.int64))
+
+
+def two_images() -> Graph:
+    graph = Graph()
+    graph.inputs += Graph().inputs
+    graph.inputs[1].name = "others"
+    return graph.add("Add", "others").patches()
 
 
 def dependent() -> Graph:
@@ -135,12 +142,12 @@ def dependent() -> Graph:
 
 
 @pytest.mark.parametrize(
-    "graph", [lambda: fixed(1), dependent, lambda: Graph((1, 3, SIDE, SIDE)).patches()]
+    "graph", [lambda: for_batches_of(1), dependent, lambda: Graph((1, 3, SIDE, SIDE)).patches()]
 )
 def test_a_photos_key_does_not_depend_on_the_batch(graph, pixels, tmp_path):
     file = graph().save(tmp_path / "net.onnx")
     adopt_onnx(file, tmp_path / "encoder")
-    images = prepared(pixels, IMAGENET.mean, IMAGENET.std)
+    images = preprocess(pixels, IMAGENET.mean, IMAGENET.std)
     alone = np.concatenate([run_onnx(file, images[at : at + 1]) for at in range(len(images))])
     expected = alone.mean((2, 3)) if alone.ndim == 4 else alone
     assert_close(features(tmp_path / "encoder", pixels), expected)
@@ -150,7 +157,7 @@ def test_a_photos_key_does_not_depend_on_the_batch(graph, pixels, tmp_path):
 
 
 def test_a_network_for_batches_of_another_size_is_rejected(tmp_path):
-    file = fixed(4).save(tmp_path / "net.onnx")
+    file = for_batches_of(4).save(tmp_path / "net.onnx")
     with pytest.raises(Unsuitable, match="cannot encode one photo of 32 pixels"):
         adopt_onnx(file, tmp_path / "encoder")
     assert not (tmp_path / "encoder").exists()
@@ -167,13 +174,18 @@ def test_the_side_is_chosen_where_the_network_allows_it(shape, picture, tmp_path
     assert Encoder.open(tmp_path / "encoder").encode(pixels).shape == (3, WIDTH)
 
 
+def test_the_number_of_the_opset_is_no_obstacle(tmp_path):
+    file = Graph().patches().save(tmp_path / "net.onnx", opset=99)
+    assert adopt_onnx(file, tmp_path / "encoder").dimension == WIDTH
+
+
 def test_a_network_of_any_side_sees_224_pixels(tmp_path):
     file = Graph(("n", 3, "h", "w")).patches().save(tmp_path / "net.onnx")
     assert adopt_onnx(file, tmp_path / "encoder").side == 224
 
 
 def test_a_network_of_one_side_sees_no_other(tmp_path):
-    graph = fixed(1).add("MatMul", np.ones((WIDTH * (SIDE // PATCH) ** 2, 5), np.float32))
+    graph = for_batches_of(1).add("MatMul", np.ones((WIDTH * (SIDE // PATCH) ** 2, 5), np.float32))
     file = graph.save(tmp_path / "net.onnx")
     with pytest.raises(Unsuitable, match="cannot encode one photo of 48 pixels") as error:
         adopt_onnx(file, tmp_path / "encoder", choice=Choice(side=48))
@@ -196,7 +208,7 @@ def test_an_output_or_an_inner_tensor_is_chosen_by_name(output, axes, pixels, tm
     card = adopt_onnx(file, tmp_path / "encoder", choice=Choice(output))
     assert card.recipe["output"] == output
     all_three = two_outputs().save(tmp_path / "all.onnx", "map", "rows", "conv0")
-    expected = run_onnx(all_three, prepared(pixels, IMAGENET.mean, IMAGENET.std), output)
+    expected = run_onnx(all_three, preprocess(pixels, IMAGENET.mean, IMAGENET.std), output)
     assert_close(features(tmp_path / "encoder", pixels), expected.mean(axes) if axes else expected)
 
 
@@ -234,6 +246,7 @@ def test_inputs_that_the_output_does_not_use_are_ignored(pixels, tmp_path):
             *((), Choice()),
             *("the output .* has the shape", "tokens"),
         ),
+        (two_images, (), Choice(), "others f32 .*, pixels f32 .*, not one image", "one input"),
         (lambda: Graph().patches().add("Log"), (), Choice(), "not finite", "--mean"),
         (
             lambda: Graph().add("Own", domain="com.example"),
@@ -284,7 +297,7 @@ def test_weights_in_a_second_file(pixels, tmp_path):
         )
     )
     adopt_onnx(file, tmp_path / "encoder")
-    expected = run_onnx(file, prepared(pixels, IMAGENET.mean, IMAGENET.std)).mean((2, 3))
+    expected = run_onnx(file, preprocess(pixels, IMAGENET.mean, IMAGENET.std)).mean((2, 3))
     data = file.with_name("net.onnx.data")
     data.write_bytes(data.read_bytes()[:100])
     with pytest.raises(NotFound, match="in another file"):
@@ -298,25 +311,25 @@ def test_weights_in_a_second_file(pixels, tmp_path):
 
 
 def test_the_same_file_gives_the_same_encoder(tmp_path):
-    file = fixed(1).save(tmp_path / "net.onnx")
+    file = for_batches_of(1).save(tmp_path / "net.onnx")
     first, second = (adopt_onnx(file, tmp_path / name).fingerprint for name in ("a", "b"))
     assert first == second
 
 
 @pytest.mark.parametrize("batch", ["n", 1])
 def test_an_index_fits_the_whitening(batch, picture, tmp_path):
-    graph = Graph().patches() if batch == "n" else fixed(1)
+    graph = Graph().patches() if batch == "n" else for_batches_of(1)
     adopt_onnx(graph.save(tmp_path / "net.onnx"), tmp_path / "encoder")
     encoder = Encoder.open(tmp_path / "encoder")
     assert encoder.card.whitening == NOTHING
     pixels = np.stack([np.asarray(picture(seed, SIDE, SIDE)) for seed in range(FEW)])
     refit = Refit(encoder)
     vectors = refit.features(pixels)
-    fitted, keys = refit.fit(vectors)
-    assert fitted.card.whitening == OWN
-    assert_close(fitted.encode(pixels), keys)
-    assert np.array_equal(Refit(fitted).features(pixels), vectors)
-    assert refit.fit(vectors)[0].fingerprint == fitted.fingerprint
+    whitened, keys = refit.fit(vectors)
+    assert whitened.card.whitening == OWN
+    assert_close(whitened.encode(pixels), keys)
+    assert np.array_equal(Refit(whitened).features(pixels), vectors)
+    assert refit.fit(vectors)[0].fingerprint == whitened.fingerprint
 
 
 def test_such_a_network_cannot_be_trained(tmp_path):
@@ -346,7 +359,7 @@ sys.exit(", ".join(loaded & {"torch", "onnx", "openvino_telemetry"}) or 0)
 
 
 def test_it_needs_no_torch_and_no_connection(tmp_path):
-    file = fixed(1).save(tmp_path / "net.onnx")
+    file = for_batches_of(1).save(tmp_path / "net.onnx")
     words = [sys.executable, "-c", PROGRAM, file, tmp_path / "encoder"]
     result = subprocess.run(words, capture_output=True, text=True)
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
