@@ -3,6 +3,8 @@
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,16 +57,9 @@ def export(
         between the exported encoder's key and that of the network in fp32, over FP32_PHOTOS.
     start: when the run began, in seconds of time.monotonic(); the card's `seconds` count from it.
 
-    Everything is written to a hidden folder beside the destination, which is then renamed.
     Raises Unsuitable if the destination holds anything else, StorageFailed.
     """
-    recover(folder)
-    check_destination(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part, old = hidden_folder(folder, "part"), hidden_folder(folder, "old")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir()
-    try:
+    with replacing(folder) as part:
         save_graph(_graph(descriptor, card.side), part)
         _save_weights(backbone, part)
         graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
@@ -79,6 +74,24 @@ def export(
         (part / CARD).write_text(card.to_json())
         if page is not None:
             (part / REPORT).write_text(page, encoding="utf-8")
+    return Card.from_json(card.to_json())
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside an encoder's folder, for its new files. It then takes the place of an
+    older encoder; if an exception is raised, the older one stays.
+
+    Raises Unsuitable if the folder holds anything but an encoder.
+    """
+    recover(folder)
+    check_destination(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part, old = hidden_folder(folder, "part"), hidden_folder(folder, "old")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    try:
+        yield part
         if folder.exists():
             folder.rename(old)
         part.rename(folder)
@@ -87,7 +100,6 @@ def export(
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    return Card.from_json(card.to_json())
 
 
 def save_graph(model: Any, folder: Path) -> None:
