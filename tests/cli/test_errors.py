@@ -183,7 +183,7 @@ def test_an_interrupted_training_keeps_a_usable_encoder(
     photos: Path, tmp_path: Path, run: Run
 ) -> None:
     home = tmp_path / "home"
-    words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32]
+    words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32, "--arch", "resnet10"]
     outcome = interrupt(words, home, "loss")
     assert outcome.returncode == 130, outcome.stderr
     assert "Traceback" not in outcome.stderr
