@@ -10,7 +10,7 @@ from light import openvino_encoder
 
 from indexes import Index
 from indexes.copies.detail import Details
-from indexes.search import copies
+from indexes.search import fold
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
 from mocosearch.photos.worker import read_photo
@@ -41,7 +41,7 @@ def photos(tmp_path) -> Path:
 @pytest.fixture
 def equal_detail(monkeypatch) -> None:
     """Photos without files: every two agree in detail, and a search compares any number."""
-    monkeypatch.setattr(copies, "COMPARED", 1 << 20)
+    monkeypatch.setattr(fold, "COMPARED", 1 << 20)
     monkeypatch.setattr(
         Details, "equal_among", lambda self, one, others: np.ones(len(others), bool)
     )

@@ -9,8 +9,9 @@ from duplicates.pages import PAGES, invoice, receipt, scaled, versions
 from PIL import Image
 
 from indexes import Index
+from indexes.copies import detail
 from indexes.copies.detail import Details, differ
-from indexes.search.fold import fold_copies
+from indexes.search.fold import Comparison, fold_copies
 
 
 def saved(page: Image.Image, quality: int = 90) -> np.ndarray:
@@ -75,12 +76,25 @@ def test_what_cannot_be_read_is_no_copy(pages: Index, photos):
     matches = pages.query([photos / "0.png"], 10)[0]
     (photos / "saved.jpg").write_bytes(b"another file")
     (photos / "half.jpg").unlink()
-    assert all(len(group) == 1 for group in fold_copies(pages.snapshot, matches))
+    assert all(len(group) == 1 for group in fold_copies(pages.snapshot, matches, Comparison()))
     details = Details()
     record = next(m.record for m in matches if names(m.record.paths) == {"saved.jpg"})
     original = next(m.record for m in matches if names(m.record.paths) == {"0.png"})
     assert not details.equal(original, record)
     assert names(details.unread) == {"saved.jpg"}
+
+
+def test_a_wider_search_reads_no_file_again(pages: Index, photos, monkeypatch):
+    read, digests = detail._read, []
+
+    def read_and_note(record):
+        digests.append(record.digest)
+        return read(record)
+
+    monkeypatch.setattr(detail, "_read", read_and_note)
+    monkeypatch.setattr("indexes.search.answer.FIRST", 3)
+    assert len(pages.search(photos / "0.png", 4)) == 4
+    assert len(digests) == len(set(digests)) >= 3
 
 
 def test_the_file_of_the_query_is_before_its_copies(index, photos, picture):
