@@ -144,6 +144,9 @@ def _storage(error: OSError) -> StorageFailed:
         return StorageFailed(
             f"no disk space left{where}", "free some disk space, then run it again"
         )
+    if error.errno == errno.ENOENT and not error.filename:
+        # `os.getcwd` names no file.
+        return StorageFailed("the current folder no longer exists", "change to another folder")
     if error.errno == errno.EBADF:
         return StorageFailed("stdout is closed", "keep it open, or redirect it to /dev/null")
     return StorageFailed(

@@ -42,6 +42,11 @@ def storage_errors(folder: Path) -> Iterator[None]:
             raise StorageFailed(f"cannot write the index at {folder}: {text}", _FREE) from error
         if "Cannot allocate memory" in text:
             raise no_address_space() from error
+        if isinstance(error, FileNotFoundError):
+            raise StorageFailed(
+                f"the index at {folder} has disappeared",
+                "mount its disk, or put it back, and run the same command again",
+            ) from error
         if isinstance(error, PermissionError) and not os.access(folder / DATA, os.R_OK):
             hint = "check the permissions of the folder and of the files in it"
             raise StorageFailed(f"no permission to read the index at {folder}", hint) from error

@@ -218,6 +218,16 @@ def test_a_full_disk_without_a_lock_file(small_index, tmp_path):
     assert error.startswith("no disk space left for the index at")
 
 
+def test_an_index_that_disappears_while_it_is_used(small_index):
+    folder, photos = small_index
+    with Index.open(folder, writable=True) as index:
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(StorageFailed, match="has disappeared"):
+            index.sync([photos])
+    folder.with_name("away").rename(folder)
+    assert check(folder) == Report([], [])
+
+
 @pytest.mark.parametrize("size", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
 def test_a_truncated_file(small_index, size):
     """LMDB would read past its end, which ends the process."""
