@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from duplicates.pages import PAGES, invoice, receipt, scaled, versions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from indexes import Index
@@ -45,6 +47,30 @@ def test_a_copy_without_its_edges_is_aligned(picture):
     cut = page.crop((6, 4, 394, 297))
     assert not differ(saved(page), saved(cut, 80))
     assert differ(saved(page), saved(picture(2, 400, 300)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3, 4, 9, 40, 300]), min_size=4, max_size=4))
+def test_pictures_of_any_shape_are_compared(sides):
+    """Strips and lines of one pixel too. Warnings are errors here."""
+    chance = np.random.default_rng(sum(sides))
+    one, other = (chance.integers(0, 256, shape, np.uint8) for shape in (sides[:2], sides[2:]))
+    assert differ(one, other) in (True, False)
+    assert not differ(one, one.copy())
+
+
+def test_a_strip_and_its_copies(index, photos, picture):
+    """So flat that it has one row where its movement is first estimated."""
+    strip = picture(1, 2000, 60)
+    strip.save(photos / "strip.png")
+    strip.save(photos / "saved.jpg", quality=60)
+    strip.crop((14, 1, 1990, 59)).save(photos / "cut.png")
+    picture(2, 2000, 60).save(photos / "other.png")
+    index.sync([photos])
+    (group,) = index.duplicates()
+    assert {"strip.png", "saved.jpg"} <= names(member.path for member in group.members)
+    assert "other.png" not in names(member.path for member in group.members)
+    assert names(index.search(photos / "strip.png", 1)[0].record.paths) == {"strip.png"}
 
 
 @pytest.fixture
