@@ -74,6 +74,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
     import numpy as np
 
     from indexes import Index, Where
+    from mocosearch.encoder.card import ONNX
     from mocosearch.errors import NoPhotos
     from mocosearch.evaluation.evaluate import evaluate_alterations, evaluate_labels
     from mocosearch.requirements import has_torch
@@ -87,6 +88,8 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
 
         if len(opened) < 2:
             raise NoPhotos("the index holds too few photos", "add some: mocosearch index PHOTOS")
+        if opened.encoder.card.architecture == ONNX:
+            warn("the encoder is from an ONNX file: there is no untrained network to compare with")
         labels = _labels(opened, manifest) if classes or manifest is not None else None
         ids = [int(id) for id in opened.among(Where())] if labels is None else list(labels)
         keys = opened.keys(ids).astype(np.float32)

@@ -89,7 +89,7 @@ def index(
 
     Run it again at any time: only new and changed photos are encoded. Ctrl-C keeps every finished
     batch. The starter and published encoders have their whitening fitted on a sample of the first
-    photos, of at most 2,048. --move, --remove, --kind, --recall and --encoder also work without
+    photos, of at most 4,096. --move, --remove, --kind, --recall and --encoder also work without
     PHOTOS.
 
     With another --encoder, the old keys keep answering until all new keys are ready, and the disk

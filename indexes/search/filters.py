@@ -1,6 +1,7 @@
 """Filters: conditions on a photo's facts, for one record and for the columns of an index."""
 
 import os
+import posixpath
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.store import columns
-from indexes.store.columns import Block, name_code
+from indexes.store.columns import Blocks, name_code
 from indexes.store.records import Ids, Record, id_key, to_path, to_text
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
@@ -77,73 +78,68 @@ def admitted(txn: Txn, roots: Roots, where: Where) -> Ids:
     conditions = _conditions(txn, roots, where)
     parts = [np.empty(0, np.uint64)]
     try:
-        for block in columns.blocks(txn):
-            mask = np.ones(len(block.ids), bool)
+        for some in columns.blocks(txn):
+            mask = np.ones(len(some.ids), bool)
             for condition in conditions:
                 if mask.any():
-                    mask &= condition(block)
-            parts.append(block.ids[mask])
+                    mask &= condition(some, mask)
+            parts.append(some.ids[mask])
     except (ValueError, IndexError, KeyError) as error:
         raise Damaged("the columns of the index make no sense", _REPAIR) from error
     return np.concatenate(parts)
 
 
 Mask = NDArray[np.bool_]
-Condition = Callable[[Block], Mask]
-"""From a block to a mask of its photos, bool (n,)."""
+Condition = Callable[[Blocks, Mask], Mask]
+"""From some blocks, and which of their photos meet the conditions so far, to a mask of their
+photos, bool (n,)."""
 _REPAIR = "build them again from the records: mocosearch verify --repair"
 
 
 def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
-    """The conditions of `where`, each as in `Where.admits`."""
+    """The conditions of `where`, each as in `Where.admits`; what costs more comes later."""
     conditions: list[Condition] = []
     if where.min_side > 0:
-        conditions.append(lambda block: np.greater_equal(block.plain("side"), where.min_side))
-    if where.format is not None:
-        conditions.append(_format_condition(format_name(where.format)))
+        conditions.append(lambda some, _: np.greater_equal(some.plain("side"), where.min_side))
     if where.camera is not None:
         camera = cache(partial(_contains, where.camera))
-        conditions.append(lambda block: _by_text(block, "camera", camera))
+        conditions.append(lambda some, _: _by_text(some, "camera", camera))
     if where.taken is not None:
         conditions.append(_taken_condition(*where.taken))
-    if where.near is not None:
-        conditions.append(_near_condition(*where.near))
+    if where.format is not None:
+        conditions.append(_format_condition(format_name(where.format)))
     if where.under or where.not_under:
         conditions.append(_folder_condition(txn, roots, where))
+    if where.near is not None:
+        conditions.append(_near_condition(*where.near))
     return conditions
 
 
-def _by_text(block: Block, column: str, matches: Callable[[Any], bool]) -> Mask:
+def _by_text(some: Blocks, column: str, matches: Callable[[Any], bool]) -> Mask:
     """Which entries of a coded column match; each distinct text is compared once."""
-    texts, codes = block.coded(column)
+    texts, codes = some.coded(column)
     mask: Mask = np.array([matches(text) for text in texts], bool)[codes]
-    return mask
-
-
-def _of_photos(block: Block, files: Mask) -> Mask:
-    """The photos that have any of the files of a mask."""
-    mask = np.zeros(len(block.ids), bool)
-    mask[block.plain("photo")[files]] = True
     return mask
 
 
 def _format_condition(name: str) -> Condition:
     same = cache(lambda other: format_name(other) == name)
 
-    def condition(block: Block) -> Mask:
-        files = _by_text(block, "extension", same)
-        mask: Mask = _by_text(block, "format", same) | _of_photos(block, files)
+    def condition(some: Blocks, _: Mask) -> Mask:
+        files = _by_text(some, "extension", same)
+        mask: Mask = _by_text(some, "format", same) | some.with_any(files)
         return mask
 
     return condition
 
 
 def _taken_condition(first: str, last: str) -> Condition:
-    low = _moment(first) if first else None
-    end = _moment(last) + 1 if last else None
+    # In seconds like the column: numpy compares different units much more slowly.
+    low = _moment(first).astype("M8[s]") if first else None
+    end = (_moment(last) + 1).astype("M8[s]") if last else None
 
-    def condition(block: Block) -> Mask:
-        taken = block.plain("taken")
+    def condition(some: Blocks, _: Mask) -> Mask:
+        taken = some.plain("taken")
         mask: Mask = ~np.isnat(taken)
         if low is not None:
             mask &= taken >= low
@@ -165,12 +161,12 @@ def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
     # A point is at least as far away as its difference in latitude; the margin is for rounding.
     band = float(np.degrees(km / EARTH_KM)) * 1.001
 
-    def condition(block: Block) -> Mask:
-        latitudes = block.plain("latitude")
-        mask: Mask = np.abs(latitudes - latitude) <= band
+    def condition(some: Blocks, mask: Mask) -> Mask:
+        latitudes = some.plain("latitude")
+        mask = mask & (np.abs(latitudes - latitude) <= band)
         near = np.flatnonzero(mask)
         if len(near):
-            longitudes = block.plain("longitude")[near]
+            longitudes = some.plain("longitude")[near]
             mask[near] = kilometres(latitude, longitude, latitudes[near], longitudes) <= km
         return mask
 
@@ -180,24 +176,27 @@ def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
 def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
     prefixes = {str(number): os.path.join(root, "") for number, root in roots.places.items()}
 
+    is_below, is_excluded = below(where.under), below(where.not_under)
+
     @cache
     def lies(folder: str) -> bool:
+        # `where.lies_in(roots.path(folder))` in a tenth of the time.
         number, _, rest = folder.partition("/")
-        # As `roots.path` does, in a fifth of the time.
-        return where.lies_in(prefixes[number] + to_path(rest) if rest else roots.path(folder))
+        path = spelled(prefixes[number] + to_path(rest) if rest else roots.path(folder))
+        return (not where.under or is_below(path)) and not is_excluded(path)
 
     # A condition may name a file: then the folder does not decide, and the record is read.
     names = [
         name_code(to_text(os.path.basename(path))) for path in (*where.under, *where.not_under)
     ]
 
-    def condition(block: Block) -> Mask:
-        mask = _of_photos(block, _by_text(block, "folder", lies))
-        named = np.zeros(len(block.plain("name")), bool)
+    def condition(some: Blocks, _: Mask) -> Mask:
+        mask = some.with_any(_by_text(some, "folder", lies))
+        named = np.zeros(len(some.plain("name")), bool)
         for name in names:
-            named |= block.plain("name") == name
-        for at in set(block.plain("photo")[named].tolist()):
-            record = Record.from_bytes(txn.get("images", id_key(int(block.ids[at]))) or b"")
+            named |= some.plain("name") == name
+        for at in set(some.photos[named].tolist()):
+            record = Record.from_bytes(txn.get("images", id_key(int(some.ids[at]))) or b"")
             mask[at] = any(where.lies_in(roots.path(path)) for path in record.paths)
         return mask
 
@@ -233,6 +232,8 @@ def below(folders: tuple[str, ...]) -> Callable[[str], bool]:
     """
     exact = {os.path.normcase(spelled(folder)) for folder in folders}
     within = tuple(os.path.join(folder, "") for folder in exact)
+    if os.path is posixpath:
+        return lambda path: path.startswith(within) or path in exact
 
     def is_below(path: str) -> bool:
         path = os.path.normcase(path)

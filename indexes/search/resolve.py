@@ -52,8 +52,8 @@ def _holds_photos(txn: Txn, roots: Roots, places: tuple[str, ...]) -> bool:
 
 def _folders(txn: Txn) -> Iterator[str]:
     """Every folder of a photo, as stored; some more than once."""
-    for block in columns.blocks(txn):
-        yield from block.coded("folder")[0]
+    for some in columns.blocks(txn):
+        yield from some.coded("folder")[0]
 
 
 def spellings_of(txn: Txn, roots: Roots, path: str) -> Iterator[tuple[str, ...]]:
@@ -90,9 +90,7 @@ def _check_format(txn: Txn, text: str) -> None:
     if name in map(format_name, (*SAME, *EXTENSIONS, *FORMATS)):
         return
     blocks = [
-        block.coded(column)[0]
-        for block in columns.blocks(txn)
-        for column in ("format", "extension")
+        some.coded(column)[0] for some in columns.blocks(txn) for column in ("format", "extension")
     ]
     present = {format_name(text) for texts in blocks for text in texts if text}
     if name in present:

@@ -25,6 +25,8 @@ from indexes.store.txn import Txn
 from mocosearch.errors import Damaged
 
 BLOCK = 4096
+AT_ONCE = 8
+"""Blocks that a filter compares together: numpy takes longer for many small arrays."""
 PLAIN = {
     "ids": "<u2",
     "side": "<u4",
@@ -68,37 +70,70 @@ class Row(NamedTuple):
     files: tuple[File, ...]
 
 
-class Block:
-    """The columns of one block, each read when it is used; views are valid as long as the
-    transaction.
+class Blocks:
+    """The columns of some blocks, one block after the other, each read when it is used. Arrays of
+    a single block are views, valid as long as the transaction.
     """
 
-    def __init__(self, txn: Txn, number: int) -> None:
-        self.txn, self.number = txn, number
+    def __init__(self, txn: Txn, numbers: Sequence[int]) -> None:
+        self.txn, self.numbers = txn, numbers
 
     @cached_property
     def ids(self) -> NDArray[np.uint64]:
-        """The ids of its photos, uint64 (n,), ascending. Raises Damaged."""
-        return self.plain("ids").astype(np.uint64) + np.uint64(self.number * BLOCK)
+        """The ids of the photos, uint64 (n,), ascending. Raises Damaged."""
+        parts = self._plain("ids")
+        starts = (np.uint64(number * BLOCK) for number in self.numbers)
+        return _joined([part + start for part, start in zip(parts, starts, strict=True)])
+
+    @cached_property
+    def photos(self) -> NDArray[Any]:
+        """For each file its photo's position among `ids`. Raises Damaged."""
+        parts = self._plain("photo")
+        rows = np.cumsum([0, *(len(part) for part in self._plain("ids"))], dtype=np.int32)
+        return _joined([part + row for part, row in zip(parts, rows, strict=False)])
+
+    @cached_property
+    def _one_file_each(self) -> bool:
+        """Whether every photo has one file, as most have."""
+        return np.array_equal(self.photos, np.arange(len(self.ids)))
+
+    def with_any(self, files: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The photos, bool (n,), that have any of some files, bool (m,). Raises Damaged."""
+        if self._one_file_each:
+            return files
+        photos = np.zeros(len(self.ids), bool)
+        photos[self.photos[files]] = True
+        return photos
 
     def plain(self, column: str) -> NDArray[Any]:
         """A column of numbers, (n,): n photos or files. Raises Damaged."""
-        return np.frombuffer(self._value(column), PLAIN[column])
+        return _joined(self._plain(column))
+
+    def _plain(self, column: str) -> list[NDArray[Any]]:
+        return [np.frombuffer(value, PLAIN[column]) for value in self._values(column)]
 
     def coded(self, column: str) -> tuple[list[Any], NDArray[Any]]:
-        """The distinct texts of a column, and the codes of its entries, (n,). Raises Damaged."""
-        head, _, codes = bytes(self._value(column)).partition(b"\n")
-        texts, dtype = json.loads(head)
-        return texts, np.frombuffer(codes, dtype)
+        """The texts of a column, distinct in each block, and the codes of its entries, (n,).
+        Raises Damaged.
+        """
+        texts: list[Any] = []
+        parts = []
+        for value in self._values(column):
+            head, _, codes = bytes(value).partition(b"\n")
+            some, dtype = json.loads(head)
+            part = np.frombuffer(codes, dtype)
+            parts.append(part + np.int32(len(texts)) if texts else part)
+            texts += some
+        return texts, _joined(parts)
 
-    def _value(self, column: str) -> memoryview:
-        value = self.txn.get("columns", _key(self.number, column))
-        if value is None:
+    def _values(self, column: str) -> list[memoryview]:
+        values = self.txn.get_many("columns", [_key(number, column) for number in self.numbers])
+        if len(values) < len(self.numbers):
             raise Damaged(
-                f"the columns of block {self.number} are incomplete",
+                f"the columns of blocks {self.numbers[0]} to {self.numbers[-1]} are incomplete",
                 "build them again from the records: mocosearch verify --repair",
             )
-        return value
+        return values
 
     def rows(self) -> dict[int, Row]:
         """Its photos by id. Raises Damaged."""
@@ -120,10 +155,11 @@ class Block:
         return dict(zip(ids, map(Row._make, rows), strict=True))
 
 
-def blocks(txn: Txn) -> Iterator[Block]:
-    """All blocks of an index, by ascending ids."""
-    for number in _numbers(txn):
-        yield Block(txn, number)
+def blocks(txn: Txn) -> Iterator[Blocks]:
+    """All blocks of an index, by ascending ids, AT_ONCE together."""
+    numbers = _numbers(txn)
+    for start in range(0, len(numbers), AT_ONCE):
+        yield Blocks(txn, numbers[start : start + AT_ONCE])
 
 
 def update(txn: Txn) -> None:
@@ -133,7 +169,7 @@ def update(txn: Txn) -> None:
     for number, some in groupby(sorted(txn.stale), lambda id: id // BLOCK):
         ids: Iterable[int] = some
         try:
-            rows = Block(txn, number).rows()
+            rows = Blocks(txn, [number]).rows()
         except Damaged:
             # The block is new or damaged: build all of it from the records.
             rows, ids = {}, range(number * BLOCK, (number + 1) * BLOCK)
@@ -242,6 +278,10 @@ def _code(entries: Sequence[str | None]) -> bytes:
     dtype = np.min_scalar_type(len(codes)).newbyteorder("<")
     head = json.dumps([list(codes), dtype.str]).encode()
     return head + b"\n" + np.array([codes[text] for text in entries], dtype).tobytes()
+
+
+def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _texts(texts: list[Any], codes: NDArray[Any]) -> list[Any]:

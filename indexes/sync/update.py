@@ -193,14 +193,14 @@ def _renewal_reason(store: Store, encoder: Encoder) -> str | None:
 def is_outgrown(card: Card, photos: int) -> bool:
     """Whether an index's whitening is fitted on few of its photos, or on none.
 
-    Few means at most half of the photos that it can be fitted on, which are FIT_PHOTOS or all.
+    Few means less than half of the photos that it can be fitted on, which are FIT_PHOTOS or all.
     """
     from mocosearch.encoder.refit import FEW
 
     if card.whitening == OWN and card.fitted_from is None:
         return False
     least = FEW if card.whitening == NOTHING else 2
-    return least <= photos and 2 * card.whitened <= min(photos, FIT_PHOTOS)
+    return least <= photos and 2 * card.whitened < min(photos, FIT_PHOTOS)
 
 
 def _card(txn: Txn) -> Card:

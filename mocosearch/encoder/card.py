@@ -11,6 +11,8 @@ FORMAT = 1
 OWN, OTHERS, NOTHING = "own photos", "other photos", "nothing"
 """Values of `Card.whitening`: the photos that a whitening was fitted on."""
 OWN_CORPUS = "your own photos"
+ONNX = "onnx"
+"""`Card.architecture` of a network from an ONNX file, which cannot be trained here."""
 
 
 @dataclass(frozen=True)

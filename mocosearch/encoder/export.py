@@ -3,8 +3,11 @@
 import shutil
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +49,7 @@ def export(
     page: str | None = None,
     photos: Pixels | None = None,
     start: float | None = None,
+    graph: tuple[bytes, bytes] | None = None,
 ) -> Card:
     """Write the encoder's folder, replacing an older encoder; returns the card as written.
 
@@ -54,9 +58,34 @@ def export(
     photos: uint8 (n, side, side, 3); the card's quality `cosine_to_fp32` is the lowest cosine
         between the exported encoder's key and that of the network in fp32, over FP32_PHOTOS.
     start: when the run began, in seconds of time.monotonic(); the card's `seconds` count from it.
+    graph: the descriptor's, as from `convert`, where it exists already.
 
-    Everything is written to a hidden folder beside the destination, which is then renamed.
     Raises Unsuitable if the destination holds anything else, StorageFailed.
+    """
+    with replacing(folder) as part:
+        parts = graph or convert(descriptor, card.side)
+        for name, content in zip((GRAPH, WEIGHTS), parts, strict=True):
+            (part / name).write_bytes(content)
+        _save_weights(backbone, part)
+        card = replace(card, fingerprint=fingerprint(*parts))
+        if photos is not None:
+            encoder = Encoder(card, *parts)
+            cosine = _cosine_to_fp32(descriptor, encoder, np.array(photos[:FP32_PHOTOS]))
+            card = replace(card, quality={**card.quality, "cosine_to_fp32": cosine})
+        if start is not None:
+            card = replace(card, seconds=round(time.monotonic() - start, 1))
+        (part / CARD).write_text(card.to_json())
+        if page is not None:
+            (part / REPORT).write_text(page, encoding="utf-8")
+    return Card.from_json(card.to_json())
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """A hidden folder beside an encoder's folder, for its new files. It then takes the place of an
+    older encoder; if an exception is raised, the older one stays.
+
+    Raises Unsuitable if the folder holds anything but an encoder.
     """
     recover(folder)
     check_destination(folder)
@@ -65,20 +94,7 @@ def export(
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
-        save_graph(_graph(descriptor, card.side), part)
-        _save_weights(backbone, part)
-        graph, weights = (part / GRAPH).read_bytes(), (part / WEIGHTS).read_bytes()
-        card = replace(card, fingerprint=fingerprint(graph, weights))
-        if photos is not None:
-            cosine = _cosine_to_fp32(
-                descriptor, Encoder(card, graph, weights), np.array(photos[:FP32_PHOTOS])
-            )
-            card = replace(card, quality={**card.quality, "cosine_to_fp32": cosine})
-        if start is not None:
-            card = replace(card, seconds=round(time.monotonic() - start, 1))
-        (part / CARD).write_text(card.to_json())
-        if page is not None:
-            (part / REPORT).write_text(page, encoding="utf-8")
+        yield part
         if folder.exists():
             folder.rename(old)
         part.rename(folder)
@@ -87,7 +103,20 @@ def export(
         if old.exists() and not folder.exists():
             old.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
-    return Card.from_json(card.to_json())
+
+
+def convert(descriptor: "nn.Module", side: int) -> tuple[bytes, bytes]:
+    """The graph and the weights of a module from uint8 (n, side, side, 3) to unit vectors; in
+    evaluation mode, float32. Raises StorageFailed.
+    """
+    return to_bytes(_graph(descriptor, side))
+
+
+def to_bytes(model: Any) -> tuple[bytes, bytes]:
+    """An OpenVINO model as the bytes of GRAPH and WEIGHTS. Raises StorageFailed."""
+    with TemporaryDirectory() as folder:
+        save_graph(model, Path(folder))
+        return (Path(folder) / GRAPH).read_bytes(), (Path(folder) / WEIGHTS).read_bytes()
 
 
 def save_graph(model: Any, folder: Path) -> None:

@@ -1,8 +1,6 @@
 """A new whitening for an exported encoder, fitted on other photos, without torch."""
 
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -10,8 +8,9 @@ from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
-from mocosearch.encoder.export import rename_nodes, save_graph
-from mocosearch.encoder.runtime import GRAPH, WEIGHTS, Encoder, batch_size, openvino
+from mocosearch.encoder.export import rename_nodes, to_bytes
+from mocosearch.encoder.neighbours import adapt
+from mocosearch.encoder.runtime import Encoder, batch_size, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
 from mocosearch.photos.decode import Pixels
@@ -55,6 +54,7 @@ class Refit:
     def fit(self, features: NDArray[np.float16]) -> tuple[Encoder, Array]:
         """An encoder whitened on features (n, D), and their keys, float32 (n, d) of unit length.
 
+        The whitening is adapted to the photos by their neighbours (`neighbours.adapt`).
         The earlier whitening is the prior (`whitening.PRIOR`). Without one and with fewer than
         FEW photos, the encoder is unchanged.
         """
@@ -64,6 +64,7 @@ class Refit:
             white = whitening.fit(features, self.encoder.dimension)
         else:
             return self.encoder, self.prior.keys(features)
+        white = adapt(white, features)
         graph, weights = self.with_whitening(white)
         card = replace(
             self.encoder.card,
@@ -82,10 +83,7 @@ class Refit:
         ):
             node.input(1).replace_source_output(openvino().op.Constant(values).output(0))
         rename_nodes(self._model)
-        with TemporaryDirectory() as folder:
-            save_graph(self._model, Path(folder))
-            graph, weights = ((Path(folder) / name).read_bytes() for name in (GRAPH, WEIGHTS))
-        return graph, weights
+        return to_bytes(self._model)
 
 
 def whitening_of(encoder: Encoder) -> Whitening | None:

@@ -15,6 +15,9 @@ POWER = 0.35
 """Exponent of the whitening, between none (0) and full (0.5). Full whitening amplifies noise if
 photos are few, and costs most where objects are not centred (benchmarks/recipes.md)."""
 
+DIMENSION = 256
+"""Dimension of the keys of a network that brings no whitening."""
+
 PRIOR = 500
 """Weight of an earlier whitening, in photos: with this, a fit on 30 photos retrieves as well as the
 earlier one, and a fit on 2,000 as well as one on those alone (benchmarks/recipes.md)."""
@@ -34,6 +37,15 @@ class Whitening:
             keys[at : at + ROWS] = (features[at : at + ROWS] - self.centre) @ self.projection
         keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
         return keys
+
+
+def random_projection(D: int) -> Whitening:
+    """Used until a whitening is fitted: min(D, DIMENSION) fixed random orthogonal directions.
+
+    They preserve distances to about 1/sqrt(2 * DIMENSION) (Johnson and Lindenstrauss, 1984).
+    """
+    noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
+    return Whitening(np.zeros(D, np.float32), np.linalg.qr(noise)[0])
 
 
 def fit(
@@ -102,6 +114,11 @@ def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.floa
 
 
 def _deviations(white: Whitening, power: float) -> Array:
-    """The directions of a whitening, scaled to their standard deviations: (d, D)."""
-    lengths = np.linalg.norm(white.projection, axis=0).clip(min=1e-12)
-    return np.asarray((white.projection / lengths ** (1 + 0.5 / power)).T, np.float32)
+    """The principal directions of a whitening, scaled to their standard deviations: (d, D).
+
+    An adapted whitening has no variances. Those are taken that give its cosines.
+    """
+    projection = white.projection.astype(np.float64)
+    squares, rotation = np.linalg.eigh(projection.T @ projection)
+    lengths = np.sqrt(squares.clip(min=1e-24))
+    return np.asarray(((projection @ rotation) / lengths ** (1 + 0.5 / power)).T, np.float32)

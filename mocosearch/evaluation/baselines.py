@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from mocosearch.encoder import Encoder
+from mocosearch.encoder.card import ONNX
 from mocosearch.encoder.whitening import Array
 from mocosearch.evaluation.metrics import precision_at, ranking_metrics, recall_at_1
 from mocosearch.photos.decode import Pixels
@@ -28,11 +29,11 @@ def methods(encoder: Encoder, pictures: Sequence[Image.Image]) -> dict[str, Meth
     """The encoder, its network untrained, and thumbnails, by name.
 
     The untrained network is whitened on `pictures`, as an encoder is on its photos. It is left
-    out if PyTorch is not installed.
+    out if PyTorch is not installed, and for a network from an ONNX file.
     """
     side = encoder.side
     methods: dict[str, Method] = {ENCODER: lambda some: encoder.encode(_squares(some, side))}
-    if has_torch():
+    if has_torch() and encoder.card.architecture != ONNX:
         from mocosearch.evaluation.untrained import untrained_encoder
 
         untrained = untrained_encoder(encoder.card, _squares(pictures, side))

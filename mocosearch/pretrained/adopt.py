@@ -1,21 +1,15 @@
 """A published network as an encoder, without photos to fit a whitening on."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from mocosearch.encoder.card import NOTHING, Card
+from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import export
 from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.vit import PATCH, WIDTHS
 from mocosearch.pretrained.importers import Start, read
-
-DIMENSION = 256
-NOT_WHITENED = "not whitened: the first `mocosearch index` with it fits the whitening"
+from mocosearch.pretrained.unfitted import unfitted_card
 
 
 def adopt(
@@ -26,9 +20,8 @@ def adopt(
     architecture: the expected one, None for any.
     side: pixels of the square that photos are resized to; None for the network's usual one.
 
-    A whitening needs photos. Until an index fits one, the features are projected onto 256 fixed
-    random orthogonal directions, which preserves distances to about 1/sqrt(2 * 256) (Johnson and
-    Lindenstrauss, 1984); the card says so.
+    A whitening needs photos. Until an index fits one, the features are projected at random
+    (`whitening.random_projection`); the card says so.
 
     Raises what importers.read raises, Damaged for another architecture, Unsuitable for a side that
     the architecture cannot take, and OSError if the folder cannot be written.
@@ -40,26 +33,10 @@ def adopt(
     start = start if side is None else replace(start, side=side)
     _check_side(start)
     descriptor = Descriptor(start.backbone).float().eval()
-    with torch.no_grad():
-        blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
-        D = descriptor.features(blank).shape[1]
-    noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
-    descriptor.set_whitening(torch.zeros(D), torch.from_numpy(np.linalg.qr(noise)[0]))
-    card = Card(
-        architecture=start.backbone.architecture,
-        side=start.side,
-        dimension=DIMENSION,
-        recipe={"name": "imported", "keys": NOT_WHITENED},
-        photos=0,
-        epochs=0.0,
-        seconds=0.0,
-        parent=start.origin,
-        fingerprint="",
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        licence=start.licence,
-        corpus=start.corpus,
-        whitening=NOTHING,
-    )
+    descriptor.set_random_projection()
+    dimension = descriptor.projection.shape[1]
+    origin = (start.origin, start.licence, start.corpus)
+    card = unfitted_card(actual, start.side, dimension, *origin)
     return export(descriptor, start.backbone, card, folder)
 
 

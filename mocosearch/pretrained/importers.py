@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mocosearch.encoder.card import ONNX
 from mocosearch.encoder.export import TRAINED
 from mocosearch.encoder.recover import recover
 from mocosearch.encoder.refit import whitening_of
@@ -74,7 +75,8 @@ def start_from(name: str) -> Start:
     `lite.PACKAGED`.
 
     Raises NotFound if there is neither, Damaged for a file that is truncated or not weights,
-    Unsuitable for a linear probe, an unsupported network, or a pickle with code.
+    Unsuitable for a linear probe, an unsupported network, a network from an ONNX file, or a pickle
+    with code.
     """
     folder = path_of("encoders", name)
     recover(folder)
@@ -116,6 +118,11 @@ def _from_encoder(folder: Path) -> Start:
 
     encoder = Encoder.open(folder)
     card = encoder.card
+    if card.architecture == ONNX:
+        raise Unsuitable(
+            f"the encoder at {folder} comes from an ONNX file and cannot be trained",
+            "learn from it instead: --teacher",
+        )
     file = folder / TRAINED
     if not file.is_file():
         raise NotFound(f"the encoder at {folder} has no {TRAINED}", "train it again")

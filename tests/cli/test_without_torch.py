@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from onnx_networks import Graph
 from program import Run
 
 ABSENT = """
@@ -62,4 +63,19 @@ def test_index_and_query_work(run: Run, photos: Path, tmp_path: Path) -> None:
     result = run("index", photos, "--index", index, "--encoder", "starter")
     assert result.returncode == 0, result.stderr
     answer = run("query", photo, "--index", index, "--json")
+    assert json.loads(answer.stdout)["results"][0]["path"] == str(photo)
+
+
+def test_a_network_from_an_onnx_file_indexes_and_answers(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    file = Graph().patches().save(tmp_path / "net.onnx")
+    home = tmp_path / "home"
+    addition = run("encoders", "add", file, home=home)
+    assert addition.returncode == 0, addition.stderr
+    file.unlink()
+    result = run("index", photos, "--encoder", "net", home=home)
+    assert result.returncode == 0, result.stderr
+    photo = next(photos.rglob("*.jpg"))
+    answer = run("query", photo, "--json", home=home)
     assert json.loads(answer.stdout)["results"][0]["path"] == str(photo)

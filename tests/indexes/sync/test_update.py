@@ -156,10 +156,10 @@ def test_an_existing_index_keeps_its_encoder(folder):
 @pytest.mark.parametrize(
     ("whitening", "whitened", "photos", "outgrown"),
     [
-        (OWN, 10, 19, False),
-        (OWN, 10, 20, True),
-        (OWN, 1024, 90_000, True),
-        (OWN, 1025, 90_000, False),
+        (OWN, 10, 20, False),
+        (OWN, 10, 21, True),
+        (OWN, 2047, 90_000, True),
+        (OWN, 2048, 90_000, False),
         (OTHERS, 0, 1, False),
         (OTHERS, 0, 2, True),
         (NOTHING, 0, 99, False),

@@ -8,6 +8,7 @@ import pytest
 
 from mocosearch.encoder import Encoder, whitening
 from mocosearch.encoder.card import NOTHING, OTHERS, OWN
+from mocosearch.encoder.neighbours import adapt
 from mocosearch.encoder.refit import FEW, Refit
 from mocosearch.errors import Damaged
 
@@ -73,7 +74,7 @@ def test_without_a_prior_few_photos_change_nothing(encoder, pixels_of):
     unchanged, keys = refit.fit(some[: FEW - 1])
     assert unchanged is refit.encoder
     assert (encoder.encode(pixels_of(FEW)[:-1]) * keys).sum(1).min() > 0.99
-    alone = whitening.fit(some.astype(np.float32), encoder.dimension)
+    alone = adapt(whitening.fit(some.astype(np.float32), encoder.dimension), some)
     _, keys = refit.fit(some)
     np.testing.assert_allclose(keys, alone.keys(some.astype(np.float32)), atol=1e-5)
 
