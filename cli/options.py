@@ -54,6 +54,17 @@ Camera = Annotated[str | None, typer.Option(metavar="TEXT", help="Part of the ca
 Format = Annotated[str | None, typer.Option(metavar="NAME", help="Format: jpeg, heic or png.")]
 MinSide = Annotated[int, typer.Option(metavar="N", min=0, help="Least pixels of the shorter side.")]
 
+Sort = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Order of these results: taken (photos without a date last), score or path.",
+    ),
+]
+Reverse = Annotated[
+    bool,
+    typer.Option("--reverse", help="The opposite order; photos without a date stay last."),
+]
 All = Annotated[bool, typer.Option("--all", help="List every file; otherwise copies share a line.")]
 Interactive = Annotated[
     bool, typer.Option("--interactive", "-i", help="Stay open to refine the search.")

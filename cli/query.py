@@ -34,6 +34,8 @@ def query(
     camera: options.Camera = None,
     format: options.Format = None,
     min_side: options.MinSide = 0,
+    sort: options.Sort = None,
+    reverse: options.Reverse = False,
     all: options.All = False,
     interactive: options.Interactive = False,
     json: Json = False,
@@ -53,10 +55,9 @@ def query(
     """
     start = time.perf_counter()
     output = Output(json, paths, print0, all, preview, gallery, open, no_color)
-    if interactive and (output.chosen or any((minus, crop, turned, min_score))):
-        raise typer.BadParameter("--interactive goes with -k, the filters and --no-color only")
-    if not images and not interactive:
-        raise typer.BadParameter("name at least one image, or use --interactive")
+    order = Order(sort, reverse)
+    others = output.chosen or any((order, minus, crop, turned, min_score))
+    _check(images, interactive, others)
     output.check()
     from PIL import Image
 
@@ -68,7 +69,7 @@ def query(
     Image.MAX_IMAGE_PIXELS = None
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     score = min_score_of(min_score)
-    search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score)
+    search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score, order)
     with Index.open(index) as opened:
         require_photos(opened)
         opened.prepare()
@@ -78,6 +79,14 @@ def query(
             converse(opened, search.images, top, where, no_color)
         else:
             _search(opened, index, search, output, start)
+
+
+def _check(images: list[str] | None, interactive: bool, others: bool) -> None:
+    """Raises typer.BadParameter for options that do not go together."""
+    if interactive and others:
+        raise typer.BadParameter("--interactive goes with -k, the filters and --no-color only")
+    if not images and not interactive:
+        raise typer.BadParameter("name at least one image, or use --interactive")
 
 
 @dataclass(frozen=True)
@@ -135,6 +144,25 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Order:
+    """The order of the results; by default the best comes first.
+
+    Raises typer.BadParameter for an unknown order.
+    """
+
+    sort: str | None
+    reverse: bool
+
+    def __post_init__(self) -> None:
+        if self.sort not in (None, "taken", "score", "path"):
+            raise typer.BadParameter(f"--sort {self.sort}: write taken, score or path")
+
+    def __bool__(self) -> bool:
+        """Whether another order than the default was chosen."""
+        return self.reverse or self.sort is not None
+
+
+@dataclass(frozen=True)
 class Search:
     """What to search for, and among which photos."""
 
@@ -146,10 +174,11 @@ class Search:
     where: "Where"
     min_score: float | None
     significant_only: bool
+    order: Order
 
     def answer(self, index: "Index", question: "Question", fold: bool) -> "Answer":
-        """The results."""
-        return index.answer(
+        """The results, in their order."""
+        answer = index.answer(
             question,
             self.top,
             where=self.where,
@@ -157,6 +186,7 @@ class Search:
             significant_only=self.significant_only,
             fold=fold,
         )
+        return answer.sorted(self.order.sort, reverse=self.order.reverse) if self.order else answer
 
 
 def _search(index: "Index", name: str, search: Search, output: Output, start: float) -> None:
@@ -187,7 +217,7 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
         seconds = {"total": time.perf_counter() - start, **times}
         _show_json(search.images, name, answer, seconds)
     else:
-        _show(answer, output)
+        _show(answer, output, rule=not search.order)
     if (page := output.page) is not None:
         # Whatever happens to the page, the answer has been printed.
         sys.stdout.flush()
@@ -225,7 +255,7 @@ def _show_json(
     show_json({"query": images, "index": name, "results": results, "seconds": seconds})
 
 
-def _show(answer: "Answer", output: Output) -> None:
+def _show(answer: "Answer", output: Output, rule: bool) -> None:
     paths = [result.record.paths[0] for result in answer]
     if output.paths or output.print0:
         for path in paths:
@@ -233,7 +263,7 @@ def _show(answer: "Answer", output: Output) -> None:
         return
     from cli.results import show_table
 
-    show_table(answer, output.no_color)
+    show_table(answer, output.no_color, rule)
     if output.preview and sys.stdout.isatty():
         from cli.preview import draw
 

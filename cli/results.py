@@ -63,8 +63,9 @@ def _is_8_bit() -> bool:
     return bool(sys.flags.utf8_mode) and name not in ("utf8", "ansi_x3.41968", "usascii")
 
 
-def show_table(answer: "Answer", no_color: bool) -> None:
-    """Print results; a rule separates the significant ones from those that may be chance.
+def show_table(answer: "Answer", no_color: bool, rule: bool = True) -> None:
+    """Print results; a rule separates the significant ones from those that may be chance, unless
+    they are in another order.
 
     A pipe gets rank, score and path only, without colour.
     """
@@ -76,7 +77,7 @@ def show_table(answer: "Answer", no_color: bool) -> None:
     screen = Screen.of(sys.stdout, no_color)
     dates = any(result.record.taken for result in answer)
     for rank, result in enumerate(answer, 1):
-        if rank == answer.significant + 1:
+        if rule and rank == answer.significant + 1:
             sys.stdout.write(_rule(screen) + "\n")
         sys.stdout.write(_row(rank, result, screen, dates) + "\n")
 

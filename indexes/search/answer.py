@@ -2,9 +2,9 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import overload
+from typing import Any, overload
 
 from indexes.search.filters import Where
 from indexes.search.fold import Comparison, fold_copies
@@ -37,8 +37,8 @@ class Result(Match):
 class Answer(Sequence[Result]):
     """The results of a search, best first: a sequence.
 
-    significant: how many results, counted from the first, are better than chance. skipped: files
-    of a folder in the question that gave no key, with the reason.
+    significant: how many results are better than chance; these come first, unless `sorted` has
+    changed the order. skipped: files of a folder in the question that gave no key, with the reason.
     """
 
     results: Sequence[Result]
@@ -57,6 +57,30 @@ class Answer(Sequence[Result]):
 
     def __iter__(self) -> Iterator[Result]:
         return iter(self.results)
+
+    def sorted(self, by: str | None = None, *, reverse: bool = False) -> "Answer":
+        """The same results in another order.
+
+        by: `taken`, earliest local time first; `score`, highest first; `path`, in the order of the
+        characters; None leaves the order. Equal results keep their order. reverse: the opposite
+        order. Photos without a date come last either way. Raises Unsuitable for another name.
+        """
+        if by is None:
+            return replace(self, results=tuple(self.results[:: -1 if reverse else 1]))
+        if by not in ORDERS:
+            raise Unsuitable(f"there is no order {by}", f"orders: {', '.join(ORDERS)}")
+        order, results = ORDERS[by], list(self.results)
+        last = [result for result in results if order(result) is None]
+        first = [result for result in results if order(result) is not None]
+        return replace(self, results=(*sorted(first, key=order, reverse=reverse), *last))
+
+
+ORDERS: Mapping[str, Callable[[Result], Any]] = {
+    "taken": lambda result: (result.record.taken or "")[:19] or None,
+    "score": lambda result: -result.score,
+    "path": lambda result: result.record.paths[0],
+}
+"""What `Answer.sorted` compares, by the name of the order; None where a photo does not have it."""
 
 
 def answer(
