@@ -17,6 +17,7 @@ NAMES = (
     "train_speed",
     "memory",
     "filtered_query",
+    "pick",
 )
 
 

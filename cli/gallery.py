@@ -9,10 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
+from cli.display import say
 from cli.results import notes
+from mocosearch.errors import StorageFailed
 
 if TYPE_CHECKING:
     from indexes import Result
+    from indexes.pick import Pick
 
 SIDE = 240
 """Longest side of a picture on the page, in pixels."""
@@ -46,12 +51,13 @@ footer { color: var(--soft); font-size: 12px; border-top: 1px solid var(--line);
 class Row:
     """One query and its results, best first.
 
-    image: the path or the bytes of the picture. name: what to call it. words: a title of the row.
+    image: the path or the bytes of the picture, None for results without a query. name: what to
+    call it. words: a title of the row.
     """
 
-    image: str | bytes
+    image: str | bytes | None
     name: str
-    results: Sequence["Result"]
+    results: Sequence["Result | Pick"]
     words: str = ""
 
 
@@ -74,13 +80,37 @@ def write(
     page.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def save(page: Path, rows: Sequence[Row], title: str = "Similar photos", problem: str = "") -> None:
+    """Write the page and say where it is. Raises StorageFailed where it cannot be; problem: a known
+    reason.
+    """
+    try:
+        if not problem:
+            write(page, rows, title)
+    except OSError as error:
+        problem = error.strerror or str(error)
+    if problem:
+        raise StorageFailed(
+            f"cannot write the page {page}: {problem}", "name another file with --gallery"
+        )
+    say(f"gallery: {page}")
+
+
+def check_name(page: Path) -> None:
+    """Raises typer.BadParameter for a page that is not an HTML file."""
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"--gallery {page}: the name must end in .html")
+
+
 def _section(row: Row) -> str:
     title = f"<h2>{_escape(row.words)}</h2>" if row.words else ""
-    query = _figure(row.image, "<b>query</b> " + _escape(row.name), 0.0, "query")
+    query = ""
+    if row.image is not None:
+        query = _figure(row.image, "<b>query</b> " + _escape(row.name), 0.0, "query")
     return f"<section>{title}{query}{''.join(map(_result, row.results))}</section>"
 
 
-def _result(result: "Result") -> str:
+def _result(result: "Result | Pick") -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"

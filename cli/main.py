@@ -23,6 +23,7 @@ from cli.export import export
 from cli.index import index
 from cli.indexes import indexes
 from cli.info import info
+from cli.pick import pick
 from cli.query import query
 from cli.train import train
 from cli.values import PlainCommand, PlainGroup, local_path
@@ -42,7 +43,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(train, index, query, duplicates, evaluate),
+    *(train, index, query, pick, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))

@@ -114,8 +114,10 @@ class Output:
 
     def check(self) -> None:
         """Raises typer.BadParameter for a page that is not an HTML file."""
-        if self.gallery is not None and self.gallery.suffix.lower() not in (".html", ".htm"):
-            raise typer.BadParameter(f"--gallery {self.gallery}: the name must end in .html")
+        if self.gallery is not None:
+            from cli.gallery import check_name
+
+            check_name(self.gallery)
 
     @property
     def page(self) -> Path | None:
@@ -222,28 +224,18 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
         # Whatever happens to the page, the answer has been printed.
         sys.stdout.flush()
         folded = answer if output.fold else search.answer(index, question, fold=True)
-        _write_page(page, search.images[0], images[0].image, folded, problem)
+        _save_page(page, search.images[0], images[0].image, folded, problem)
         if output.open:
             _open_page(page)
     finish(False, len(answer.skipped))
 
 
-def _write_page(page: Path, name: str, image: "Source", answer: "Answer", problem: str) -> None:
+def _save_page(page: Path, name: str, image: "Source", answer: "Answer", problem: str) -> None:
     """Write the page. Raises StorageFailed where it cannot be; problem: a known reason."""
-    from cli.gallery import Row, write
-    from mocosearch.errors import StorageFailed
+    from cli.gallery import Row, save
 
     assert isinstance(image, str | bytes)
-    try:
-        if not problem:
-            write(page, [Row(image, name, answer)])
-    except OSError as error:
-        problem = error.strerror or str(error)
-    if problem:
-        raise StorageFailed(
-            f"cannot write the page {page}: {problem}", "name another file with --gallery"
-        )
-    say(f"gallery: {page}")
+    save(page, [Row(image, name, answer)], problem=problem)
 
 
 def _show_json(

@@ -16,6 +16,7 @@ from cli.display import one_line, show
 
 if TYPE_CHECKING:
     from indexes import Answer, Result
+    from indexes.pick import Pick
 
 BAR = 10
 """Characters of a full score bar."""
@@ -126,7 +127,7 @@ def copies_note(count: int) -> str:
     return f"  (+{count} {'copy' if count == 1 else 'copies'})" if count else ""
 
 
-def notes(result: "Result") -> str:
+def notes(result: "Result | Pick") -> str:
     """What follows the path of a result."""
     return copies_note(result.copies) + ("  (missing)" if result.missing else "")
 

@@ -33,6 +33,7 @@ from mocosearch.home import not_found_error, path_of
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
+    from indexes.pick import Pick
     from indexes.sync.update import Changes, UpdateReport
     from mocosearch.photos import Picture
 
@@ -351,6 +352,19 @@ class Index:
 
         above = [os.fspath(folder) for folder in paths_of(folders)]
         return against(self.snapshot, self.encoder, photos, min_score, above, changed)
+
+    def pick(self, count: int, where: Where | None = None, *, odd: bool = False) -> "list[Pick]":
+        """Photos that differ as much as possible and so stand for many, or, with `odd`, those least
+        like all others; fewer than count if there are fewer. See `indexes.pick`.
+
+        where: only the photos that it admits, which are then compared among themselves. Raises
+        Unsuitable for a count below 1, and what `answer` raises for a filter.
+        """
+        from indexes.pick import pick
+
+        return self._up_to_date(
+            lambda: pick(self.snapshot, count, self._resolve(where) or Where(), odd)
+        )
 
     # Changing
 

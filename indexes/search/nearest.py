@@ -82,13 +82,13 @@ def _exact(snapshot: Snapshot, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
 
 def _matches(snapshot: Snapshot, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
     return [
-        Match(int(id), float(score), _record(snapshot, int(id), where))
+        Match(int(id), float(score), record_of(snapshot, int(id), where))
         for score, id in zip(scores, ids, strict=True)
         if id
     ]
 
 
-def _record(snapshot: Snapshot, id: int, where: Where | None) -> Record:
+def record_of(snapshot: Snapshot, id: int, where: Where | None) -> Record:
     """A photo's record with those of its paths that the filter admits."""
     record = snapshot.record(id)
     if where is None or len(record.paths) == 1:
