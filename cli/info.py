@@ -20,6 +20,14 @@ def info(
     skipped: Annotated[
         bool, typer.Option("--skipped", help="List the files without a key, with the reason.")
     ] = False,
+    copies: Annotated[
+        bool,
+        typer.Option(
+            "--copies",
+            help="Photos with one copy only, or on unplugged disks only, and totals per disk. "
+            "Copies have the same content, or the same size and pixels with other metadata.",
+        ),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Show the contents of an index, or what it stores about single photos.
@@ -28,6 +36,11 @@ def info(
     """
     from indexes import Index
 
+    if copies and (photos or skipped):
+        raise typer.BadParameter("--copies goes with --index and --json only")
+    if copies:
+        _show_copies(index, json)
+        return
     if photos:
         _show_photos(index, photos, json)
         return
@@ -54,6 +67,29 @@ def _segment(segment: dict[str, Any]) -> str:
 
 def _reason(file: "SkippedFile") -> str:
     return file.reason or "not a picture"
+
+
+def _show_copies(index: str, json: bool) -> None:
+    from dataclasses import asdict
+
+    from indexes import Index
+
+    with Index.open(index) as opened:
+        redundancy = opened.redundancy()
+    if json:
+        show_json(asdict(redundancy))
+        return
+    _show_fact("photos", redundancy.photos)
+    _show_fact("one copy only", len(redundancy.single))
+    _show_fact("unplugged", f"{len(redundancy.unplugged)} are on unplugged disks only")
+    for head, places in (("disk", redundancy.disks), ("root", redundancy.roots)):
+        show(f"\n{'files':>8}  {'photos':>8}  {'MB':>10}  {'only here':>9}  {head}")
+        for place in places:
+            note = "" if place.available else "  (unplugged)"
+            show(
+                f"{place.files:8}  {place.photos:8}  {place.bytes / 1e6:10.1f}  "
+                f"{place.only_here:9}  {one_line(place.path)}{note}"
+            )
 
 
 def _show_photos(index: str, photos: list[str], json: bool) -> None:

@@ -34,6 +34,7 @@ from mocosearch.home import not_found_error, path_of
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
     from indexes.pick import Pick
+    from indexes.redundancy import Redundancy
     from indexes.sync.update import Changes, UpdateReport
     from mocosearch.photos import Picture
 
@@ -313,6 +314,12 @@ class Index:
         from indexes.info import info
 
         return info(self.snapshot, self.folder, self.encoder)
+
+    def redundancy(self) -> "Redundancy":
+        """How many copies of each photo there are, and on which disks: see `indexes.redundancy`."""
+        from indexes.redundancy import redundancy
+
+        return redundancy(self.snapshot)
 
     def export(self, folder: str | os.PathLike[str]) -> list[str]:
         """Write the photos as plain files into a new folder; returns the names of the files.

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,15 +66,10 @@ def pick(snapshot: Snapshot, count: int, where: Where, odd: bool) -> list[Pick]:
         rows, scores = odd_rows(keys, count)
         photos = np.ones(len(rows), np.int64)
     else:
-        records: dict[int, float] = {}
-
-        def quality(some: Rows) -> Keys:
-            for row in some.tolist():
-                if row not in records:
-                    records[row] = quality_of(snapshot.record(int(ids[row])))
-            return np.array([records[row] for row in some.tolist()], np.float32)
-
-        rows, scores, photos = centres(keys, count, quality)
+        quality = cache(lambda row: quality_of(snapshot.record(int(ids[row]))))
+        rows, scores, photos = centres(
+            keys, count, lambda some: np.array([quality(row) for row in some.tolist()], np.float32)
+        )
     values = zip(ids[rows].tolist(), scores.tolist(), photos.tolist(), strict=True)
     return [_pick(snapshot, where, *value) for value in values]
 
