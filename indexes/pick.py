@@ -1,5 +1,6 @@
 """A few photos that stand for many, and the photos that are like no other."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -23,8 +24,9 @@ CANDIDATES = 100
 """Most photos whose quality is compared for one pick: their records are read."""
 NEIGHBOURS = 3
 """A photo is odd if it differs from its third most similar one: two copies do not make it usual."""
-SAMPLE, BATCH = 2048, 256
-"""Photos that all others are compared with first, and photos that are then compared with all."""
+MEMBERS, BATCH = 2048, 256
+"""Photos of one neighbourhood that each of its photos is compared with first, and photos that are
+then compared with all."""
 AT_ONCE = 4096
 """Keys that are converted or compared at once."""
 EXACT_BYTES = 1 << 29
@@ -155,33 +157,62 @@ def odd_rows(keys: AnyKeys, count: int) -> tuple[Rows, Keys]:
 
     The distance to the k-th neighbour is the measure of Ramaswamy et al., "Efficient algorithms for
     mining outliers from large data sets", 2000. With k above 1, a photo stays odd if it has a copy.
-    The k-th highest cosine with a sample is a lower bound of the one with all. Rows are compared
-    with all others in the order of these bounds, until no further row can be odder.
+    Rows are compared with all others in the order of lower bounds of these cosines, until no
+    further row can be odder.
     """
     # Each key's highest cosine is that with itself.
     places = min(NEIGHBOURS + 1, len(keys))
     if places == 1:
         return np.zeros(1, np.int64), np.full(1, -1, np.float32)
-    sample = np.linspace(0, len(keys) - 1, min(SAMPLE, len(keys))).astype(int)
-    some = keys[sample].astype(np.float32)
-    bounds = np.concatenate([_highest(part @ some.T, places).min(1) for part in _parts(keys)])
+    bounds = _bounds(keys, places)
     order = np.argsort(bounds, kind="stable")
     scores = np.full(len(keys), np.inf, np.float32)
     rows: Rows = np.empty(0, np.int64)
     for start in range(0, len(keys), BATCH):
-        batch = order[start : start + BATCH]
-        queries = keys[batch].astype(np.float32)
-        best = np.full((len(batch), places), -np.inf, np.float32)
-        for part in _parts(keys):
-            best = _highest(np.concatenate([best, queries @ part.T], 1), places)
-        scores[batch] = best.min(1)
-        compared = order[: start + BATCH]
-        rows = compared[np.lexsort((compared, scores[compared]))][:count]
-        after = bounds[order[start + BATCH : start + BATCH + 1]]
-        # The margin is for rounding.
-        if len(rows) == count and (after > scores[rows[-1]] + 1e-5).all():
+        limit = float(scores[rows[-1]]) if len(rows) == count else math.inf
+        batch, compared = order[start : start + BATCH], order[: start + BATCH]
+        # The margins are for rounding.
+        if bounds[batch[0]] > limit + 1e-5:
             break
+        scores[batch] = _scores(keys, batch, places, limit + 1e-5)
+        rows = compared[np.lexsort((compared, scores[compared]))][:count]
     return rows, scores[rows]
+
+
+def _scores(keys: AnyKeys, rows: Rows, places: int, limit: float) -> Keys:
+    """The places-th highest cosine of each of some rows (m,) with all keys, (m,); a lower bound
+    above the limit where it is above it.
+    """
+    queries = keys[rows].astype(np.float32)
+    best = np.full((len(rows), places), -np.inf, np.float32)
+    for part in _parts(keys):
+        open_rows = np.flatnonzero(best.min(1) <= limit)
+        cosines = np.concatenate([best[open_rows], queries[open_rows] @ part.T], 1)
+        best[open_rows] = _highest(cosines, places)
+    lowest: Keys = best.min(1)
+    return lowest
+
+
+def _bounds(keys: AnyKeys, places: int) -> Keys:
+    """Lower bounds of each key's places-th highest cosine with all keys, (n,): the cosines with
+    keys of the same neighbourhood, those that are nearest to the same of about sqrt(n) keys. Two
+    divisions into neighbourhoods have different borders.
+    """
+    bounds = np.full(len(keys), -1, np.float32)
+    step = math.isqrt(len(keys))
+    for first in {0, step // 2}:
+        centre_keys = keys[first::step].astype(np.float32)
+        near = np.concatenate([(part @ centre_keys.T).argmax(1) for part in _parts(keys)])
+        order = np.argsort(near, kind="stable")
+        for members in np.split(order, np.flatnonzero(np.diff(near[order])) + 1):
+            if len(members) < places:
+                continue
+            some = keys[members[:MEMBERS]].astype(np.float32)
+            for at in range(0, len(members), AT_ONCE):
+                part = members[at : at + AT_ONCE]
+                cosines = keys[part].astype(np.float32) @ some.T
+                bounds[part] = np.maximum(bounds[part], _highest(cosines, places).min(1))
+    return bounds
 
 
 def _highest(cosines: Keys, places: int) -> Keys:

@@ -55,9 +55,9 @@ def test_fewer_photos_are_the_first_of_more(keys, count):
 
 
 @given(unit_keys(), st.integers(1, 12), st.integers(4, 9), st.integers(1, 70))
-def test_odd_photos_are_those_of_a_comparison_of_all_pairs(keys, count, sample, batch):
+def test_odd_photos_are_those_of_a_comparison_of_all_pairs(keys, count, members, batch):
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in (("SAMPLE", sample), ("BATCH", batch), ("AT_ONCE", 7)):
+        for name, value in (("MEMBERS", members), ("BATCH", batch), ("AT_ONCE", 7)):
             patch.setattr(module, name, value)
         rows, scores = odd_rows(keys, count)
     wide = keys.astype(np.float32)
