@@ -12,7 +12,6 @@ from PIL import Image
 from mocosearch.encoder import Card, Encoder
 from mocosearch.encoder.card import fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
-from mocosearch.encoder.whitening import Whitening
 from mocosearch.photos.worker import read_photo
 
 if TYPE_CHECKING:
@@ -40,11 +39,8 @@ def openvino_encoder(folder: Path) -> Encoder:
     return Encoder.open(folder)
 
 
-def projections(side: int, dimension: int, seed: int, white: Whitening | None = None) -> object:
-    """An OpenVINO model: uint8 (n, side, side, 3) to unit vectors (n, dimension).
-
-    white: a whitening of the projections, whose dimension is then that of the unit vectors.
-    """
+def projections(side: int, dimension: int, seed: int) -> object:
+    """An OpenVINO model: uint8 (n, side, side, 3) to unit vectors (n, dimension)."""
     ov = openvino()
     import openvino.opset8 as ops
 
@@ -56,24 +52,17 @@ def projections(side: int, dimension: int, seed: int, white: Whitening | None = 
     blocks = np.array([-1, cells, side // cells, cells, side // cells, 3])
     pooled = ops.reduce_mean(ops.reshape(centred, blocks, special_zero=False), np.array([2, 4]))
     flat = ops.reshape(pooled, np.array([-1, size]), special_zero=False)
-    keys = ops.matmul(flat, directions, False, False)
-    if white is not None:
-        centred = ops.subtract(keys, white.centre)
-        keys = ops.matmul(centred, white.projection, False, False)
-    keys = ops.normalize_l2(keys, np.array([1]), 1e-9, "max")
+    keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
     return ov.Model([keys], [pixels], "light")
 
 
 def light_graph(descriptor: "nn.Module", side: int) -> object:
-    """In place of `export._graph`, which takes seconds: projections that depend on all weights,
-    with the descriptor's whitening.
-    """
+    """In place of `export._graph`, which takes seconds: projections that depend on all weights."""
     digest = hashlib.sha256()
     for name, value in descriptor.state_dict().items():
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
     seed = int(digest.hexdigest()[:16], 16)
-    white = Whitening(descriptor.centre.numpy(), descriptor.projection.numpy())
-    return projections(side, len(white.projection), seed, white)
+    return projections(side, descriptor.projection.shape[1], seed)
 
 
 def export_light_graphs() -> None:

@@ -157,6 +157,8 @@ def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) ->
     assert (again.interrupted, again.previous, again.card.epochs) == (True, False, 1.0)
     assert Encoder.open(tmp_path / "e").card == again.card
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
+    lines = (tmp_path / "e" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("constant_recall", "light_graph")
