@@ -15,6 +15,9 @@ POWER = 0.35
 """Exponent of the whitening, between none (0) and full (0.5). Full whitening amplifies noise if
 photos are few, and costs most where objects are not centred (benchmarks/recipes.md)."""
 
+DIMENSION = 256
+"""Dimension of the keys of a network that brings no whitening."""
+
 PRIOR = 500
 """Weight of an earlier whitening, in photos: with this, a fit on 30 photos retrieves as well as the
 earlier one, and a fit on 2,000 as well as one on those alone (benchmarks/recipes.md)."""
@@ -34,6 +37,15 @@ class Whitening:
             keys[at : at + ROWS] = (features[at : at + ROWS] - self.centre) @ self.projection
         keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
         return keys
+
+
+def random_projection(D: int) -> Whitening:
+    """Used until a whitening is fitted: min(D, DIMENSION) fixed random orthogonal directions.
+
+    They preserve distances to about 1/sqrt(2 * DIMENSION) (Johnson and Lindenstrauss, 1984).
+    """
+    noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
+    return Whitening(np.zeros(D, np.float32), np.linalg.qr(noise)[0])
 
 
 def fit(

@@ -6,10 +6,11 @@ import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
+from mocosearch.encoder.refit import Refit
 from mocosearch.encoder.whitening import Array
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.moco.inference import features
+from mocosearch.moco.inference import as_encoder
 from mocosearch.photos.decode import Pixels
 
 
@@ -22,6 +23,6 @@ def untrained_encoder(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pi
     torch.manual_seed(seed)
     zero = bool(card.recipe.get("zero_init_residual", False))
     backbone = Backbone(card.architecture, zero_init_residual=zero)
-    descriptor = Descriptor(backbone).eval()
-    white = whitening.fit(features(descriptor, photos), card.dimension)
-    return lambda pixels: white.keys(features(descriptor, pixels))
+    refit = Refit(as_encoder(Descriptor(backbone).eval(), card))
+    white = whitening.fit(refit.features(photos), card.dimension)
+    return lambda pixels: white.keys(refit.features(pixels))

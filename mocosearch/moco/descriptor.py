@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocosearch.encoder.whitening import random_projection
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.hog import hog
 
@@ -11,6 +12,8 @@ GRIDS = (3, 3, 2)
 """Cells per side of the grids for the maps of stages 2, 3 and 4. Grid cells encode position, the
 whole picture is independent of it; together they beat either on both benchmarks
 (benchmarks/recipes.md)."""
+BLANK = (64, 64, 3)
+"""A picture for counting features, which do not depend on the side."""
 
 
 class Levels(nn.Module):
@@ -52,6 +55,13 @@ class Descriptor(nn.Module):
     def set_whitening(self, centre: Tensor, projection: Tensor) -> None:
         """Set the whitening: centre (D,) and projection (D, d)."""
         self.centre, self.projection = centre, projection
+
+    def set_random_projection(self) -> None:
+        """Until a whitening is fitted: `whitening.random_projection`."""
+        with torch.no_grad():
+            blank = torch.zeros(1, *BLANK, dtype=torch.uint8)
+            white = random_projection(self.features(blank).shape[1])
+        self.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
 
     def features(self, pixels: Tensor) -> Tensor:
         """Before whitening: uint8 (n, side, side, 3) to float (n, D)."""

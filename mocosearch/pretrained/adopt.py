@@ -3,15 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import export
 from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.vit import PATCH, WIDTHS
 from mocosearch.pretrained.importers import Start, read
-from mocosearch.pretrained.unfitted import random_projection, unfitted_card
+from mocosearch.pretrained.unfitted import unfitted_card
 
 
 def adopt(
@@ -23,7 +21,7 @@ def adopt(
     side: pixels of the square that photos are resized to; None for the network's usual one.
 
     A whitening needs photos. Until an index fits one, the features are projected at random
-    (`unfitted.random_projection`); the card says so.
+    (`whitening.random_projection`); the card says so.
 
     Raises what importers.read raises, Damaged for another architecture, Unsuitable for a side that
     the architecture cannot take, and OSError if the folder cannot be written.
@@ -35,12 +33,8 @@ def adopt(
     start = start if side is None else replace(start, side=side)
     _check_side(start)
     descriptor = Descriptor(start.backbone).float().eval()
-    with torch.no_grad():
-        blank = torch.zeros(1, start.side, start.side, 3, dtype=torch.uint8)
-        D = descriptor.features(blank).shape[1]
-    white = random_projection(D)
-    descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
-    dimension = white.projection.shape[1]
+    descriptor.set_random_projection()
+    dimension = descriptor.projection.shape[1]
     origin = (start.origin, start.licence, start.corpus)
     card = unfitted_card(actual, start.side, dimension, *origin)
     return export(descriptor, start.backbone, card, folder)

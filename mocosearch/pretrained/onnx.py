@@ -14,10 +14,10 @@ import numpy as np
 from mocosearch.encoder.card import ONNX, Card, fingerprint
 from mocosearch.encoder.export import rename_nodes, replacing, save_graph
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
-from mocosearch.encoder.whitening import Whitening
+from mocosearch.encoder.whitening import Whitening, random_projection
 from mocosearch.errors import Unsuitable
 from mocosearch.pretrained.onnx_file import AXES, Choice, Network, read_network
-from mocosearch.pretrained.unfitted import random_projection, unfitted_card
+from mocosearch.pretrained.unfitted import unfitted_card
 
 TOLERANCE = 1e-3
 """Largest distance between the unit features of a photo alone and in a batch, in fp32."""
@@ -65,7 +65,7 @@ def adopt_onnx(
     suits values below zero; of tokens the first, the class token, or the mean of all if they are
     as many as the patches of a square, which leaves none to be a class token. A whitening needs
     photos: until an index fits one, the features are projected at random
-    (`unfitted.random_projection`).
+    (`whitening.random_projection`).
 
     Raises what `onnx_file.read_network` raises, Unsuitable for another output, or a network that
     cannot take the side, StorageFailed, and OSError if the folder cannot be written.

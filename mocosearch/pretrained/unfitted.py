@@ -3,22 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from mocosearch.encoder.card import NOTHING, Card
-from mocosearch.encoder.whitening import Whitening
 
-DIMENSION = 256
 NOT_WHITENED = "not whitened: the first `mocosearch index` with it fits the whitening"
-
-
-def random_projection(D: int) -> Whitening:
-    """Used until an index fits a whitening: min(D, DIMENSION) fixed random orthogonal directions.
-
-    They preserve distances to about 1/sqrt(2 * DIMENSION) (Johnson and Lindenstrauss, 1984).
-    """
-    noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
-    return Whitening(np.zeros(D, np.float32), np.linalg.qr(noise)[0])
 
 
 def unfitted_card(

@@ -11,17 +11,15 @@ import numpy as np
 import torch
 
 from mocosearch.encoder import whitening
-from mocosearch.encoder.card import Card, fingerprint
-from mocosearch.encoder.export import convert, export
+from mocosearch.encoder.card import Card
+from mocosearch.encoder.export import export
 from mocosearch.encoder.neighbours import adapt
 from mocosearch.encoder.refit import Refit
-from mocosearch.encoder.runtime import Encoder
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.moco.inference import features
+from mocosearch.moco.inference import as_encoder, features
 from mocosearch.photos.decode import Pixels
-from mocosearch.pretrained.unfitted import random_projection
 from mocosearch.training.plan import Plan
 
 EXPORT_SECONDS = 3.0
@@ -80,23 +78,13 @@ def write_encoder(
     """
     descriptor = Descriptor(backbone).float().eval()
     # OpenVINO computes the features several times as fast as torch.
-    refit = Refit(_unfitted(descriptor, card))
+    refit = Refit(as_encoder(descriptor, card))
     features = refit.features(sample)
     white = adapt(whitening.fit(features, card.dimension, prior=prior), features)
     graph = refit.with_whitening(white)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, files, sample, start, graph)
-
-
-def _unfitted(descriptor: Descriptor, card: Card) -> Encoder:
-    """The network as an encoder with a random projection in place of a whitening."""
-    with torch.no_grad():
-        blank = torch.zeros(1, card.side, card.side, 3, dtype=torch.uint8)
-        white = random_projection(descriptor.features(blank).shape[1])
-    descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
-    parts = convert(descriptor, card.side)
-    return Encoder(replace(card, fingerprint=fingerprint(*parts)), *parts)
 
 
 def export_seconds(backbone: Backbone, sample: Pixels) -> float:
