@@ -39,12 +39,12 @@ class Whitening:
         return keys
 
 
-def random_projection(D: int) -> Whitening:
-    """Used until a whitening is fitted: min(D, DIMENSION) fixed random orthogonal directions.
+def random_projection(D: int, dimension: int = DIMENSION) -> Whitening:
+    """Used until a whitening is fitted: min(D, dimension) fixed random orthogonal directions.
 
-    They preserve distances to about 1/sqrt(2 * DIMENSION) (Johnson and Lindenstrauss, 1984).
+    They preserve distances to about 1/sqrt(2 * dimension) (Johnson and Lindenstrauss, 1984).
     """
-    noise = np.random.default_rng(0).standard_normal((D, DIMENSION)).astype(np.float32)
+    noise = np.random.default_rng(0).standard_normal((D, dimension)).astype(np.float32)
     return Whitening(np.zeros(D, np.float32), np.linalg.qr(noise)[0])
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocosearch.encoder.whitening import random_projection
+from mocosearch.encoder.whitening import DIMENSION, random_projection
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.hog import hog
 
@@ -56,11 +56,11 @@ class Descriptor(nn.Module):
         """Set the whitening: centre (D,) and projection (D, d)."""
         self.centre, self.projection = centre, projection
 
-    def set_random_projection(self) -> None:
+    def set_random_projection(self, dimension: int = DIMENSION) -> None:
         """Until a whitening is fitted: `whitening.random_projection`."""
         with torch.no_grad():
             blank = torch.zeros(1, *BLANK, dtype=torch.uint8)
-            white = random_projection(self.features(blank).shape[1])
+            white = random_projection(self.features(blank).shape[1], dimension)
         self.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
 
     def features(self, pixels: Tensor) -> Tensor:

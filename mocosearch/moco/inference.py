@@ -62,7 +62,7 @@ def as_encoder(descriptor: Descriptor, card: Card) -> Encoder:
     fits a whitening: through OpenVINO, several times as fast as `features`, but the conversion
     takes seconds. descriptor: in evaluation mode, on the CPU, in float32.
     """
-    descriptor.set_random_projection()
+    descriptor.set_random_projection(card.dimension)
     parts = convert(descriptor, card.side)
     return Encoder(replace(card, fingerprint=fingerprint(*parts)), *parts)
 

@@ -87,17 +87,19 @@ USED = {
     *("indexes", "indexes.index", "indexes.migrate"),
     *("indexes.store", "indexes.search", "indexes.sync"),
     *("indexes.store.columns", "indexes.store.mapsize", "mocosearch.processes"),
-    *("mocosearch.photos.failures", "mocosearch.photos.metadata.position"),
+    *("mocosearch.photos.failures", "mocosearch.photos.metadata"),
+    *(f"mocosearch.photos.metadata.{name}" for name in ("facts", "position")),
+    *("indexes.copies", "indexes.copies.compare"),
     *(f"indexes.store.{name}" for name in ("environment", "errors", "encoder", "layout", "locks")),
     *(f"indexes.store.{name}" for name in ("mapped", "place", "records", "roots", "txn")),
-    *(f"indexes.search.{name}" for name in ("answer", "copies", "filters", "inputs", "kinds")),
+    *(f"indexes.search.{name}" for name in ("answer", "filters", "fold", "inputs", "kinds")),
     *(f"indexes.search.{name}" for name in ("merging", "nearest", "question", "ranking")),
     *(f"indexes.search.{name}" for name in ("segments", "significance", "snapshot", "snapshots")),
     # A query can be a folder.
     *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
-    *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "facts", "formats")),
+    *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "formats")),
     *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated", "worker")),
 }
 OTHERS = {

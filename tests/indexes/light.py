@@ -39,8 +39,11 @@ def openvino_encoder(folder: Path) -> Encoder:
     return Encoder.open(folder)
 
 
-def projections(side: int, dimension: int, seed: int) -> object:
-    """An OpenVINO model: uint8 (n, side, side, 3) to unit vectors (n, dimension)."""
+def projections(side: int, dimension: int, seed: int, width: int = 0) -> object:
+    """An OpenVINO model: uint8 (n, side, side, 3) to unit vectors (n, dimension).
+
+    width: of features that are whitened, as in an exported graph; 0 for no whitening.
+    """
     ov = openvino()
     import openvino.opset8 as ops
 
@@ -52,6 +55,11 @@ def projections(side: int, dimension: int, seed: int) -> object:
     blocks = np.array([-1, cells, side // cells, cells, side // cells, 3])
     pooled = ops.reduce_mean(ops.reshape(centred, blocks, special_zero=False), np.array([2, 4]))
     flat = ops.reshape(pooled, np.array([-1, size]), special_zero=False)
+    if width:
+        spread = np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
+        features = ops.matmul(flat, spread, False, False)
+        flat = ops.subtract(features, np.full(width, 1e-3, np.float32))
+        directions = np.resize(directions, (width, dimension))
     keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
     return ov.Model([keys], [pixels], "light")
 
@@ -62,7 +70,8 @@ def light_graph(descriptor: "nn.Module", side: int) -> object:
     for name, value in descriptor.state_dict().items():
         digest.update(name.encode() + value.contiguous().numpy().tobytes())
     seed = int(digest.hexdigest()[:16], 16)
-    return projections(side, descriptor.projection.shape[1], seed)
+    width, dimension = descriptor.projection.shape
+    return projections(side, dimension, seed, width)
 
 
 def export_light_graphs() -> None:
