@@ -141,15 +141,21 @@ def _show(report: "UpdateReport", folder: "Path", photos: list[str], json: bool)
     _show_scan(counts.scan_report)
     for absent in counts.absent:
         warn(f"{absent} is missing or empty: its photos stay in the index; --prune removes them")
+    for place in counts.unmounted:
+        warn(
+            f"the disk of {place} is not mounted, and other files are there: its photos stay in "
+            "the index; --prune removes them"
+        )
     _show_encoder(report, folder)
     done = counts.embedded or counts.unchanged or counts.moved or counts.deleted
-    if photos and not (done or counts.skipped or counts.interrupted or counts.absent):
+    away = len(counts.absent) + len(counts.unmounted)
+    if photos and not (done or counts.skipped or counts.interrupted or away):
         raise NoPhotos(
             f"no photos that can be read below {', '.join(photos)}", "name a folder with photos"
         )
     _show_counts(counts, json)
     unreadable = len(counts.scan_report.unreadable)
-    finish(counts.interrupted, counts.skipped + unreadable + len(counts.absent))
+    finish(counts.interrupted, counts.skipped + unreadable + away)
 
 
 def _show_encoder(report: "UpdateReport", folder: "Path") -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated
 
@@ -94,7 +95,18 @@ def _use_utf8() -> None:
     """
     if sys.getfilesystemencoding() != "utf-8" and not sys.flags.ignore_environment:
         os.environ["PYTHONUTF8"] = "1"
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+        os.execv(sys.executable, [sys.executable, *_arguments()])
+
+
+def _arguments() -> Sequence[str | bytes]:
+    """The words after the program, as the system has them where it tells: some encodings, such as
+    EUC-JP, do not give the same bytes back.
+    """
+    try:
+        with open("/proc/self/cmdline", "rb") as file:
+            return file.read().split(b"\0")[1:-1]
+    except OSError:
+        return sys.orig_argv[1:]
 
 
 def _open_closed_streams() -> None:
@@ -144,6 +156,9 @@ def _storage(error: OSError) -> StorageFailed:
         return StorageFailed(
             f"no disk space left{where}", "free some disk space, then run it again"
         )
+    if error.errno == errno.ENOENT and not error.filename:
+        # `os.getcwd` names no file.
+        return StorageFailed("the current folder no longer exists", "change to another folder")
     if error.errno == errno.EBADF:
         return StorageFailed("stdout is closed", "keep it open, or redirect it to /dev/null")
     return StorageFailed(

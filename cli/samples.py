@@ -126,14 +126,14 @@ def _grey_mirrored(picture: "Image") -> "Image":
 
 def _small(picture: "Image") -> "Image":
     small = picture.copy()
-    small.thumbnail((40, 40))
+    small.thumbnail((24, 24))
     return small
 
 
 def _blurred(picture: "Image") -> "Image":
     from PIL import ImageFilter
 
-    return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 80))
+    return picture.filter(ImageFilter.GaussianBlur(max(picture.size) / 40))
 
 
 def _screenshot(picture: "Image") -> "Image":
@@ -148,7 +148,7 @@ def _screenshot(picture: "Image") -> "Image":
 
 
 def _tilted(picture: "Image") -> "Image":
-    return picture.rotate(20, expand=True)
+    return picture.rotate(45, expand=True)
 
 
 def _covered(picture: "Image") -> "Image":
@@ -172,7 +172,7 @@ def _negative(picture: "Image") -> "Image":
 QUESTIONS: tuple[tuple[str, str, "Callable[[Image], Image]"], ...] = (
     ("chelsea", "a sixth of the picture", _part),
     ("motorcycle_left", "mirrored and grey", _grey_mirrored),
-    ("coffee", "40 pixels wide", _small),
+    ("coffee", "24 pixels wide", _small),
     ("china", "blurred", _blurred),
     ("rocket", "a screenshot with borders", _screenshot),
     ("astronaut", "tilted", _tilted),

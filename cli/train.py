@@ -1,5 +1,6 @@
 """mocosearch train: train an encoder on photos."""
 
+import os
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
@@ -137,6 +138,8 @@ def train(
     from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
 
+    # Raises FileNotFoundError where the current folder was removed: there, MKL ends the process.
+    os.getcwd()
     # A wrong name is reported before torch is imported, which takes seconds.
     photos, folder = roots_of(photos), path_of("encoders", name)
     _check_tensorboard(tensorboard, photos)

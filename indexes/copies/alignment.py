@@ -11,6 +11,8 @@ and half of the longer side as the unit."""
 
 SIDES = 40, 80, 160, 320
 """Longer sides of the pictures in which the movement is estimated, one after the other."""
+FEWEST_ROWS = 3
+"""Rows or columns of the smallest picture with a slope in its inside; strips have fewer."""
 STEPS = 6
 """Most steps at each size."""
 STILL = 0.02
@@ -23,7 +25,8 @@ ENOUGH = 160
 
 
 def align(one: Grey, other: Grey) -> Affine | None:
-    """The movement between two pictures (h, w) of one size; None where it is very small or large.
+    """The movement between two pictures (h, w) of one size; None where it is very small or large,
+    or cannot be told.
 
     Gauss-Newton steps over an affine map, a gain and an offset, coarse to fine (Lucas and Kanade,
     "An iterative image registration technique", 1981; Baker and Matthews, "Lucas-Kanade 20 years
@@ -31,8 +34,11 @@ def align(one: Grey, other: Grey) -> Affine | None:
     """
     still = np.eye(2, 3)
     moved, movement = still, 0.0
-    longest = max(one.shape)
-    for side in [side for side in SIDES if side <= longest] or [longest]:
+    shortest, longest = sorted(one.shape)
+    if shortest < FEWEST_ROWS:
+        return None
+    least = FEWEST_ROWS * longest / shortest
+    for side in [side for side in SIDES if least <= side <= longest] or [longest]:
         a, b = _shrunk(one, side), _shrunk(other, side)
         for _ in range(STEPS):
             step = _step(a, b, moved)

@@ -202,7 +202,8 @@ def _blurs(picture: Grey) -> list[Grey]:
 
 
 def _sharpness(picture: Grey) -> float:
-    edges = sum(float((np.diff(picture, axis=axis) ** 2).mean()) for axis in (0, 1))
+    axes = [axis for axis in (0, 1) if picture.shape[axis] > 1]
+    edges = sum(float((np.diff(picture, axis=axis) ** 2).mean()) for axis in axes)
     return edges / (float(picture.var()) + 1)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import overload
 
 from indexes.search.filters import Where
-from indexes.search.fold import fold_copies
+from indexes.search.fold import Comparison, fold_copies
 from indexes.search.nearest import Match, best_matches
 from indexes.search.question import Question
 from indexes.search.ranking import FIRST
@@ -99,7 +99,7 @@ def _groups(
     first of those for a larger one.
     """
     before: list[Match] = []
-    line, count = 0, FIRST
+    line, count, comparison = 0, FIRST, Comparison()
     while True:
         matches = best_matches(snapshot, question.keys, count, where, min_score, question.digests)
         seen = {match.id for match in before}
@@ -116,7 +116,7 @@ def _groups(
             groups = ([file] for match in new for file in _files(match))
         else:
             # A copy of a photo of an earlier search is no result of its own.
-            groups = fold_copies(snapshot, [*before, *new])
+            groups = fold_copies(snapshot, [*before, *new], comparison)
         for group in groups:
             if group[0].id not in seen:
                 yield group, group[0].score >= lowest

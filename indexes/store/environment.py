@@ -1,5 +1,6 @@
 """The LMDB environment of an index: opening, growing, replacing, and its databases."""
 
+import errno
 import math
 import os
 import shutil
@@ -13,7 +14,7 @@ import lmdb
 
 from indexes.store import columns
 from indexes.store.errors import storage_errors
-from indexes.store.locks import WriterLock
+from indexes.store.locks import WriterLock, reserve
 from indexes.store.mapped import FileMap
 from indexes.store.mapsize import larger, open_environment
 from indexes.store.place import DATA, remove
@@ -42,6 +43,8 @@ READERS = 1024
 """Open snapshots at one time, across all programs and threads."""
 LOCK = "lock.mdb"
 """LMDB's table of readers and its newest transaction."""
+LOCK_BYTES = 64 * (READERS + 2)
+"""At least the size of that file: a line of the processor's cache per reader."""
 ENGINE = 0
 """LMDB 0.9 writes new environments: its data format is the one that `layout` and older versions of
 the binding read. LMDB 1.0 has another."""
@@ -84,6 +87,7 @@ class Store:
                 raise
 
     def _create(self, to: Path, initialise: Callable[[Txn], None]) -> None:
+        reserve(to / LOCK, LOCK_BYTES)
         env = open_environment(
             to,
             0,
@@ -132,6 +136,8 @@ class Store:
     def _open(self, lock: bool) -> lmdb.Environment:
         data = self.folder / DATA
         try:
+            if lock:
+                reserve(self.folder / LOCK, LOCK_BYTES)
             return open_environment(
                 self.folder,
                 data.stat().st_size if data.exists() else 0,
@@ -147,6 +153,11 @@ class Store:
             # A disk that is mounted read-only takes no lock file, and no writer either.
             denied = any(name in str(error) for name in ("Read-only", "Permission denied"))
             if not self.writable and lock and denied and not os.access(self.folder, os.W_OK):
+                return self._open(lock=False)
+            raise
+        except OSError as error:
+            # A reader needs no lock file: see `is_overtaken`.
+            if error.errno == errno.ENOSPC and not self.writable:
                 return self._open(lock=False)
             raise
 

@@ -1,6 +1,7 @@
 """Errors of LMDB and of the system, as errors that say what to do."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import lmdb
 
 from indexes.store.mapsize import no_address_space
+from indexes.store.place import DATA
 from mocosearch.errors import Damaged, StorageFailed
 
 DAMAGE = (
@@ -40,6 +42,14 @@ def storage_errors(folder: Path) -> Iterator[None]:
             raise StorageFailed(f"cannot write the index at {folder}: {text}", _FREE) from error
         if "Cannot allocate memory" in text:
             raise no_address_space() from error
+        if isinstance(error, FileNotFoundError):
+            raise StorageFailed(
+                f"the index at {folder} has disappeared",
+                "mount its disk, or put it back, and run the same command again",
+            ) from error
+        if isinstance(error, PermissionError) and not os.access(folder / DATA, os.R_OK):
+            hint = "check the permissions of the folder and of the files in it"
+            raise StorageFailed(f"no permission to read the index at {folder}", hint) from error
         if number in (errno.EACCES, errno.EPERM, errno.EROFS) or any(
             name in text for name in ("Permission denied", "Read-only file system")
         ):

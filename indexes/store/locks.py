@@ -1,5 +1,6 @@
-"""The writer's lock: one program at a time changes an index."""
+"""The writer's lock: one program at a time changes an index. And space for LMDB's lock file."""
 
+import errno
 import os
 import sys
 import time
@@ -77,3 +78,24 @@ def _lock(file: int) -> None:
         import fcntl
 
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def reserve(file: Path, size: int) -> None:
+    """Create LMDB's lock file with all its blocks, where there is none.
+
+    LMDB creates it without any. On a full disk the system would end the process when it writes
+    into its map of the file (SIGBUS). Raises OSError where the disk is full; any other error is
+    left to LMDB.
+    """
+    if sys.platform == "win32" or not hasattr(os, "posix_fallocate") or file.exists():
+        return
+    try:
+        number = os.open(file, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            os.posix_fallocate(number, 0, size)
+        finally:
+            os.close(number)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            file.unlink(missing_ok=True)
+            raise

@@ -25,6 +25,8 @@ class Counts:
     """Files and folders that were left out, and those that could not be read."""
     absent: list[str] = field(default_factory=list)
     """Folders that are missing or hold no file at all; their photos stay in the index."""
+    unmounted: list[str] = field(default_factory=list)
+    """Folders with other files in place of a disk that is not mounted; its photos stay too."""
 
     def skip(self, file: FileStat, reason: str | None) -> None:
         """Count a file without a key. A reason of None means that it is not a picture."""

@@ -43,9 +43,9 @@ class Coverage:
     unreadable: list[str] = field(default_factory=list)
     """Folders that could not be read."""
     disks: list[str] = field(default_factory=list)
-    """Folders below a root that are on another disk."""
+    """Roots and folders below them that are on another disk than the folder around them."""
     unplugged: list[str] = field(default_factory=list)
-    """Folders that were on another disk at an earlier scan, and are missing or empty now."""
+    """Folders of which that was true at an earlier scan, and whose disk is not there now."""
 
     def judge(self) -> Callable[[bytes, str], bool]:
         """A function of path key and path: whether a file is gone, as far as the scan can tell."""
@@ -125,16 +125,43 @@ def _holds(txn: Txn, index_roots: Roots, path: str) -> bool:
 
 
 def unplugged_disks(store: Store, coverage: Coverage) -> list[str]:
-    """Disks mounted or linked below the scanned roots that seem to be unplugged."""
+    """Disks mounted or linked at or below the scanned roots that seem to be unplugged.
+
+    The place of one may be missing or empty. It may also hold other files, which a program wrote
+    there without noticing; then it is on the disk of the folder around it, and files are missing.
+    """
     with store.read() as txn:
         disks = {*load_disks(txn), *coverage.disks}
-    scanned = Folders(coverage.roots)
-    below = [disk for disk in sorted(disks) if scanned.contain(disk)]
-    return [disk for disk in below if is_empty(disk)]
+        scanned = Folders(coverage.roots)
+        below = [disk for disk in sorted(disks) if scanned.contain(disk)]
+        empty = {disk for disk in below if is_empty(disk)}
+        replaced = {disk for disk in below if disk not in empty and not has_own_disk(disk)}
+        incomplete = _with_missing_files(txn, replaced) if replaced else set()
+    return [disk for disk in below if disk in empty or disk in incomplete]
+
+
+def has_own_disk(folder: str) -> bool:
+    """Whether a folder is on another disk than the one around it."""
+    try:
+        return os.stat(folder).st_dev != os.stat(os.path.dirname(folder)).st_dev
+    except OSError:
+        return False
+
+
+def _with_missing_files(txn: Txn, folders: set[str]) -> set[str]:
+    """The folders below which a file of the index is missing."""
+    index_roots = Roots.of(txn)
+    incomplete: set[str] = set()
+    for _, value in txn.items("paths"):
+        path = index_roots.path(PathEntry.from_bytes(value).path)
+        around = folders.intersection(upwards(path)) - incomplete
+        if around and _is_missing(path):
+            incomplete |= around
+    return incomplete
 
 
 def load_disks(txn: Txn) -> list[str]:
-    """Folders below the roots that were on another disk when they were last scanned."""
+    """Roots and folders below them that were on another disk when they were last scanned."""
     stored = txn.get("meta", DISKS)
     disks: list[str] = json.loads(bytes(stored)) if stored is not None else []
     return list(map(to_path, disks))

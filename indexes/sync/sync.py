@@ -15,6 +15,7 @@ from indexes.sync.diff import (
     Coverage,
     clean_up,
     compare,
+    has_own_disk,
     is_empty,
     is_vacant,
     split_folders,
@@ -63,11 +64,13 @@ def sync_folders(
     coverage.roots = [path for path, place in places.items() if place not in left_out]
     coverage.roots += split.deleted
     coverage.around = list({place for path, place in places.items() if place != path} - left_out)
+    coverage.disks += [place for place in dict.fromkeys(places.values()) if has_own_disk(place)]
     coverage.unplugged = unplugged_disks(store, coverage)
-    counts.absent += [*emptied, *coverage.unplugged]
+    counts.unmounted = [disk for disk in coverage.unplugged if not is_empty(disk)]
+    counts.absent += [*emptied, *(d for d in coverage.unplugged if d not in counts.unmounted)]
     if prune:
         coverage.roots += counts.absent
-        counts.absent, coverage.unplugged = [], []
+        counts.absent, counts.unmounted, coverage.unplugged = [], [], []
     embed(store, encoder, to_read, workers, counts, report, stopped)
     counts.interrupted = stopped()
     complete = None if counts.interrupted else coverage

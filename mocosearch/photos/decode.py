@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -84,9 +85,15 @@ def read(path: str) -> bytes | None:
             head = file.read(HEAD)
             if not looks_like_picture(head, path):
                 return None
-            if os.fstat(file.fileno()).st_size > MAX_BYTES:
+            status = os.fstat(file.fileno())
+            too_large = status.st_size > MAX_BYTES
+            if not too_large:
+                # A device may never end.
+                is_regular = stat.S_ISREG(status.st_mode)
+                data = head + (file.read() if is_regular else file.read(MAX_BYTES))
+                too_large = len(data) > MAX_BYTES
+            if too_large:
                 raise Unreadable(f"larger than {MAX_BYTES // 10**6} MB")
-            data = head + file.read()
     except OSError as error:
         raise Unreadable(reason_of(error)) from error
     if not data:

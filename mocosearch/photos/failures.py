@@ -4,7 +4,10 @@ import errno
 import os
 
 CRASHED = "crashed the decoder"
-"""The reader's process ended. The system may have killed it for memory, so this is temporary."""
+"""The reader's process ended once. The system may have killed it for memory: this is temporary."""
+CRASHES = "crashes the decoder"
+"""It also ended in a second attempt, in a new process, and nobody killed it: the bytes are the
+cause."""
 LATE = "took longer than"
 TOO_LARGE = "too large for the memory"
 _OUTSIDE = (CRASHED, LATE, TOO_LARGE, "Unknown error")

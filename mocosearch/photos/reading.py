@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -12,7 +13,7 @@ from queue import Queue
 from mocosearch import processes
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import worker
-from mocosearch.photos.failures import CRASHED, LATE
+from mocosearch.photos.failures import CRASHED, CRASHES, LATE
 from mocosearch.photos.scan import FileStat
 from mocosearch.photos.worker import ReadResult
 
@@ -24,6 +25,12 @@ CHECK_INTERVAL = 0.5
 """Seconds between two checks of the time limit."""
 READ_AHEAD = 512
 """Results that may wait for the consumer: 40 MB at 160 pixels a side."""
+_FAULTS = {
+    one.value
+    for one in signal.Signals
+    if one.name in ("SIGABRT", "SIGBUS", "SIGFPE", "SIGILL", "SIGSEGV", "SIGSYS", "SIGTRAP")
+}
+"""Signals that a process causes itself."""
 
 
 def read_photos(
@@ -32,7 +39,7 @@ def read_photos(
     """Read and decode files in worker processes; yields each file with its result, in order.
 
     side: of the square pictures, in pixels. workers: how many; one per core by default. A file
-    that crashes its worker, or takes longer than TIME_LIMIT, is skipped; no other file is. Close
+    that crashes two workers, or takes longer than TIME_LIMIT, is skipped; no other file is. Close
     the iterator to stop early; that ends the workers. Raises MocosearchError if workers do not
     start.
     """
@@ -150,9 +157,11 @@ class _Reader(threading.Thread):
         self._end_process()
 
     def _read(self, path: str) -> ReadResult:
+        crashes = 0
         for _ in range(ATTEMPTS):
             answer = self._ask(path)
             late = self._stop_timer()
+            process = self.process
             # A worker that is killed just after it has answered must not cost the next file.
             if (late or not answer.complete) and not self.queue.stop.is_set():
                 self._replace_process()
@@ -160,9 +169,15 @@ class _Reader(threading.Thread):
                 return answer.result
             if late:
                 return f"{LATE} {TIME_LIMIT:.0f} s"
-            # If the worker died before it began with the file, the file is not the cause.
-            if answer.began or self.queue.stop.is_set():
+            if self.queue.stop.is_set():
                 return CRASHED
+            # If the worker died before it began with the file, the file is not the cause.
+            if answer.began:
+                if not _is_crash(process.returncode):
+                    return CRASHED
+                if crashes:
+                    return CRASHES
+                crashes += 1
         raise _start_error()
 
     def _ask(self, path: str) -> _Answer:
@@ -220,6 +235,11 @@ class _Reader(threading.Thread):
             self._end_process()
             self.process = self._new_process()
         raise _start_error()
+
+
+def _is_crash(code: int) -> bool:
+    """Whether a process with this exit code ended by itself, and was not killed."""
+    return code >= 0 or -code in _FAULTS
 
 
 def _start_error() -> MocosearchError:

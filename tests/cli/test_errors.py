@@ -28,6 +28,22 @@ def test_no_such_folder(run: Run) -> None:
     assert_fails(run("train", "/no/such/folder"), 1, "/no/such/folder")
 
 
+@pytest.mark.parametrize("words", [("index", "."), ("train", "PHOTOS")])
+def test_the_current_folder_was_removed(
+    words: tuple[str, str], ready_home: Path, photos: Path, tmp_path: Path
+) -> None:
+    line = [PROGRAM, words[0], words[1].replace("PHOTOS", str(photos))]
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    outcome = subprocess.run(
+        ["sh", "-c", script, "sh", *line],
+        cwd=tmp_path,
+        env=environment(ready_home),
+        capture_output=True,
+        text=True,
+    )
+    assert_fails(outcome, 1, "the current folder no longer exists")
+
+
 def test_a_folder_without_pictures(run: Run, ready_home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("nothing to see")
     index = tmp_path / ".index"
@@ -183,7 +199,7 @@ def test_an_interrupted_training_keeps_a_usable_encoder(
     photos: Path, tmp_path: Path, run: Run
 ) -> None:
     home = tmp_path / "home"
-    words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32]
+    words: list[object] = ["train", photos, "--epochs", 100000, "--size", 32, "--arch", "resnet10"]
     outcome = interrupt(words, home, "loss")
     assert outcome.returncode == 130, outcome.stderr
     assert "Traceback" not in outcome.stderr

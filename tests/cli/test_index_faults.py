@@ -4,6 +4,7 @@ import json
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -269,6 +270,25 @@ def test_an_unmounted_disk_is_reported_as_such(program: Program) -> None:
     empty = program.base / "empty"
     empty.mkdir()
     assert "name a folder with photos" in program.index(empty, code=1)["stderr"]
+
+
+def test_files_in_the_place_of_an_unmounted_disk(program: Program) -> None:
+    """A program wrote there without noticing. A link stands for the mount."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or memory.stat().st_dev == program.base.stat().st_dev:
+        pytest.skip("no second disk here")
+    with tempfile.TemporaryDirectory(dir=memory) as disk:
+        draw(Path(disk), 3)
+        program.photos.symlink_to(disk)
+        program.index(program.photos)
+        program.photos.unlink()
+        (stray,) = draw(program.photos, 1, first=9)
+        ended = command("index", program.photos, "--index", program.folder, home=program.base)
+        assert ended.returncode == 3
+        assert f"the disk of {program.photos} is not mounted" in ended.stderr
+        assert len(program.paths()) == 4
+        counts = program.index(program.photos, "--prune")
+    assert (counts["deleted"], program.paths()) == (3, [str(stray)])
 
 
 @pytest.mark.slow

@@ -199,6 +199,35 @@ def test_a_read_only_disk(small_index, read_only, locked):
     assert error.startswith("cannot write the index at")
 
 
+def test_a_full_disk_without_a_lock_file(small_index, tmp_path):
+    """As after a copy. LMDB would create a lock file without blocks, and the process would end."""
+    folder, _ = small_index
+    view = tmp_path / "mounted"
+    view.mkdir()
+    mount = ["unshare", "--mount", "sh", "-c"]
+    script = 'mount -t tmpfs -o size=8m none "$1" && cp "$0/data.mdb" "$1" && shift 1 && exec "$@"'
+    if subprocess.run([*mount, script, folder, view, "true"], capture_output=True).returncode:
+        pytest.skip("may not mount here")
+    fill = '{ cat /dev/zero > "$1/fill" 2> /dev/null; shift 1; exec "$@"; }'
+    words = [*mount, script.replace('shift 1 && exec "$@"', fill), folder, view]
+    words += [sys.executable, "-c", ASK, view]
+    outcome = subprocess.run(words, capture_output=True, text=True, cwd=ROOT)
+    assert outcome.returncode == 0, outcome.stderr
+    count, has_lock_file, report, error = outcome.stdout.splitlines()
+    assert (count, has_lock_file, report) == ("6", "False", str(Report([], [])))
+    assert error.startswith("no disk space left for the index at")
+
+
+def test_an_index_that_disappears_while_it_is_used(small_index):
+    folder, photos = small_index
+    with Index.open(folder, writable=True) as index:
+        folder.rename(folder.with_name("away"))
+        with pytest.raises(StorageFailed, match="has disappeared"):
+            index.sync([photos])
+    folder.with_name("away").rename(folder)
+    assert check(folder) == Report([], [])
+
+
 @pytest.mark.parametrize("size", [0, 1, 4096, 3 * 4096, 5 * 4096 + 7])
 def test_a_truncated_file(small_index, size):
     """LMDB would read past its end, which ends the process."""

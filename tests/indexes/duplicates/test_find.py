@@ -16,7 +16,7 @@ from indexes.duplicates import pairs
 from indexes.duplicates.pairs import Union, candidate_sets, near_hashes
 from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import TURNED_BITS
-from indexes.search.fold import fold_copies
+from indexes.search.fold import Comparison, fold_copies
 from indexes.store.records import Record
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
@@ -133,7 +133,7 @@ def test_matches_are_folded_as_by_a_plain_loop(seed, n):
                 break
         else:
             expected.append([at])
-    groups = list(fold_copies(index_of(keys), matches))
+    groups = list(fold_copies(index_of(keys), matches, Comparison()))
     assert [[match.id for match in group] for group in groups] == expected
 
 
@@ -148,7 +148,7 @@ def test_many_matches_are_folded_in_little_memory():
     matches = [Match(i, 1.0, replace(PLAIN, perceptual=f"{h:016x}")) for i, h in enumerate(hashes)]
     tracemalloc.start()
     try:
-        groups = list(fold_copies(index_of(keys), matches))
+        groups = list(fold_copies(index_of(keys), matches, Comparison()))
         most = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from duplicates.pages import PAGES, invoice, receipt, scaled, versions
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from indexes import Index
+from indexes.copies import detail
 from indexes.copies.detail import Details, differ
-from indexes.search.fold import fold_copies
+from indexes.search.fold import Comparison, fold_copies
 
 
 def saved(page: Image.Image, quality: int = 90) -> np.ndarray:
@@ -46,6 +49,30 @@ def test_a_copy_without_its_edges_is_aligned(picture):
     assert differ(saved(page), saved(picture(2, 400, 300)))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3, 4, 9, 40, 300]), min_size=4, max_size=4))
+def test_pictures_of_any_shape_are_compared(sides):
+    """Strips and lines of one pixel too. Warnings are errors here."""
+    chance = np.random.default_rng(sum(sides))
+    one, other = (chance.integers(0, 256, shape, np.uint8) for shape in (sides[:2], sides[2:]))
+    assert differ(one, other) in (True, False)
+    assert not differ(one, one.copy())
+
+
+def test_a_strip_and_its_copies(index, photos, picture):
+    """So flat that it has one row where its movement is first estimated."""
+    strip = picture(1, 2000, 60)
+    strip.save(photos / "strip.png")
+    strip.save(photos / "saved.jpg", quality=60)
+    strip.crop((14, 1, 1990, 59)).save(photos / "cut.png")
+    picture(2, 2000, 60).save(photos / "other.png")
+    index.sync([photos])
+    (group,) = index.duplicates()
+    assert {"strip.png", "saved.jpg"} <= names(member.path for member in group.members)
+    assert "other.png" not in names(member.path for member in group.members)
+    assert names(index.search(photos / "strip.png", 1)[0].record.paths) == {"strip.png"}
+
+
 @pytest.fixture
 def pages(index, photos):
     """Four invoices and two copies of the first."""
@@ -75,12 +102,25 @@ def test_what_cannot_be_read_is_no_copy(pages: Index, photos):
     matches = pages.query([photos / "0.png"], 10)[0]
     (photos / "saved.jpg").write_bytes(b"another file")
     (photos / "half.jpg").unlink()
-    assert all(len(group) == 1 for group in fold_copies(pages.snapshot, matches))
+    assert all(len(group) == 1 for group in fold_copies(pages.snapshot, matches, Comparison()))
     details = Details()
     record = next(m.record for m in matches if names(m.record.paths) == {"saved.jpg"})
     original = next(m.record for m in matches if names(m.record.paths) == {"0.png"})
     assert not details.equal(original, record)
     assert names(details.unread) == {"saved.jpg"}
+
+
+def test_a_wider_search_reads_no_file_again(pages: Index, photos, monkeypatch):
+    read, digests = detail._read, []
+
+    def read_and_note(record):
+        digests.append(record.digest)
+        return read(record)
+
+    monkeypatch.setattr(detail, "_read", read_and_note)
+    monkeypatch.setattr("indexes.search.answer.FIRST", 3)
+    assert len(pages.search(photos / "0.png", 4)) == 4
+    assert len(digests) == len(set(digests)) >= 3
 
 
 def test_the_file_of_the_query_is_before_its_copies(index, photos, picture):

@@ -355,6 +355,43 @@ def test_a_disk_below_a_root_that_is_unplugged(index, photos, fill, another_disk
     assert index.sync([photos]).absent == []
 
 
+@pytest.mark.parametrize("is_root", [True, False])
+def test_other_files_in_the_place_of_a_disk(index, photos, fill, another_disk, is_root):
+    """A program wrote there without noticing that the disk was not mounted."""
+    fill(photos, range(2))
+    fill(another_disk, range(2, 5))
+    place = photos.with_name("mounted") if is_root else photos / "disk"
+    folders = [photos, place] if is_root else [photos]
+    place.symlink_to(another_disk)
+    assert nonzero(index.sync(folders)) == {"embedded": 5}
+    place.unlink()
+    fill(place, [9])
+    counts = index.sync(folders)
+    assert nonzero(counts) == {"embedded": 1, "unchanged": 2}
+    assert (counts.absent, counts.unmounted) == ([], [str(place)])
+    assert index.sync(folders).unmounted == [str(place)]
+    assert len(index) == 6
+    # The photos are moved from the disk to this place.
+    for file in another_disk.iterdir():
+        shutil.copy2(file, place)
+    counts = index.sync(folders)
+    assert (counts.unmounted, counts.deleted, counts.unchanged) == ([], 0, 6)
+    assert index.sync(folders).unmounted == []
+
+
+def test_other_files_in_the_place_of_a_disk_that_does_not_come_back(
+    index, photos, fill, another_disk
+):
+    fill(another_disk, range(3))
+    (photos / "disk").symlink_to(another_disk)
+    index.sync([photos])
+    (photos / "disk").unlink()
+    fill(photos / "disk", [9])
+    assert nonzero(index.sync([photos], prune=True)) == {"embedded": 1, "deleted": 3}
+    counts = index.sync([photos])
+    assert (nonzero(counts), counts.unmounted) == ({"unchanged": 1}, [])
+
+
 def test_an_emptied_folder_is_not_taken_for_a_disk(index, photos, fill):
     fill(photos, range(2))
     fill(photos / "trip", range(2, 4))

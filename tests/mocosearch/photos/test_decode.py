@@ -491,6 +491,13 @@ def test_a_too_large_file_is_skipped(tmp_path):
         read(str(tmp_path / "a.jpg"))
 
 
+def test_a_device_that_never_ends_is_skipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(decode_module, "MAX_BYTES", 1_000_000)
+    (tmp_path / "a.jpg").symlink_to("/dev/zero")
+    with pytest.raises(Unreadable, match="larger than 1 MB"):
+        read(str(tmp_path / "a.jpg"))
+
+
 def test_a_missing_file_is_skipped(tmp_path):
     with pytest.raises(Unreadable, match="No such file"):
         read(str(tmp_path / "a.jpg"))

@@ -20,6 +20,7 @@ from PIL import Image
 from mocosearch.errors import MocosearchError
 from mocosearch.photos import Photo, decode, read_photos, reading, scan, worker
 from mocosearch.photos.decode import digest_of
+from mocosearch.photos.failures import is_temporary
 from mocosearch.photos.scan import FileStat
 
 SIDE = 16
@@ -103,18 +104,47 @@ def run_in_worker(monkeypatch, code: str) -> None:
     monkeypatch.setattr(reading.subprocess, "Popen", start_with_code)
 
 
-def test_a_file_that_crashes_its_worker_is_skipped_alone(fill, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("end", "reason"),
+    [
+        ("os._exit(1)", "crashes the decoder"),
+        ("os.kill(os.getpid(), 11)", "crashes the decoder"),
+        # As the system does when memory runs out.
+        ("os.kill(os.getpid(), 9)", "crashed the decoder"),
+    ],
+)
+def test_a_file_that_crashes_its_worker_is_skipped_alone(fill, tmp_path, monkeypatch, end, reason):
+    """Only a crash that the bytes cause is remembered."""
     files = [str(file) for file in fill(tmp_path, range(4))]
     code = f"""
 read_photo = worker.read_photo
-worker.read_photo = lambda p, side: os._exit(1) if p == {files[1]!r} else read_photo(p, side)
+worker.read_photo = lambda p, side: {end} if p == {files[1]!r} else read_photo(p, side)
 """
     run_in_worker(monkeypatch, code)
     answers = list(read_photos(list_files(tmp_path), SIDE, workers=1))
     assert [stat.path for stat, _ in answers] == files
-    assert answers[1][1] == "crashed the decoder"
+    assert answers[1][1] == reason
+    assert is_temporary(reason) == (end == "os.kill(os.getpid(), 9)")
     assert all(isinstance(answers[i][1], Photo) for i in (0, 2, 3))
     assert_no_workers()
+
+
+def test_a_crash_that_does_not_come_again_costs_no_file(fill, tmp_path, monkeypatch):
+    files = fill(tmp_path / "photos", range(3))
+    flag = tmp_path / "crashed"
+    code = f"""
+read_photo = worker.read_photo
+def crash_once(path, side):
+    if path == {str(files[1])!r} and not os.path.exists({str(flag)!r}):
+        open({str(flag)!r}, "w").close()
+        os._exit(1)
+    return read_photo(path, side)
+worker.read_photo = crash_once
+"""
+    run_in_worker(monkeypatch, code)
+    answers = [result for _, result in read_photos(list_files(tmp_path / "photos"), SIDE, 1)]
+    assert flag.exists()
+    assert all(isinstance(result, Photo) for result in answers)
 
 
 def test_a_worker_that_dies_between_two_files_costs_none(fill, tmp_path, monkeypatch):
