@@ -129,6 +129,7 @@ def folder(tmp_path: Path) -> Path:
     return photos
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_stopped_run_resumes_to_the_same_encoder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
