@@ -93,6 +93,10 @@ Seed = Annotated[
 CacheSize = Annotated[
     str, typer.Option(metavar="SIZE", help="Disk space that decoded photos may take.")
 ]
+TensorBoard = Annotated[
+    str | None,
+    typer.Option(metavar="FOLDER", help="Also write the figures of the run for TensorBoard."),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a stopped or killed run with its settings.")
 ]
@@ -113,6 +117,7 @@ def train(
     device: Device = "auto",
     seed: Seed = 0,
     cache_size: CacheSize = "8G",
+    tensorboard: TensorBoard = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
@@ -137,6 +142,7 @@ def train(
     os.getcwd()
     # A wrong name is reported before torch is imported, which takes seconds.
     photos, folder = roots_of(photos), path_of("encoders", name)
+    _check_tensorboard(tensorboard, photos)
     teachers = [_open_teacher(each) for each in teacher or []]
     from mocosearch.training.run import train as learn
 
@@ -156,6 +162,7 @@ def train(
             seed=seed,
             device=device,
             cache_bytes=cache_bytes,
+            tensorboard=tensorboard,
             resume=resume,
             report=_reporter(bar),
             stopped=stopped,
@@ -167,6 +174,19 @@ def _check_resume(options: dict[str, object]) -> None:
     """Raises typer.BadParameter for options that a resumed run ignores."""
     if given := [option for option, value in options.items() if value]:
         raise typer.BadParameter(f"--resume keeps the run's settings; omit {', '.join(given)}")
+
+
+def _check_tensorboard(folder: str | None, photos: list[str]) -> None:
+    """Raises typer.BadParameter if TensorBoard is not installed, and what `check` raises."""
+    if folder is None:
+        return
+    from mocosearch.errors import MissingPackage
+    from mocosearch.training.tensorboard import check
+
+    try:
+        check(folder, photos)
+    except MissingPackage as error:
+        raise typer.BadParameter(f"{error.what}; {error.hint}") from error
 
 
 def _open_teacher(name: str) -> "Encoder":

@@ -1,4 +1,4 @@
-"""PyTorch, which a search-only installation leaves out."""
+"""Packages that an installation may lack: PyTorch, where it is for searching only, and extras."""
 
 from importlib.util import find_spec
 
@@ -7,8 +7,13 @@ from mocosearch.errors import MissingPackage
 
 def has_torch() -> bool:
     """Whether torch and torchvision are installed; neither is imported."""
+    return is_installed("torch", "torchvision")
+
+
+def is_installed(*packages: str) -> bool:
+    """Whether all these packages are installed; none is imported."""
     try:
-        return all(find_spec(name) is not None for name in ("torch", "torchvision"))
+        return all(find_spec(name) is not None for name in packages)
     # Raised for a module that a host program has blocked.
     except (ImportError, ValueError):
         return False

@@ -3,11 +3,12 @@
 import shutil
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,13 +28,15 @@ FP32_PHOTOS = 64
 """Photos whose keys are compared with those of the network in fp32."""
 _HINT = "free disk space, or choose another place"
 REPORT = "report.html"
+METRICS = "metrics.jsonl"
+"""The figures of the training over time."""
 _SYSTEM_FILES = (".DS_Store", "Thumbs.db", "desktop.ini")
 """Files that file managers create in any folder."""
 
 
 def check_destination(folder: Path) -> None:
     """Raises Unsuitable if the folder holds anything but an encoder, which may be replaced."""
-    names = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, *_SYSTEM_FILES}
+    names = {CARD, GRAPH, WEIGHTS, TRAINED, REPORT, METRICS, *_SYSTEM_FILES}
     others = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
     others = [name for name in others if name not in names]
     if others or folder.is_file():
@@ -46,7 +49,7 @@ def export(
     backbone: "nn.Module",
     card: Card,
     folder: Path,
-    page: str | None = None,
+    files: Mapping[str, str] = MappingProxyType({}),
     photos: Pixels | None = None,
     start: float | None = None,
     graph: tuple[bytes, bytes] | None = None,
@@ -54,7 +57,7 @@ def export(
     """Write the encoder's folder, replacing an older encoder; returns the card as written.
 
     descriptor: uint8 (n, side, side, 3) to unit vectors, in evaluation mode, float32.
-    page: an HTML report about the training.
+    files: texts about the training by the names of their files, REPORT or METRICS.
     photos: uint8 (n, side, side, 3); the card's quality `cosine_to_fp32` is the lowest cosine
         between the exported encoder's key and that of the network in fp32, over FP32_PHOTOS.
     start: when the run began, in seconds of time.monotonic(); the card's `seconds` count from it.
@@ -75,8 +78,8 @@ def export(
         if start is not None:
             card = replace(card, seconds=round(time.monotonic() - start, 1))
         (part / CARD).write_text(card.to_json())
-        if page is not None:
-            (part / REPORT).write_text(page, encoding="utf-8")
+        for name, text in files.items():
+            (part / name).write_text(text, encoding="utf-8")
     return Card.from_json(card.to_json())
 
 

@@ -1,17 +1,21 @@
 """A network with random weights, as a baseline for a trained one."""
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
 from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.refit import Refit
-from mocosearch.encoder.whitening import Array
+from mocosearch.encoder.whitening import Array, Features
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
-from mocosearch.moco.inference import as_encoder
+from mocosearch.moco.inference import as_encoder, features
 from mocosearch.photos.decode import Pixels
+
+CONVERTED = 300
+"""With fewer photos torch is faster: OpenVINO needs seconds for the conversion."""
 
 
 def untrained_encoder(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pixels], Array]:
@@ -23,6 +27,9 @@ def untrained_encoder(card: Card, photos: Pixels, seed: int = 0) -> Callable[[Pi
     torch.manual_seed(seed)
     zero = bool(card.recipe.get("zero_init_residual", False))
     backbone = Backbone(card.architecture, zero_init_residual=zero)
-    refit = Refit(as_encoder(Descriptor(backbone).eval(), card))
-    white = whitening.fit(refit.features(photos), card.dimension)
-    return lambda pixels: white.keys(refit.features(pixels))
+    descriptor = Descriptor(backbone).eval()
+    compute: Callable[[Pixels], Features] = partial(features, descriptor)
+    if len(photos) >= CONVERTED:
+        compute = Refit(as_encoder(descriptor, card)).features
+    white = whitening.fit(compute(photos), card.dimension)
+    return lambda pixels: white.keys(compute(pixels))

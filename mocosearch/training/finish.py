@@ -1,9 +1,11 @@
 """From a trained network to an encoder's folder."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -64,16 +66,15 @@ def write_encoder(
     sample: Pixels,
     card: Card,
     folder: Path,
-    page: str | None = None,
+    files: Mapping[str, str] = MappingProxyType({}),
     prior: Whitening | None = None,
     start: float | None = None,
 ) -> Card:
     """Fit the whitening and write the encoder; returns the card as written.
 
     sample: uint8 (n, side, side, 3), the photos for the whitening.
-    page: HTML report about the training.
     prior: an earlier whitening of the same features.
-    start: see `export`.
+    files, start: see `export`.
     """
     descriptor = Descriptor(backbone).float().eval()
     # OpenVINO computes the features several times as fast as torch.
@@ -83,7 +84,7 @@ def write_encoder(
     graph = refit.with_whitening(white)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
-    return export(descriptor, backbone, card, folder, page, sample, start, graph)
+    return export(descriptor, backbone, card, folder, files, sample, start, graph)
 
 
 def export_seconds(backbone: Backbone, sample: Pixels) -> float:

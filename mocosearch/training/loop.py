@@ -13,6 +13,7 @@ import torch
 from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.evaluation.metrics import effective_rank
 from mocosearch.training import checkpoint
+from mocosearch.training.metrics import Metrics
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 
@@ -80,12 +81,14 @@ def learn(
     training: Training,
     budget: Budget,
     run: Run,
+    metrics: Metrics,
     view_recall: Callable[[], float],
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
 ) -> None:
     """Train until the budget is used up or `stopped` returns true.
 
+    metrics: gets the figures at intervals, before each checkpoint and at the end.
     view_recall: measures the network without labels, 0..1; called at each checkpoint.
 
     If the loss or a weight becomes NaN or infinite, training resumes from the last checkpoint in
@@ -107,6 +110,7 @@ def learn(
         due = now - saved_at > checkpoint.INTERVAL
         if not _finite(training, check_weights=over or due):
             _resume_in_fp32(training, run)
+            metrics.rewind()
             reported_steps, reported_at = training.steps, time.monotonic()
             continue
         if over:
@@ -117,8 +121,14 @@ def learn(
             report(Progress("train", progress, 1, training.losses[-1], chance_loss, rate, recall))
             reported_steps, reported_at = training.steps, now
         if due:
+            # Before the checkpoint, so that a run resumed from it has the line.
+            metrics.add()
             run.save(training, budget.elapsed())
             recall, saved_at = view_recall(), now
+            metrics.add(recall)
+        elif metrics.due():
+            metrics.add()
+    metrics.add()
     if stopped():
         run.save(training, budget.elapsed())
 

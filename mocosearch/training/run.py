@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from mocosearch.encoder.card import Card
-from mocosearch.encoder.export import check_destination
+from mocosearch.encoder.export import METRICS, REPORT, check_destination
 from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 from mocosearch.home import STARTER
@@ -27,6 +28,7 @@ from mocosearch.training.collection import (
 )
 from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
 from mocosearch.training.loop import Progress, Run, learn, warnings
+from mocosearch.training.metrics import Metrics
 from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, resumable
 from mocosearch.training.recipes import Recipe, fit_to
 from mocosearch.training.report import render_report
@@ -34,6 +36,7 @@ from mocosearch.training.schedule import Budget
 from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
 from mocosearch.training.teacher import Keys, agreement
+from mocosearch.training.tensorboard import check as check_tensorboard
 
 FEW = 500
 """With fewer photos a pretrained start is advised, and its whitening is used as a prior."""
@@ -78,6 +81,7 @@ def train(
     seed: int = 0,
     device: str = "auto",
     cache_bytes: int = LIMIT,
+    tensorboard: str | os.PathLike[str] | None = None,
     resume: bool = False,
     report: Report = lambda progress: None,
     stopped: Stopped = lambda: False,
@@ -94,6 +98,7 @@ def train(
         starts as `small` does.
     device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
     cache_bytes: disk space that the decoded photos may take.
+    tensorboard: a folder for the figures of the run as scalars; needs tensorboard.
     resume: continue the run that was stopped or killed, with its recipe, seed and length.
     stopped: polled between photos and between steps. Once true, the network so far is exported,
         unless the folder holds an encoder of another run; then the run can be resumed.
@@ -102,11 +107,12 @@ def train(
     photos, Mismatch for other photos than the resumed run's or an architecture that `init` does
     not have, Unsuitable for an unknown recipe, architecture or device and if an unfinished run
     would be lost, Diverged for a loss that is not finite, StorageFailed, and what
-    `importers.start_from` raises.
+    `importers.start_from` and `tensorboard.check` raise.
     """
     start, folder = time.monotonic(), Path(folder)
     roots = roots_of([photos] if isinstance(photos, str | os.PathLike) else list(photos))
     _check_writable(folder)
+    board = None if tensorboard is None else check_tensorboard(tensorboard, roots)
     resolve_device(device)
     state = _state_to_resume(folder, resume)
     teachers = (teacher,) if isinstance(teacher, Encoder) else tuple(teacher)
@@ -127,7 +133,7 @@ def train(
         training = _start_training(plan, collection, device, state)
         start -= 0.0 if state is None else state["elapsed"]
         run = _start_run(folder, plan, collection, start, state, previous)
-        outcome = _learn(training, plan, collection, run, report, stopped)
+        outcome = _learn(training, plan, collection, run, report, stopped, board)
     keep = previous if outcome.interrupted else None
     if keep is None:
         report(Progress("encoder", 0, 1))
@@ -138,7 +144,7 @@ def train(
             collection.sample,
             card,
             folder,
-            outcome.page(card),
+            outcome.files(card),
             prior,
             start,
         )
@@ -159,7 +165,7 @@ class _Outcome:
     learning: Learning = field(default_factory=Learning)
     interrupted: bool = False
     warnings: list[str] = field(default_factory=list)
-    page: Callable[[Card], str | None] = lambda card: None
+    files: Callable[[Card], dict[str, str]] = lambda card: {}
 
 
 def _describe(plan: Plan) -> str:
@@ -219,6 +225,7 @@ def _learn(
     run: Run,
     report: Report,
     stopped: Stopped,
+    tensorboard: Path | None,
 ) -> _Outcome:
     """Train to the plan's end; the result is the better network, the trained or the starting one:
     that with the higher view recall, or with a teacher the higher agreement with it.
@@ -228,12 +235,16 @@ def _learn(
     before = view_retrieval(plan.start, photos)
     budget = _budget(training, plan, sample, run, retrieval_seconds=time.monotonic() - start)
     recall = lambda: view_retrieval(training.backbone, photos).recall  # noqa: E731
-    learn(training, budget, run, recall, report, stopped)
-    # Polled here and not later: stopping while the encoder is written has no effect.
-    interrupted = stopped() and budget.progress(training.steps) < 1
-    if interrupted and run.settings["earlier"]:
-        return _Outcome(training.backbone, Learning(training.steps), interrupted)
-    after = view_retrieval(training.backbone, photos)
+    with closing(Metrics(run.folder, training, budget, tensorboard)) as metrics:
+        if training.steps == 0:
+            metrics.add(before.recall)
+        learn(training, budget, run, metrics, recall, report, stopped)
+        # Polled here and not later: stopping while the encoder is written has no effect.
+        interrupted = stopped() and budget.progress(training.steps) < 1
+        if interrupted and run.settings["earlier"]:
+            return _Outcome(training.backbone, Learning(training.steps), interrupted)
+        after = view_retrieval(training.backbone, photos)
+        metrics.add(after.recall)
     lines = _warnings(training, plan, interrupted)
     backbone, steps, best = training.backbone, training.steps, after
     score, share = _score(collection.sample_keys)
@@ -248,10 +259,11 @@ def _learn(
         quality |= {"teacher_agreement": score(best), "teacher_agreement_before": score(before)}
     chance_loss = training.model.chance_loss
 
-    def page(card: Card) -> str:
-        return render_report(card, training.losses, chance_loss, photos, before, after)
+    def files(card: Card) -> dict[str, str]:
+        page = render_report(card, training.losses, chance_loss, photos, before, after)
+        return {REPORT: page, METRICS: metrics.text()}
 
-    return _Outcome(backbone, Learning(steps, quality), interrupted, lines, page)
+    return _Outcome(backbone, Learning(steps, quality), interrupted, lines, files)
 
 
 def _score(teacher: Keys | None) -> tuple[Callable[[ViewRetrieval], float], str]:

@@ -65,3 +65,10 @@ def test_indexes_as_json(run: Run, photos: Path) -> None:
     assert row.keys() == {"name", "images", "skipped", "encoder", "bytes", "roots"}
     assert row == {name: info[name] for name in row if name != "name"} | {"name": "default"}
     assert f"30 photos, {info['bytes'] / 1e6:.1f} MB, {photos}" in run("indexes").stdout
+
+
+def test_an_index_has_no_figures_of_the_training(trained_home: Path) -> None:
+    encoder, index = (trained_home / place / "default" for place in ("encoders", "indexes"))
+    assert b"chance_loss" in (encoder / "metrics.jsonl").read_bytes()
+    files = [file for file in index.rglob("*") if file.is_file()]
+    assert not any(b"chance_loss" in file.read_bytes() for file in files)

@@ -1,6 +1,7 @@
 """The messages of `train`, and options that it rejects before decoding."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,29 @@ def test_zero_epochs_export_the_starting_network(photos: Path, run: Run, tmp_pat
     assert result.returncode == 0, result.stderr
     assert "exported the starting network without training" in result.stderr
     assert "trained on" not in result.stderr
+
+
+def block_tensorboard() -> None:
+    sys.modules["tensorboard"] = None  # type: ignore[assignment]
+
+
+def test_tensorboard_that_is_not_installed_is_wrong_usage(
+    photos: Path, run: Run, tmp_path: Path
+) -> None:
+    board = tmp_path / "board"
+    result = run("train", photos, "--tensorboard", board, prepare=block_tensorboard)
+    assert result.returncode == 2
+    message = " ".join(result.stderr.split())
+    assert "TensorBoard is not installed; pip install 'mocosearch[tensorboard]'" in message
+    assert "recipe" not in message
+    assert not board.exists()
+
+
+def test_a_folder_for_tensorboard_among_the_photos_is_wrong_usage(photos: Path, run: Run) -> None:
+    result = run("train", photos, "--tensorboard", photos / "board")
+    assert result.returncode == 2
+    assert "lies in a photo folder" in result.stderr
+    assert not (photos / "board").exists()
 
 
 @pytest.fixture

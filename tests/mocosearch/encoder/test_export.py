@@ -177,9 +177,11 @@ def test_an_older_encoder_is_replaced(no_graph, tmp_path):
     folder = tmp_path / "place" / "enc"
     folder.mkdir(parents=True)
     (folder / "report.html").touch()
+    (folder / "metrics.jsonl").touch()
     (folder / ".DS_Store").touch()
     export.export(tiny(), tiny(), CARD, folder)
     assert not (folder / "report.html").exists()
+    assert not (folder / "metrics.jsonl").exists()
     assert (folder / "encoder.xml").read_bytes() == b"graph"
     assert [p.name for p in folder.parent.iterdir()] == ["enc"]
 

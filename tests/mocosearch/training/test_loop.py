@@ -1,5 +1,6 @@
 """Runs that fail: NaN losses and weights, collapsed keys, no learning, too little memory."""
 
+import json
 import math
 import time
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
 from mocosearch.training.loop import Progress, Run, learn, warnings
+from mocosearch.training.metrics import Metrics
 from mocosearch.training.recipes import SMALL, fit_to
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
@@ -37,7 +39,8 @@ def run_of(
 ) -> list[float]:
     budget = Budget(steps=steps, seconds=None, start=time.monotonic())
     run = Run(folder, {}, time.monotonic())
-    learn(training, budget, run, view_recall, report, lambda: False)
+    metrics = Metrics(folder, training, budget)
+    learn(training, budget, run, metrics, view_recall, report, lambda: False)
     return training.losses
 
 
@@ -76,6 +79,7 @@ def test_a_nan_resumes_from_the_checkpoint_in_fp32(training, tmp_path, monkeypat
 
     monkeypatch.setattr(Training, "step", step_with_nan_once)
     monkeypatch.setattr(time, "monotonic", iter(range(10**6)).__next__)
+    monkeypatch.setattr("mocosearch.training.metrics.INTERVAL", 0)
     reports: list[Progress] = []
     losses = run_of(tmp_path, training, 6, reports.append)
     assert len(losses) == 6
@@ -84,6 +88,8 @@ def test_a_nan_resumes_from_the_checkpoint_in_fp32(training, tmp_path, monkeypat
     assert training.finite()
     assert training.steps == 6
     assert precisions == [False] * 4 + [True] * 6
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
 
 
 def test_a_nan_in_fp32_raises_diverged(training, tmp_path, monkeypatch) -> None:

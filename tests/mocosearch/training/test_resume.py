@@ -1,5 +1,6 @@
 """A stopped run continues as if it had not been stopped."""
 
+import json
 import resource
 import shutil
 import subprocess
@@ -21,7 +22,6 @@ from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
 from mocosearch.training.recipes import SMALL, V3, Recipe, fit_to
 from mocosearch.training.run import train
-from mocosearch.training.selection import ViewRetrieval
 from mocosearch.training.state import Training
 
 TINY = replace(SMALL, size=32, cache_side=40, encode_side=48, batch=8, K=24, dimension=16)
@@ -129,6 +129,7 @@ def folder(tmp_path: Path) -> Path:
     return photos
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_a_stopped_run_resumes_to_the_same_encoder(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,16 +145,6 @@ def test_a_stopped_run_resumes_to_the_same_encoder(
     assert not list(tmp_path.glob(".*"))
 
 
-@pytest.fixture
-def constant_recall(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trained network is always exported."""
-
-    def view_retrieval(backbone: Backbone, photos: Any) -> ViewRetrieval:
-        return ViewRetrieval(0.5, np.eye(len(photos), 8, dtype=np.float32))
-
-    monkeypatch.setattr("mocosearch.training.run.view_retrieval", view_retrieval)
-
-
 @pytest.mark.usefixtures("constant_recall", "light_graph")
 def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) -> None:
     # Polled once per photo at each of two sizes, then once per step.
@@ -167,6 +158,8 @@ def test_a_resumed_run_replaces_its_own_encoder(folder: Path, tmp_path: Path) ->
     assert (again.interrupted, again.previous, again.card.epochs) == (True, False, 1.0)
     assert Encoder.open(tmp_path / "e").card == again.card
     assert ">2 steps<" in (tmp_path / "e" / "report.html").read_text()
+    lines = (tmp_path / "e" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
 
 
 @pytest.mark.usefixtures("constant_recall", "light_graph")
@@ -240,6 +233,10 @@ def test_a_killed_run_resumes_to_the_same_encoder(folder: Path, tmp_path: Path) 
     assert not (tmp_path / "e").exists()
     resumed = train([folder], tmp_path / "e", resume=True)
     assert resumed.card.fingerprint == uninterrupted.card.fingerprint
+    lines = (tmp_path / "e" / "metrics.jsonl").read_text().splitlines()
+    steps = [json.loads(line)["step"] for line in lines]
+    assert steps == sorted(set(steps))
+    assert (steps[0], steps[-1]) == (0, 60)
 
 
 @pytest.mark.slow

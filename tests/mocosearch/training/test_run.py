@@ -159,6 +159,7 @@ def test_the_network_depends_on_the_seed(no_export, fill, tmp_path):
     assert (one["net.layer4.0.conv1.weight"] != other["net.layer4.0.conv1.weight"]).any()
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_same_seed_same_fingerprint(fill, tmp_path):
     fill(tmp_path / "photos", range(8))
     prints = {

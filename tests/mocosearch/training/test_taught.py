@@ -43,6 +43,7 @@ def stop_after(steps: int) -> tuple[Callable[[training.Progress], None], Callabl
     return report, stopped
 
 
+@pytest.mark.usefixtures("light_graph")
 def test_the_card_names_the_teacher_and_its_licence(photos, tmp_path, encoder):
     stages: list[str] = []
     result = train(
