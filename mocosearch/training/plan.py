@@ -12,8 +12,9 @@ from mocosearch.encoder.whitening import Whitening
 from mocosearch.errors import Mismatch
 from mocosearch.home import STARTER, path_of
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.lite import SCALES
 from mocosearch.pretrained.importers import Start, start_from
-from mocosearch.training.recipes import SMALL, Recipe, choose
+from mocosearch.training.recipes import SMALL, SMALL_LITE, Recipe, choose
 from mocosearch.training.teacher import recipe_with_teacher, teacher_name
 
 STARTER_FROZEN_STAGES = 1
@@ -139,6 +140,8 @@ def _start_plan(
             architecture or chosen.architecture, zero_init_residual=chosen.zero_init_residual
         )
         return Plan(chosen, reason, fresh, None, Card.licence, None, None, *length)
+    if small and start.backbone.architecture in SCALES:
+        chosen = SMALL_LITE
     chosen = chosen.at_side(start.side, start.backbone.architecture)
     if small and (init is None or path_of("encoders", init) == STARTER):
         chosen = replace(chosen, frozen=STARTER_FROZEN_STAGES)

@@ -107,10 +107,10 @@ def test_a_resumed_run_without_gain_exports_the_starting_network(fill, tmp_path,
     monkeypatch.setattr(training, "view_retrieval", view_retrieval)
     monkeypatch.setattr(training, "write_encoder", write)
     folder = fill(tmp_path / "photos", range(12))[0].parent
-    # Polled once per photo at each of two sizes, then once per step.
+    # Polled once per photo, then once per step.
     calls = iter(range(10**6))
     usual = {"size": 32, "batch": 4, "epochs": 3}
-    train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 25)
+    train([folder], tmp_path / "e", **usual, stopped=lambda: next(calls) > 13)
     resumed = train([folder], tmp_path / "e", resume=True)
     assert any("the starting network is exported" in sign for sign in resumed.warnings)
     assert same(exports[-1], start_from("starter").backbone)
