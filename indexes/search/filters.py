@@ -53,8 +53,12 @@ class Where:
 
     def lies_in(self, path: str) -> bool:
         """Whether an absolute path meets the conditions on folders."""
-        path = spelled(path)
-        return (not self.under or below(self.under)(path)) and not below(self.not_under)(path)
+        return self.folder_test()(spelled(path))
+
+    def folder_test(self) -> Callable[[str], bool]:
+        """`lies_in` for many paths, which are `spelled`."""
+        is_below, is_excluded, anywhere = below(self.under), below(self.not_under), not self.under
+        return lambda path: (anywhere or is_below(path)) and not is_excluded(path)
 
     def admits(self, facts: Mapping[str, Any]) -> bool:
         """Whether a photo meets all conditions; facts: a record's fields by name, with absolute
@@ -176,14 +180,13 @@ def _near_condition(latitude: float, longitude: float, km: float) -> Condition:
 def _folder_condition(txn: Txn, roots: Roots, where: Where) -> Condition:
     prefixes = {str(number): os.path.join(root, "") for number, root in roots.places.items()}
 
-    is_below, is_excluded = below(where.under), below(where.not_under)
+    meets = where.folder_test()
 
     @cache
     def lies(folder: str) -> bool:
         # `where.lies_in(roots.path(folder))` in a tenth of the time.
         number, _, rest = folder.partition("/")
-        path = spelled(prefixes[number] + to_path(rest) if rest else roots.path(folder))
-        return (not where.under or is_below(path)) and not is_excluded(path)
+        return meets(spelled(prefixes[number] + to_path(rest) if rest else roots.path(folder)))
 
     # A condition may name a file: then the folder does not decide, and the record is read.
     names = [
