@@ -255,21 +255,13 @@ SEED = replace(
     # Our recipe with a teacher: the loss of arXiv:2101.04731 on a pretrained network. The teacher's
     # key is of the whole photo, so a view is nearly all of it: with smaller crops and stronger
     # colours the student learns less (benchmarks/recipes.md).
-    SMALL,
+    SMALL_LITE,
     name="seed",
-    architecture="efficientnet_lite0",
-    size=128,
-    cache_side=160,
     K=8192,
     T=0.07,
     T_teacher=0.05,
     dim=256,
-    symmetric=False,
-    splits=1,
-    batch=64,
-    optimizer="adamw",
     lr=5e-4,
-    weight_decay=0.02,
     epochs=3,
     frozen=1,
     views=ViewSettings(
