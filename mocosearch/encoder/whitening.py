@@ -16,7 +16,7 @@ POWER = 0.35
 photos are few, and costs most where objects are not centred (benchmarks/recipes.md)."""
 
 DIMENSION = 256
-"""Dimension of the keys of a network that brings no whitening."""
+"""Dimension of keys where no encoder sets another one."""
 
 PRIOR = 500
 """Weight of an earlier whitening, in photos: with this, a fit on 30 photos retrieves as well as the

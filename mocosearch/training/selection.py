@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
-from mocosearch.encoder.whitening import Array
+from mocosearch.encoder.whitening import DIMENSION, Array
 from mocosearch.evaluation.metrics import recall_at_1
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
@@ -21,7 +21,6 @@ T = TypeVar("T", bound=np.generic)
 MAX_PHOTOS = 500
 HARD_VIEWS = ViewSettings(scale=(0.15, 0.7), grey=0.3)
 """Views that cannot be matched by colour alone."""
-DIMENSION = 256
 
 
 @dataclass(frozen=True)
