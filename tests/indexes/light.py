@@ -46,8 +46,8 @@ def projections(side: int, dimension: int, seed: int, width: int = 0) -> object:
     """
     ov = openvino()
     import openvino.opset8 as ops
-    from openvino.op import Constant as constant  # opset8 copies large arrays as lists
 
+    constant = ov.op.Constant  # opset8 copies large arrays as lists
     cells = math.gcd(side, 16)
     size = cells * cells * 3
     directions = np.random.default_rng(seed).standard_normal((size, dimension)).astype(np.float32)
