@@ -88,7 +88,7 @@ def fit(
     # On a busy machine two BLAS threads wait for each other up to 40 times as long as they
     # compute.
     with threadpool_limits(1, user_api="blas"):
-        variances, directions = _leading(x, dimension)
+        variances, directions = leading(x, dimension)
     shrunk = (1 - amount) * variances + amount * spread
     # Without shrinkage few photos leave directions of zero variance.
     shrunk = shrunk.clip(min=max(1e-6 * spread, 1e-12))
@@ -96,7 +96,9 @@ def fit(
     return Whitening(centre.astype(np.float32), projection.astype(np.float32))
 
 
-def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def leading(
+    x: Array, count: int, iterations: int = 4
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The largest variances of centred rows (n, D), and their directions (D, count).
 
     Computed by a randomised range finder with power iterations (arXiv:0909.4061, algorithm 4.4).
@@ -108,12 +110,12 @@ def _leading(x: Array, count: int) -> tuple[NDArray[np.float64], NDArray[np.floa
         basis = _orthonormal(np.concatenate([x.T, random[:, n:count]], axis=1))
     else:
         basis = _orthonormal(random)
-        for _ in range(4 if basis.shape[1] < D else 0):
+        for _ in range(iterations if basis.shape[1] < D else 0):
             basis = _orthonormal(x.T @ (x @ basis))
     small = (x @ basis).astype(np.float64)
     variances, rotation = np.linalg.eigh(small.T @ small)
-    leading = slice(-1, -count - 1, -1)
-    return variances[leading].clip(min=0), basis @ rotation[:, leading]
+    largest = slice(-1, -count - 1, -1)
+    return variances[largest].clip(min=0), basis @ rotation[:, largest]
 
 
 def _orthonormal(columns: Array) -> Array:

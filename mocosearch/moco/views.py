@@ -12,6 +12,8 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from mocosearch.photos.decode import Pixels
+
 LUMA = (0.299, 0.587, 0.114)
 
 
@@ -126,6 +128,13 @@ def render(photos: Tensor, views: Views, size: int) -> Tensor:
         invert = (pixels >= 0.5) & views.solarized[:, None, None]
         pixels = torch.where(invert, 1 - pixels, pixels)
     return pixels.reshape(n, 3, size, size).contiguous(memory_format=torch.channels_last)
+
+
+def to_levels(pixels: Tensor) -> Pixels:
+    """Views as `render` computes them, changed in place, as uint8 (n, size, size, 3)."""
+    levels = pixels.mul_(255).round_().byte().permute(0, 2, 3, 1).contiguous()
+    array: Pixels = levels.numpy()
+    return array
 
 
 def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:

@@ -14,18 +14,27 @@ from mocosearch.encoder import whitening
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import export
 from mocosearch.encoder.neighbours import adapt
+from mocosearch.encoder.projection import learn
 from mocosearch.encoder.refit import Refit
 from mocosearch.encoder.whitening import Whitening
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.inference import as_encoder, features
+from mocosearch.moco.views import ViewSettings, draw, render, to_levels
 from mocosearch.photos.decode import Pixels
 from mocosearch.training.plan import Plan
 
 EXPORT_SECONDS = 3.0
 """Time to fit the whitening and to write the encoder."""
+VIEW_SECONDS = 0.003
+"""Time to draw a view and to learn from it, besides its features."""
 CONVERSION_SECONDS = 0.04
 """Time to convert the network, per module of it."""
+
+ROWS = 64
+"""Views drawn at once."""
+CROPS = ViewSettings(scale=(0.25, 1.0), jitter=0.0, grey=0.0, blur=0.0)
+"""Views that the projection is learned from: crops and mirror images, in the photo's colours."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +79,10 @@ def write_encoder(
     prior: Whitening | None = None,
     start: float | None = None,
 ) -> Card:
-    """Fit the whitening and write the encoder; returns the card as written.
+    """Fit the whitening, learn the projection where the card's recipe asks for it, and write the
+    encoder; returns the card as written.
 
-    sample: uint8 (n, side, side, 3), the photos for the whitening.
+    sample: uint8 (n, side, side, 3), the photos for both.
     prior: an earlier whitening of the same features.
     files, start: see `export`.
     """
@@ -81,13 +91,27 @@ def write_encoder(
     refit = Refit(as_encoder(descriptor, card))
     features = refit.features(sample)
     white = adapt(whitening.fit(features, card.dimension, prior=prior), features)
+    if card.recipe["learned_projection"]:
+        white = learn(white, features, refit.features(_views(sample)))
     graph = refit.with_whitening(white)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, files, sample, start, graph)
 
 
-def export_seconds(backbone: Backbone, sample: Pixels) -> float:
+def _views(photos: Pixels) -> Pixels:
+    """A random view of each photo, uint8 (n, side, side, 3), of the same size."""
+    side = photos.shape[1]
+    generator = torch.Generator().manual_seed(0)
+    views = np.empty(photos.shape, np.uint8)
+    for at in range(0, len(photos), ROWS):
+        part = torch.from_numpy(np.array(photos[at : at + ROWS]))
+        pixels = render(part, draw(len(part), side, side, CROPS, generator), side)
+        views[at : at + ROWS] = to_levels(pixels)
+    return views
+
+
+def export_seconds(backbone: Backbone, sample: Pixels, learned_projection: bool) -> float:
     """An estimate of the seconds that `write_encoder` takes: torch takes at least twice as long as
     OpenVINO for the first photos.
     """
@@ -95,4 +119,6 @@ def export_seconds(backbone: Backbone, sample: Pixels) -> float:
     start = time.monotonic()
     features(descriptor, photos)
     seconds = (time.monotonic() - start) / 2 * len(sample) / len(photos)
+    if learned_projection:
+        seconds = 2 * seconds + VIEW_SECONDS * len(sample)
     return seconds + EXPORT_SECONDS + CONVERSION_SECONDS * len(list(backbone.modules()))

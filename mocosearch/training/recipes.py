@@ -55,6 +55,8 @@ class Recipe:
     zero_init_residual: bool = False
     T_teacher: float = 0.0
     """Temperature of the teacher's similarities; 0 selects MoCo, which has no teacher."""
+    learned_projection: bool = False
+    """Whether the exported projection is learned from views and neighbours, or whitens alone."""
     frozen: int = 0
     """Number of ResNet stages, counted from the input with the stem, that are not trained."""
 
@@ -249,6 +251,7 @@ SMALL_LITE = replace(
     lr=2e-4,
     weight_decay=0.02,
     views=ViewSettings(scale=(0.3, 1.0)),
+    learned_projection=True,
 )
 
 SEED = replace(

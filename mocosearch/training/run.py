@@ -296,7 +296,7 @@ def _budget(
         epochs = plan.recipe.epochs if plan.epochs is None else plan.epochs
         steps = epochs * max(1, len(training.pixels) // plan.recipe.batch)
         return Budget(steps, None, start)
-    rest = retrieval_seconds + export_seconds(plan.start, sample)
+    rest = retrieval_seconds + export_seconds(plan.start, sample, plan.recipe.learned_projection)
     start = time.monotonic() - run.train_seconds
     return Budget(None, run.start + plan.seconds - rest - start, start)
 

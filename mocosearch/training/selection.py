@@ -14,7 +14,7 @@ from mocosearch.evaluation.metrics import recall_at_1
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.inference import features
-from mocosearch.moco.views import ViewSettings, draw, render
+from mocosearch.moco.views import ViewSettings, draw, render, to_levels
 from mocosearch.photos.decode import Pixels
 
 T = TypeVar("T", bound=np.generic)
@@ -64,6 +64,4 @@ def view_retrieval(backbone: Backbone, photos: Pixels, seed: int = 0) -> ViewRet
 
 def _views(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:
     views = draw(len(photos), side, side, HARD_VIEWS, generator)
-    levels = render(photos, views, side).mul_(255).round_().byte()
-    pixels: Pixels = levels.permute(0, 2, 3, 1).contiguous().numpy()
-    return pixels
+    return to_levels(render(photos, views, side))

@@ -1,5 +1,6 @@
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from mocosearch.encoder.refit import whitening_of
 from mocosearch.errors import NoPhotos, NotFound, Unsuitable
 from mocosearch.home import STARTER
 from mocosearch.moco.inference import encoding_cost
+from mocosearch.photos import decode
 from mocosearch.training import collection
 from mocosearch.training import run as training
 from mocosearch.training.recipes import SMALL, fit_to
@@ -371,3 +373,19 @@ def test_unknown_recipe_and_architecture(fill, tmp_path, wrong):
     fill(tmp_path / "photos", range(2))
     with pytest.raises(Unsuitable):
         train([tmp_path / "photos"], tmp_path / "enc", **wrong)
+
+
+@pytest.mark.usefixtures("light_graph")
+def test_a_learned_projection_brings_neighbours_closer(fill, tmp_path):
+    """Here without an earlier whitening, and otherwise the same encoder."""
+    folder = fill(tmp_path / "photos", range(40))[0].parent
+    recipe = replace(SMALL, size=32, cache_side=40, encode_side=48)
+    closeness = []
+    for learned in (False, True):
+        how = {"recipe": replace(recipe, learned_projection=learned), "init": "none", "epochs": 0}
+        train([folder], tmp_path / "enc", **how)
+        encoder = Encoder.open(tmp_path / "enc")
+        pixels = np.stack([decode(file.read_bytes(), 48).pixels for file in folder.iterdir()])
+        cosines = encoder.encode(pixels) @ encoder.encode(pixels).T
+        closeness.append(np.sort(cosines, 1)[:, -4:-1].mean())
+    assert closeness[1] > closeness[0] + 0.05
