@@ -28,6 +28,7 @@ from cli.query import query
 from cli.train import train
 from cli.values import PlainCommand, PlainGroup, local_path
 from cli.verify import verify
+from cli.watch import watch
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(train, index, query, pick, duplicates, evaluate),
+    *(train, index, watch, query, pick, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))

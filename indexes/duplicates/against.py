@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexes.copies.compare import BITS, COSINE, Hashes, are_copies, hash_of, hashes_of
+from indexes.copies.compare import BITS, COSINE, Hashes, are_copies, bits_apart, hash_of, hashes_of
 from indexes.copies.detail import Details
 from indexes.duplicates.files import is_raw, unchanged_files
 from indexes.duplicates.groups import Group, Member, group_name
@@ -188,10 +188,11 @@ class _Collection:
         if old.digest == record.digest:
             return 0
         both_hashes = hash_of(record) != 0 and hash_of(old) != 0
+        # Strong blur and small sizes change a key.
         probable = are_copies(record, old, float(new.key(0) @ key), self.min_score) or (
             self.min_score <= COSINE
             and both_hashes
-            and hash_of(record) == hash_of(old)
+            and bits_apart(record.perceptual, old.perceptual) <= BITS
             and new.thumbnails.same(record, old)
         )
         if probable and new.details.equal(record, old):
