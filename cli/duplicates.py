@@ -4,18 +4,17 @@ import csv
 import io
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.common import IndexName, Json, require_photos
-from cli.display import finish, one_line, say, show, show_json, show_raw, warn, warn_skipped
+from cli.display import one_line, say, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
     from indexes import Index
     from indexes.duplicates.groups import Group, Member
-    from mocosearch.photos import Picture
 
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
@@ -25,6 +24,10 @@ Folder = Annotated[
 ]
 Against = Annotated[
     bool, typer.Option("--against", help="Compare FOLDER, new photos, with the whole collection.")
+]
+Missing = Annotated[
+    bool,
+    typer.Option("--missing", help="With --against: list the photos that have no copy in it."),
 ]
 Threshold = Annotated[
     float, typer.Option(metavar="X", min=0.0, max=1.0, help="Lowest cosine of two copies' keys.")
@@ -44,9 +47,11 @@ Ignore = Annotated[
     typer.Option(metavar="GROUP", help="Remember that the files of this group are not copies."),
 ]
 Csv = Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")]
+Paths = Annotated[
+    bool, typer.Option("--paths", help="Print only the paths not to keep, or the missing ones.")
+]
 Print0 = Annotated[
-    bool,
-    typer.Option("-0", "--print0", help="Print the paths not to keep, each ended by a zero byte."),
+    bool, typer.Option("-0", "--print0", help="The same, each path followed by a zero byte.")
 ]
 Script = Annotated[
     bool, typer.Option("--script", help="Print a shell script that removes the other files.")
@@ -57,12 +62,14 @@ def duplicates(
     folder: Folder = None,
     index: IndexName = "default",
     against: Against = False,
+    missing: Missing = False,
     threshold: Threshold = 0.9,
     turned: Turned = False,
     keep: Keep = None,
     ignore: Ignore = None,
     json: Json = False,
     as_csv: Csv = False,
+    paths: Paths = False,
     print0: Print0 = False,
     script: Script = False,
 ) -> None:
@@ -75,39 +82,42 @@ def duplicates(
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     start = time.perf_counter()
-    output = _output(json, as_csv, print0, script)
+    output = _output(json, as_csv, paths, print0, script)
     _check(folder, against, turned, keep)
+    if missing:
+        _check_missing(against, ignore, output)
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
-    skipped: dict[str, str] = {}
     changed: set[str] = set()
     with _opened(index, writable=bool(ignore)) as opened:
         if against:
-            photos = new_photos(roots, opened.encoder.side, skipped)
-            groups = list(opened.copies_of(photos, threshold, roots, changed))
+            from cli.against import compare, show_comparisons
+
+            comparisons = compare(opened, roots, threshold, ignore or [], changed)
         else:
             groups = _groups(opened, roots, threshold, turned, keep, changed)
-        if ignore:
-            opened.ignore(ignore, groups)
-            groups = [group for group in groups if group.name not in ignore]
+            if ignore:
+                opened.ignore(ignore, groups)
+                groups = [group for group in groups if group.name not in ignore]
     seconds = time.perf_counter() - start
-    warn_skipped(skipped)
     if changed:
         warn(
             "left out, missing, unreadable or changed since they were indexed: "
             f"{len(changed)} files; next: mocosearch index FOLDER"
         )
-    _show(groups, output, against, seconds)
-    finish(False, len(skipped))
+    if against:
+        show_comparisons(comparisons, output, missing, seconds)
+    else:
+        _show(groups, output, seconds)
 
 
-def _output(json: bool, as_csv: bool, print0: bool, script: bool) -> str:
+def _output(json: bool, as_csv: bool, paths: bool, print0: bool, script: bool) -> str:
     """The name of the only output option given, or text."""
-    options = {"json": json, "csv": as_csv, "print0": print0, "script": script}
+    options = {"json": json, "csv": as_csv, "paths": paths, "print0": print0, "script": script}
     names = [name for name, value in options.items() if value]
     if len(names) > 1:
-        raise typer.BadParameter("--json, --csv, --print0 and --script exclude each other")
+        raise typer.BadParameter("--json, --csv, --paths, --print0 and --script exclude each other")
     return names[0] if names else "text"
 
 
@@ -116,11 +126,19 @@ def _check(folder: str | None, against: bool, turned: bool, keep: str | None) ->
     if keep not in (None, "largest", "oldest", "best-format"):
         raise typer.BadParameter(f"--keep {keep}: write largest, oldest or best-format")
     if against and turned:
-        raise typer.BadParameter("--turned compares the collection with itself, not --against it")
+        raise typer.BadParameter("--against finds turned copies without --turned")
     if against and keep:
         raise typer.BadParameter("with --against the collection's file is kept, there is no --keep")
     if against and folder is None:
         raise typer.BadParameter("--against needs a folder of new photos")
+
+
+def _check_missing(against: bool, ignore: list[str] | None, output: str) -> None:
+    """Raises typer.BadParameter for options that do not go with --missing."""
+    if not against:
+        raise typer.BadParameter("--missing needs a folder and --against")
+    if ignore or output in ("csv", "script"):
+        raise typer.BadParameter("--missing excludes --ignore, --csv and --script")
 
 
 def _opened(name: str, writable: bool) -> "Index":
@@ -153,44 +171,34 @@ def _groups(
     )
 
 
-def _show(groups: "Sequence[Group]", output: str, against: bool, seconds: float) -> None:
+def _show(groups: "Sequence[Group]", output: str, seconds: float) -> None:
     """The groups on stdout, and for people a summary on stderr."""
     if output == "json":
         show_json({"groups": [plain(group) for group in groups], "seconds": seconds})
         return
-    if output == "csv":
-        show(COLUMNS)
-    for number, group in enumerate(groups):
-        if output == "csv":
-            for member in group.members:
-                show_raw(row(group, member), b"\n")
-        elif output == "print0":
-            for member in others(group, against):
-                show_raw(member.path, b"\0")
-        elif output == "script":
-            _show_script(group, against, head=number == 0)
-        else:
+    if output == "text":
+        for group in groups:
             _show_group(group)
+    else:
+        others = ((group, [m for m in group.members if m is not group.keep]) for group in groups)
+        show_for_programs(others, output)
     files = sum(len(group.members) for group in groups)
     say(f"{len(groups)} groups of copies, {files} files, in {seconds:.1f} s")
 
 
-def new_photos(
-    roots: list[str], side: int, skipped: dict[str, str]
-) -> "Iterator[tuple[str, int, bytes, Picture]]":
-    """The photos below some folders, with size and digest; `skipped` gets the others."""
-    from mocosearch.photos import Photo, read_photos, scan
-
-    for found, outcome in read_photos(list(scan(roots)), side):
-        if isinstance(outcome, Photo):
-            yield found.path, found.size, outcome.digest, outcome.picture
-        elif outcome is not None:
-            skipped[found.path] = outcome
-
-
-def others(group: "Group", against: bool) -> "Sequence[Member]":
-    """What need not be kept: of a new photo and the collection, the new photo alone."""
-    return group.members[:1] if against else [m for m in group.members if m is not group.keep]
+def show_for_programs(groups: "Iterable[tuple[Group, Sequence[Member]]]", output: str) -> None:
+    """Groups with the files that need not be kept, as csv, paths, print0 or script."""
+    if output == "csv":
+        show(COLUMNS)
+    for number, (group, others) in enumerate(groups):
+        if output == "csv":
+            for member in group.members:
+                show_raw(row(group, member), b"\n")
+        elif output == "script":
+            _show_script(group, others, head=number == 0)
+        else:
+            for member in others:
+                show_raw(member.path, b"\0" if output == "print0" else b"\n")
 
 
 def plain(group: "Group") -> dict[str, Any]:
@@ -235,12 +243,12 @@ def _show_group(group: "Group") -> None:
         )
 
 
-def _show_script(group: "Group", against: bool, head: bool) -> None:
+def _show_script(group: "Group", others: "Sequence[Member]", head: bool) -> None:
     if head:
         show("#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu")
     # A name with a line break must not leave its comment.
     show(f"# {group.name} {group.score:.3f}: keeps {one_line(group.keep.path)}")
-    for member in others(group, against):
+    for member in others:
         # Either may have gone since, or become a link to the other.
         keep, spare = shlex.quote(group.keep.path), shlex.quote(member.path)
         check = f"[ -e {keep} ] && [ -e {spare} ] && ! [ {keep} -ef {spare} ]"

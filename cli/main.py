@@ -23,11 +23,13 @@ from cli.export import export
 from cli.index import index
 from cli.indexes import indexes
 from cli.info import info
+from cli.look import look
 from cli.pick import pick
 from cli.query import query
 from cli.train import train
 from cli.values import PlainCommand, PlainGroup, local_path
 from cli.verify import verify
+from cli.watch import watch
 from mocosearch import __version__
 from mocosearch.errors import MocosearchError, StorageFailed
 
@@ -43,11 +45,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(train, index, query, pick, duplicates, evaluate),
+    *(train, index, watch, query, pick, duplicates, evaluate),
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))
 app.add_typer(encoders, name="encoders")
+app.add_typer(look, name="look")
 
 
 def _version(requested: bool) -> None:

@@ -9,7 +9,8 @@ Images = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="IMAGE...",
-        help="Picture files or folders of them; cat.jpg:2 has twice the weight; - reads stdin.",
+        help="Picture files or folders of them; cat.jpg:2 has twice the weight; - reads stdin; "
+        "@NAME asks a look.",
     ),
 ]
 Top = Annotated[int, typer.Option("-k", "--top", metavar="N", min=1, help="Number of results.")]
@@ -54,6 +55,9 @@ Camera = Annotated[str | None, typer.Option(metavar="TEXT", help="Part of the ca
 Format = Annotated[str | None, typer.Option(metavar="NAME", help="Format: jpeg, heic or png.")]
 MinSide = Annotated[int, typer.Option(metavar="N", min=0, help="Least pixels of the shorter side.")]
 
+New = Annotated[
+    bool, typer.Option("--new", help="Of a look: only photos added since it was last asked.")
+]
 Sort = Annotated[
     str | None,
     typer.Option(

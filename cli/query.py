@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ def query(
     camera: options.Camera = None,
     format: options.Format = None,
     min_side: options.MinSide = 0,
+    new: options.New = False,
     sort: options.Sort = None,
     reverse: options.Reverse = False,
     all: options.All = False,
@@ -49,14 +50,15 @@ def query(
     """Find the photos that look like an image, or like the mean of several.
 
     Copies of one picture share a line in the table and on the page; --json, --paths and -0
-    list every file.
+    list every file. @NAME asks a saved look (mocosearch look).
 
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     start = time.perf_counter()
     output = Output(json, paths, print0, all, preview, gallery, open, no_color)
     order = Order(sort, reverse)
-    others = output.chosen or any((order, minus, crop, turned, min_score))
+    others = output.chosen or any((order, minus, crop, turned, min_score, new))
+    others = others or any(word.startswith("@") for word in images or [])
     _check(images, interactive, others)
     output.check()
     from PIL import Image
@@ -70,6 +72,7 @@ def query(
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     score = min_score_of(min_score)
     search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score, order)
+    search.check_look(new)
     with Index.open(index) as opened:
         require_photos(opened)
         opened.prepare()
@@ -78,7 +81,7 @@ def query(
 
             converse(opened, search.images, top, where, no_color)
         else:
-            _search(opened, index, search, output, start)
+            _search(opened, index, search, output, start, new)
 
 
 def _check(images: list[str] | None, interactive: bool, others: bool) -> None:
@@ -178,6 +181,22 @@ class Search:
     significant_only: bool
     order: Order
 
+    @property
+    def look(self) -> str | None:
+        """The name of the look that is asked, as of `query @beach`; `./@beach` is a file."""
+        return next((word[1:] for word in self.images if word.startswith("@")), None)
+
+    def check_look(self, new: bool) -> None:
+        """Raises typer.BadParameter for what does not go with a look."""
+        if self.look is None:
+            if new:
+                raise typer.BadParameter("--new needs a look: mocosearch query @NAME --new")
+        elif len(self.images) > 1 or self.minus or self.crop or self.orientations:
+            raise typer.BadParameter(
+                f"@{self.look} goes with the filters and the output options only; for a file of "
+                f"this name write ./@{self.look}"
+            )
+
     def answer(self, index: "Index", question: "Question", fold: bool) -> "Answer":
         """The results, in their order."""
         answer = index.answer(
@@ -191,19 +210,20 @@ class Search:
         return answer.sorted(self.order.sort, reverse=self.order.reverse) if self.order else answer
 
 
-def _search(index: "Index", name: str, search: Search, output: Output, start: float) -> None:
+def _search(
+    index: "Index", name: str, search: Search, output: Output, start: float, new: bool
+) -> None:
     """Search once, and show the results."""
-    from cli.question import images_of
-
     problem = output.page_problem()
     encoding = time.perf_counter()
-    images = images_of(search.images)
-    question = index.question(
-        images,
-        minus=images_of(search.minus),
-        crop=search.crop,
-        orientations=search.orientations,
-    )
+    image: Source
+    if search.look is not None:
+        from cli.look import ask_look
+
+        question, image, where = ask_look(index, search.look, search.where, new)
+        search = replace(search, where=where)
+    else:
+        question, image = _question(index, search)
     searching = time.perf_counter()
     answer = search.answer(index, question, output.fold)
     done = time.perf_counter()
@@ -224,10 +244,24 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
         # Whatever happens to the page, the answer has been printed.
         sys.stdout.flush()
         folded = answer if output.fold else search.answer(index, question, fold=True)
-        _save_page(page, search.images[0], images[0].image, folded, problem)
+        _save_page(page, search.images[0], image, folded, problem)
         if output.open:
             _open_page(page)
     finish(False, len(answer.skipped))
+
+
+def _question(index: "Index", search: Search) -> "tuple[Question, Source]":
+    """The question, and the first picture in it."""
+    from cli.question import images_of
+
+    images = images_of(search.images)
+    question = index.question(
+        images,
+        minus=images_of(search.minus),
+        crop=search.crop,
+        orientations=search.orientations,
+    )
+    return question, images[0].image
 
 
 def _save_page(page: Path, name: str, image: "Source", answer: "Answer", problem: str) -> None:

@@ -32,6 +32,7 @@ from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.home import not_found_error, path_of
 
 if TYPE_CHECKING:
+    from indexes.duplicates.against import Comparison
     from indexes.duplicates.groups import Group
     from indexes.pick import Pick
     from indexes.redundancy import Redundancy
@@ -347,6 +348,21 @@ class Index:
             self.snapshot, min_score, self.snapshot.resolve(where or Where()), turned, keep, changed
         )
 
+    def compare(
+        self,
+        photos: "Iterator[tuple[str, int, bytes, Picture]]",
+        min_score: float = COSINE,
+        folders: PathOrPaths = (),
+        changed: set[str] | None = None,
+    ) -> "Iterator[Comparison]":
+        """For each new photo its copies in the index, with what shows that they are copies; none
+        where the index has no copy. See `indexes.duplicates.against.compare`.
+        """
+        from indexes.duplicates.against import compare
+
+        above = [os.fspath(folder) for folder in paths_of(folders)]
+        return compare(self.snapshot, self.encoder, photos, min_score, above, changed)
+
     def copies_of(
         self,
         photos: "Iterator[tuple[str, int, bytes, Picture]]",
@@ -354,11 +370,9 @@ class Index:
         folders: PathOrPaths = (),
         changed: set[str] | None = None,
     ) -> "Iterator[Group]":
-        """Which new photos have copies in the index: see `indexes.duplicates.find.against`."""
-        from indexes.duplicates.find import against
-
-        above = [os.fspath(folder) for folder in paths_of(folders)]
-        return against(self.snapshot, self.encoder, photos, min_score, above, changed)
+        """The new photos that have copies in the index, as groups: see `compare`."""
+        comparisons = self.compare(photos, min_score, folders, changed)
+        return (comparison.group for comparison in comparisons if comparison.copies)
 
     def pick(self, count: int, where: Where | None = None, *, odd: bool = False) -> "list[Pick]":
         """Photos that differ as much as possible and so stand for many, or, with `odd`, those least

@@ -1,10 +1,8 @@
-"""Groups of near-identical pictures: copies across a whole collection, or of new photos in it."""
+"""Groups of near-identical pictures across a whole collection."""
 
-import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -14,28 +12,21 @@ from indexes.copies.compare import (
     Hashes,
     Mask,
     Rows,
-    are_copies,
     copies_among,
     group_rows,
-    hash_of,
     hashes_of,
 )
 from indexes.copies.detail import Details
-from indexes.duplicates.groups import Group, Member, group_name, rank
+from indexes.duplicates.files import is_raw, unchanged_files
+from indexes.duplicates.groups import Group, group_name, rank
 from indexes.duplicates.ignored import Ignored
 from indexes.duplicates.pairs import Pairs, candidate_sets
 from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import turned_copies
 from indexes.search.filters import Where
-from indexes.search.nearest import Match, nearest
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Keys, Record
-from mocosearch.encoder import Encoder
-from mocosearch.photos import FileStat, Picture
-from mocosearch.photos.formats import RAW_EXTENSIONS
-from mocosearch.photos.scan import is_within
 
-NEAREST = 20
 SHARED = 64
 """Photos that may share a hash and still be compared by their pictures."""
 _NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
@@ -101,7 +92,7 @@ class _Photos:
 
     def candidate_sets(self) -> list[Rows]:
         """Disjoint sets of rows; no copy of a row is outside its set."""
-        raw = np.array([_is_raw(record) for record in self.records])
+        raw = np.array([is_raw(record) for record in self.records])
         return candidate_sets(self.keys, self.hashes, raw, self.min_score, self.turned)
 
     def copies_of(self, some: Rows, others: Rows) -> Mask:
@@ -165,7 +156,10 @@ def _groups_of(
 ) -> Iterator[Group]:
     """The groups among one set of rows; `changed` as of `groups`."""
     lost: dict[int, set[str]] = {row: set() for row in rows.tolist()}
-    files = {row: _files(snapshot, photos.records[row], admits, lost[row]) for row in rows.tolist()}
+    files = {
+        row: unchanged_files(snapshot, photos.records[row], admits, lost[row])
+        for row in rows.tolist()
+    }
     best = {row: min(rank(m, keep) for m in files[row]) for row in files if files[row]}
     order = np.array(sorted(best, key=best.__getitem__), np.int64)
     for part in group_rows(order, photos.copies_of, photos.confirm):
@@ -184,91 +178,3 @@ def _lowest(keys: Keys) -> float:
     """The lowest cosine of any two keys, computed in parts because a group may be large."""
     parts = (keys[at : at + ROWS] @ keys[at:].T for at in range(0, len(keys), ROWS))
     return min(1.0, *(float(part.min()) for part in parts))
-
-
-def _files(
-    snapshot: Snapshot, record: Record, admits: Callable[[str], bool], changed: set[str]
-) -> list[Member]:
-    """A photo's unchanged files; several links to one file count once."""
-    files: dict[tuple[int, int], Member] = {}
-    for path in filter(admits, record.paths):
-        status = _unchanged(snapshot, path)
-        if status is None:
-            changed.add(path)
-        else:
-            member = Member(path, record, status.st_mtime_ns)
-            files.setdefault((status.st_dev, status.st_ino), member)
-    return list(files.values())
-
-
-def _unchanged(snapshot: Snapshot, path: str) -> os.stat_result | None:
-    """The status of a file that is unchanged since it was indexed: another file in its place may
-    be the only one of its kind.
-    """
-    entry = snapshot.entry(path)
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status if entry is not None and entry.is_unchanged(FileStat.of(path, status)) else None
-
-
-def _is_raw(record: Record) -> bool:
-    """By its content, or by its name: a raw file may be read by the JPEG inside it."""
-    names = (path.lower() for path in record.paths)
-    return record.format == "RAW" or any(name.endswith(RAW_EXTENSIONS) for name in names)
-
-
-def against(
-    snapshot: Snapshot,
-    encoder: Encoder,
-    photos: Iterator[tuple[str, int, bytes, Picture]],
-    min_score: float = COSINE,
-    folders: Sequence[str] = (),
-    changed: set[str] | None = None,
-) -> Iterator[Group]:
-    """New photos, by path, size, digest and picture, with their copies in the index.
-
-    folders: the folders of the new photos. Files below them are not compared with each other,
-    even where the index holds them; nor are two names of one file. A group begins with the new
-    file, and the first one of the collection is to be kept. Ignored pairs are left out, and so are
-    the files in `changed`, as of `groups`.
-    """
-    ignored, thumbnails, details = Ignored.of(snapshot.txn), Thumbnails(), Details()
-    gone = set() if changed is None else changed
-    real = [os.path.realpath(folder) for folder in folders]
-
-    def is_copy(new: Record, match: Match) -> bool:
-        old = match.record
-        if ignored.both(new, old) or _is_raw(new) != _is_raw(old):
-            return False
-        if old.digest == new.digest:
-            return True
-        same_hash = hash_of(new) != 0 and hash_of(new) == hash_of(old)
-        probable = are_copies(new, old, match.score, min_score) or (
-            min_score <= COSINE and same_hash and thumbnails.same(new, old)
-        )
-        return probable and details.equal(new, old)
-
-    for path, size, digest, picture in photos:
-        key = encoder.encode(picture.pixels[None])
-        new = replace(Record.of(picture.facts, size, digest), paths=[path])
-        elsewhere = partial(_is_elsewhere, new=path, folders=real)
-        copies = [
-            (match, files)
-            for match in nearest(snapshot, key, NEAREST, None)[0]
-            if is_copy(new, match) and (files := _files(snapshot, match.record, elsewhere, gone))
-        ]
-        gone |= details.unread
-        if copies:
-            members = [Member(path, new), *(file for _, files in copies for file in files)]
-            name = group_name([new, *(match.record for match, _ in copies)])
-            yield Group(name, min(match.score for match, _ in copies), members, members[1])
-
-
-def _is_elsewhere(old: str, new: str, folders: Sequence[str]) -> bool:
-    """Whether the collection's file is another one than the new file, outside the folders."""
-    with suppress(OSError):
-        if os.path.samefile(old, new):
-            return False
-    return not any(is_within(os.path.realpath(old), folder) for folder in folders)

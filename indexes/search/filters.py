@@ -46,6 +46,10 @@ class Where:
     """A format or an extension, such as `jpeg` or `.heic`; upper and lower case are equal."""
     min_side: int = 0
     """Least length of the shorter side, in pixels."""
+    first_id: int = 0
+    """Least id: later photos have higher ones."""
+    without: frozenset[int] = frozenset()
+    """Ids of photos that are left out."""
 
     def __bool__(self) -> bool:
         """Whether there is any condition."""
@@ -61,8 +65,8 @@ class Where:
         return lambda path: (anywhere or is_below(path)) and not is_excluded(path)
 
     def admits(self, facts: Mapping[str, Any]) -> bool:
-        """Whether a photo meets all conditions; facts: a record's fields by name, with absolute
-        paths. `admitted` is the same for a whole index.
+        """Whether a photo meets all conditions but those on ids; facts: a record's fields by name,
+        with absolute paths. `admitted` is the same for a whole index.
         """
         return (
             min(facts["width"], facts["height"]) >= self.min_side
@@ -103,6 +107,11 @@ _REPAIR = "build them again from the records: mocosearch verify --repair"
 def _conditions(txn: Txn, roots: Roots, where: Where) -> list[Condition]:
     """The conditions of `where`, each as in `Where.admits`; what costs more comes later."""
     conditions: list[Condition] = []
+    if where.first_id > 0:
+        conditions.append(lambda some, _: np.greater_equal(some.ids, where.first_id))
+    if where.without:
+        without = np.array(sorted(where.without), np.uint64)
+        conditions.append(lambda some, _: np.isin(some.ids, without, invert=True))
     if where.min_side > 0:
         conditions.append(lambda some, _: np.greater_equal(some.plain("side"), where.min_side))
     if where.camera is not None:

@@ -28,7 +28,7 @@ class Match:
 
 def nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
     """The k nearest photos to each of the keys, by cosine: see `Index.query`."""
-    rows = zip(*_nearest(snapshot, keys, k, where), strict=True)
+    rows = zip(*nearest_ids(snapshot, keys, k, where), strict=True)
     return [_matches(snapshot, scores, ids, where) for scores, ids in rows]
 
 
@@ -45,7 +45,7 @@ def best_matches(
     Each photo counts by its best score. digests: of files that come first, with the highest score:
     those of the query, of which a near copy may have the same cosine.
     """
-    scores, ids = best_of(*_nearest(snapshot, keys, max(k, FIRST), where))
+    scores, ids = best_of(*nearest_ids(snapshot, keys, max(k, FIRST), where))
     if min_score is not None:
         scores, ids = scores[scores >= min_score], ids[scores >= min_score]
     if len(ids):
@@ -60,7 +60,7 @@ def best_matches(
     return _matches(snapshot, scores[:k], ids[:k], where)
 
 
-def _nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
+def nearest_ids(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
     """Descending scores and ids, (n, k) or narrower; id 0 marks an empty place."""
     only = snapshot.among(where) if where else None
     if only is not None and len(only) <= EXACT:

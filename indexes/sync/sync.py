@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from indexes.search import merging
 from indexes.store import roots
@@ -23,7 +23,10 @@ from indexes.sync.diff import (
 )
 from indexes.sync.embed import embed
 from mocosearch.encoder import Encoder
-from mocosearch.photos import scan
+from mocosearch.photos import FileStat, scan
+
+STOP_SECONDS = 0.2
+"""Between two questions whether a scan is to stop."""
 
 
 def sync_folders(
@@ -57,7 +60,8 @@ def sync_folders(
     store.write(prepare)
     scan_report = counts.scan_report
     coverage = Coverage(unreadable=scan_report.unreadable, disks=scan_report.disks)
-    to_read = compare(store, scan(split.present, exclude, scan_report), coverage, retry, counts)
+    files = _until(stopped, scan(split.present, exclude, scan_report))
+    to_read = compare(store, files, coverage, retry, counts)
     # A disk that was unplugged after the first check: its photos stay in the index.
     emptied = [p for p in dict.fromkeys(places.values()) if _is_emptied(p, p in places)]
     left_out = {*emptied}
@@ -78,6 +82,19 @@ def sync_folders(
     merging.merge(store)
     counts.seconds = time.monotonic() - start
     return counts
+
+
+def _until(stopped: Callable[[], bool], files: Iterator[FileStat]) -> Iterator[FileStat]:
+    """The files of a scan, until it is stopped. Then the run counts as interrupted, and what the
+    scan did not reach stays in the index.
+    """
+    asked = time.monotonic()
+    for file in files:
+        if time.monotonic() - asked > STOP_SECONDS:
+            if stopped():
+                return
+            asked = time.monotonic()
+        yield file
 
 
 def _is_emptied(place: str, is_root: bool) -> bool:

@@ -202,3 +202,76 @@ def test_a_group_is_ignored_from_then_on(run: Run, copies: Path, tmp_path: Path)
     assert json.loads(run(*words, "--ignore", group["name"]).stdout)["groups"] == []
     assert json.loads(run(*words).stdout)["groups"] == []
     assert run(*words, "--ignore", "ffffffff").returncode == 1
+
+
+def test_what_the_collection_has_comes_with_proof(run: Run, copies: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    make_photos(new, 1, seed=77)
+    old = copies / "photos"
+    shutil.copy(old / "photo 03.jpg", new / "bytes.jpg")
+    data = (old / "photo 04.jpg").read_bytes()
+    (new / "pixels.jpg").write_bytes(data[:2] + b"\xff\xfe\x00\x04ab" + data[2:])
+    with Image.open(old / "photo 05.jpg") as image:
+        image.transpose(Image.Transpose.ROTATE_90).save(new / "turned.jpg", quality=80)
+        image.resize((320, 240)).save(new / "larger.jpg")
+    (new / "bad.jpg").write_bytes(b"\xff\xd8\xff")
+    (new / "video.mp4").write_bytes(b"no picture")
+    words = ["duplicates", new, "--against", "--index", copies / "index"]
+    outcome = run(*words, "--json")
+    assert outcome.returncode == 3
+    result = json.loads(outcome.stdout)
+    proofs = {Path(g["new"]["path"]).name: g for g in result["groups"]}
+    best = {name: group["copies"][0] for name, group in proofs.items()}
+    assert {name: (copy["agreement"], copy["turned"]) for name, copy in best.items()} == {
+        "bytes.jpg": ("bytes", False),
+        "pixels.jpg": ("pixels", False),
+        "turned.jpg": ("appearance", True),
+        "larger.jpg": ("appearance", False),
+    }
+    assert best["turned.jpg"]["paths"] == [str(old / "photo 05.jpg")]
+    assert all(copy["score"] > 0.9 for copy in best.values())
+    assert [name for name, group in proofs.items() if group["smaller"]] == ["larger.jpg"]
+    assert [Path(file["path"]).name for file in result["skipped"]] == ["bad.jpg"]
+    assert result["not_pictures"] == 1
+
+    text = run(*words)
+    assert "appearance, turned" in text.stdout
+    assert "4 of 5 photos are in the collection" in text.stderr
+    assert "1 files that are not pictures" in text.stderr
+    assert "1 of them only with fewer pixels" in text.stderr
+    clear = run(*words, "--paths").stdout.splitlines()
+    assert [Path(path).name for path in clear] == ["bytes.jpg", "pixels.jpg", "turned.jpg"]
+    assert run(*words, "-0").stdout.split("\0")[:-1] == clear
+    assert "larger.jpg" not in run(*words, "--script").stdout
+
+
+def test_what_the_collection_does_not_have(run: Run, copies: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    make_photos(new / "a\nb", 2, seed=77)
+    shutil.copy(copies / "photos" / "photo 03.jpg", new / "same.jpg")
+    wanted = [str(new / "a\nb" / f"photo 0{number}.jpg") for number in range(2)]
+    words = ["duplicates", new, "--against", "--missing", "--index", copies / "index"]
+    result = json.loads(run(*words, "--json").stdout)
+    assert result.keys() == {"missing", "skipped", "not_pictures", "seconds"}
+    assert result["missing"] == wanted
+    assert run(*words, "-0").stdout.split("\0")[:-1] == wanted
+    assert run(*words, "--paths").stdout == "".join(f"{path}\n" for path in wanted)
+    text = run(*words)
+    assert len(text.stdout.splitlines()) == 2
+    assert "2 of 3 photos are not in the collection" in text.stderr
+    for other in ("--csv", "--script", "--turned"):
+        assert run(*words, other).returncode == 2
+    assert run("duplicates", new, "--missing", "--index", copies / "index").returncode == 2
+
+
+def test_a_file_that_has_gone_since_is_no_copy(
+    run: Run, own: tuple[Path, Path], tmp_path: Path
+) -> None:
+    photos, index = own
+    new = tmp_path / "new"
+    new.mkdir()
+    shutil.copy(photos / "photo 03.jpg", new / "same.jpg")
+    words = ["duplicates", new, "--against", "--missing", "--paths", "--index", index]
+    assert run(*words).stdout == ""
+    (photos / "photo 03.jpg").unlink()
+    assert run(*words).stdout == f"{new / 'same.jpg'}\n"

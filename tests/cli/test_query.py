@@ -76,7 +76,10 @@ def test_a_gallery_is_one_page_with_pictures(run: Run, photos: Path, tmp_path: P
     assert "http" not in text
 
 
-COMMANDS = "compact demo duplicates encoders evaluate export index indexes info pick train verify"
+COMMANDS = (
+    "compact demo duplicates encoders evaluate export index indexes info look pick train verify "
+    "watch"
+)
 USED = {
     # The program, with the heads of all its commands.
     *(

@@ -505,3 +505,15 @@ def test_a_file_replaced_under_the_same_size_and_mtime_is_read_again(index, phot
     assert nonzero(index.sync([photos])) == {"unchanged": 3}
     assert reads == []
     assert nonzero(index.sync([photos])) == {"unchanged": 3}
+
+
+def test_a_scan_that_is_stopped_deletes_nothing(index, photos, fill, monkeypatch):
+    files = fill(photos, range(6))
+    index.sync([photos])
+    files[0].unlink()
+    monkeypatch.setattr(sync_module, "STOP_SECONDS", -1.0)
+    answers = iter([False] * 2)
+    counts = index.sync([photos], stopped=lambda: next(answers, True))
+    assert counts.interrupted
+    assert (counts.unchanged, counts.deleted, len(index)) == (2, 0, 6)
+    assert index.sync([photos]).deleted == 1

@@ -1,0 +1,1 @@
+"""Searches with names, which learn from answers."""
