@@ -63,12 +63,17 @@ async def _handle(service: Service, endpoint: Endpoint, request: Request) -> Res
     """Check the parameters of a request, and answer it."""
     try:
         values = from_texts(request.query_params.multi_items(), endpoint.query)
-        for name, schema in endpoint.path_values.items():
-            text = [(name, request.path_params[name])]
-            values[name] = from_texts(text, {name: schema})[name]
+        values |= _path_values(endpoint, request)
         return await endpoint.handler(service, request, values)
     except Exception as error:
         return answer_error(error)
+
+
+def _path_values(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    try:
+        return from_texts(list(request.path_params.items()), endpoint.path_values)
+    except RequestError as error:
+        raise RequestError(404, f"there is no {request.url.path}", error.what) from error
 
 
 async def _openapi(document: Any, request: Request) -> Response:

@@ -1,5 +1,6 @@
 """What a search is made with: photos by id, uploads by handle, or a vector, as keys or squares."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -71,6 +72,8 @@ async def _source(
         if key is not None:
             return key
     path = existing_first(record.paths)[0]
+    if not os.path.exists(path):
+        raise RequestError(404, "the photo's file is missing", "plug in its disk, or index again")
     return await service.in_thread(lambda: decode(path))
 
 
