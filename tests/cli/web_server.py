@@ -45,7 +45,7 @@ class Server:
 
     def run(self, *words: object) -> None:
         """Run a command on the index, and follow it."""
-        run = command(*words, "--index", self.folder, home=self.folder.parent)
+        run = command(*words, "--index", self.folder, home=self.folder.parent, fork=False)
         assert run.returncode == 0, run.stderr
         self.service.collection.follow()
 
@@ -77,3 +77,4 @@ def start(folder: Path, photos: Path, password: str | None = None) -> Iterator[S
         yield Server(service, access, client, photos, folder)
     service.close()
     service.collection.end()
+    service.others.end()
