@@ -44,6 +44,7 @@ class Timeline:
         months = seconds[order].astype("M8[s]").astype("M8[M]")
         changes = np.flatnonzero(months.astype(np.int64)[1:] != months.astype(np.int64)[:-1]) + 1
         self._bounds: list[int] = [0, *changes.tolist(), len(ids)] if len(ids) else [0]
+        self._months: list[Month] | None = None
         first = months[self._bounds[:-1]]
         self._names = [None if np.isnat(one) else str(one) for one in first]
 
@@ -51,11 +52,15 @@ class Timeline:
         return len(self.ids)
 
     def months(self, snapshot: Snapshot) -> Sequence[Month]:
-        """The months that have photos, newest first. Raises Damaged."""
-        return [
-            Month(name, start, end - start, (end - start) * self._aspect(snapshot, start, end))
-            for name, (start, end) in zip(self._names, pairwise(self._bounds), strict=True)
-        ]
+        """The months that have photos, newest first. snapshot: that of these photos. Raises
+        Damaged.
+        """
+        if self._months is None:
+            self._months = [
+                Month(name, start, end - start, (end - start) * self._aspect(snapshot, start, end))
+                for name, (start, end) in zip(self._names, pairwise(self._bounds), strict=True)
+            ]
+        return self._months
 
     def span(self, month: str | None) -> tuple[int, int]:
         """First place of a month, and the one after its last; equal where it has no photo."""
