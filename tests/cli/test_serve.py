@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
@@ -15,6 +16,9 @@ import pytest
 from light_index import light_index
 from program import command
 from web_process import Process, serving
+
+from cli.serve import serve
+from mocosearch.errors import MissingPackage
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -73,6 +77,22 @@ def test_events_tell_of_new_photos(server: Process, tmp_path: Path, index: Path)
     assert second != first
     stream.close()
     assert server.json("/v1/info")["photos"] == 13
+
+
+def test_other_commands_do_not_import_the_server() -> None:
+    code = (
+        "import sys, cli.main, cli.query, cli.question, cli.results, indexes;"
+        "print([m for m in ('starlette', 'uvicorn', 'multipart', 'cli.web') if m in sys.modules])"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingPackage) as error:
+        serve(index="any")
+    assert "mocosearch[serve]" in error.value.hint
 
 
 def test_a_port_in_use_is_one_clear_error(server: Process, index: Path, tmp_path: Path) -> None:
