@@ -47,6 +47,7 @@ def projections(side: int, dimension: int, seed: int, width: int = 0) -> object:
     ov = openvino()
     import openvino.opset8 as ops
 
+    constant = ov.op.Constant  # opset8 copies large arrays as lists
     cells = math.gcd(side, 16)
     size = cells * cells * 3
     directions = np.random.default_rng(seed).standard_normal((size, dimension)).astype(np.float32)
@@ -57,10 +58,11 @@ def projections(side: int, dimension: int, seed: int, width: int = 0) -> object:
     flat = ops.reshape(pooled, np.array([-1, size]), special_zero=False)
     if width:
         spread = np.random.default_rng(seed).standard_normal((size, width)).astype(np.float32)
-        features = ops.matmul(flat, spread, False, False)
+        features = ops.matmul(flat, constant(spread), False, False)
         flat = ops.subtract(features, np.full(width, 1e-3, np.float32))
         directions = np.resize(directions, (width, dimension))
-    keys = ops.normalize_l2(ops.matmul(flat, directions, False, False), np.array([1]), 1e-9, "max")
+    products = ops.matmul(flat, constant(directions), False, False)
+    keys = ops.normalize_l2(products, np.array([1]), 1e-9, "max")
     return ov.Model([keys], [pixels], "light")
 
 
