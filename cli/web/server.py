@@ -58,8 +58,18 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(app: ASGIApp, sock: socket.socket, tls: Tls | None, begin: Callable[[], None]) -> None:
-    """Serve until Ctrl-C, which ends it within a second. begin: called once it accepts requests."""
+def run(
+    app: ASGIApp,
+    sock: socket.socket,
+    tls: Tls | None,
+    begin: Callable[[], None],
+    handle: Callable[[uvicorn.Server], None] = lambda server: None,
+) -> None:
+    """Serve until Ctrl-C, which ends it within a second.
+
+    begin: called once it accepts requests. handle: gets the server, for programs that end it by
+    its `should_exit`.
+    """
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
     config = uvicorn.Config(
         app,
@@ -75,8 +85,10 @@ def run(app: ASGIApp, sock: socket.socket, tls: Tls | None, begin: Callable[[], 
         ssl_certfile=None if tls is None else str(tls.certificate),
         ssl_keyfile=None if tls is None else str(tls.key),
     )
+    server = _Server(config, begin)
+    handle(server)
     with suppress(KeyboardInterrupt):
-        _Server(config, begin).run(sockets=[sock])
+        server.run(sockets=[sock])
 
 
 class _Server(uvicorn.Server):
