@@ -25,6 +25,7 @@ from cli.indexes import indexes
 from cli.info import info
 from cli.pick import pick
 from cli.query import query
+from cli.serve import serve
 from cli.train import train
 from cli.values import PlainCommand, PlainGroup, local_path
 from cli.verify import verify
@@ -43,7 +44,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for command in (
-    *(train, index, query, pick, duplicates, evaluate),
+    *(train, index, query, pick, duplicates, evaluate, serve),
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))

@@ -12,7 +12,7 @@ import typer
 
 from cli import options
 from cli.common import IndexName, Json, require_photos
-from cli.display import detail, finish, say, show_json, show_raw, warn, warn_skipped
+from cli.display import detail, finish, say, show_json, show_raw, warn_skipped
 
 if TYPE_CHECKING:
     from indexes import Answer, Crop, Index, Question, Where
@@ -226,7 +226,9 @@ def _search(index: "Index", name: str, search: Search, output: Output, start: fl
         folded = answer if output.fold else search.answer(index, question, fold=True)
         _save_page(page, search.images[0], images[0].image, folded, problem)
         if output.open:
-            _open_page(page)
+            from cli.browser import open_page
+
+            open_page(page.absolute().as_uri(), str(page))
     finish(False, len(answer.skipped))
 
 
@@ -241,10 +243,10 @@ def _save_page(page: Path, name: str, image: "Source", answer: "Answer", problem
 def _show_json(
     images: Sequence[str], name: str, answer: "Answer", seconds: dict[str, float]
 ) -> None:
-    from cli.results import plain
+    from cli.results import document, plain
 
     results = [plain(rank, result) for rank, result in enumerate(answer, 1)]
-    show_json({"query": images, "index": name, "results": results, "seconds": seconds})
+    show_json(document(images, name, results, seconds))
 
 
 def _show(answer: "Answer", output: Output, rule: bool) -> None:
@@ -260,20 +262,3 @@ def _show(answer: "Answer", output: Output, rule: bool) -> None:
         from cli.preview import draw
 
         draw(paths)
-
-
-def _open_page(page: Path) -> None:
-    """Open the page in the browser, whose own output must not be among the results."""
-    import webbrowser
-
-    sys.stdout.flush()
-    stdout = sys.stdout.fileno()
-    copy = os.dup(stdout)
-    os.dup2(sys.stderr.fileno(), stdout)
-    try:
-        opened = webbrowser.open(page.absolute().as_uri())
-    finally:
-        os.dup2(copy, stdout)
-        os.close(copy)
-    if not opened:
-        warn(f"no browser could be started: open {page} in one")

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -168,3 +169,13 @@ def plain(rank: int, result: "Result") -> dict[str, Any]:
         "one_in": result.one_in,
         "missing": result.missing,
     }
+
+
+def document(
+    query: Sequence[str],
+    index: str,
+    results: Sequence[dict[str, Any]],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The JSON document of a query. results: as of `plain`."""
+    return {"query": list(query), "index": index, "results": results, "seconds": dict(seconds)}

@@ -7,7 +7,8 @@ from indexes.index import Index
 from indexes.search.answer import Answer, Result
 from indexes.search.filters import Where
 from indexes.search.nearest import Match
-from indexes.search.question import Crop, Question, Weighted
+from indexes.search.question import Question, Weighted
 from indexes.sync.counts import Counts
+from mocosearch.photos.squares import Crop
 
 __all__ = ["Answer", "Counts", "Crop", "Index", "Match", "Question", "Result", "Weighted", "Where"]

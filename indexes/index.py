@@ -15,7 +15,7 @@ from indexes.search.answer import Answer, answer
 from indexes.search.filters import Where
 from indexes.search.inputs import Inputs, PathOrPaths, check_keys, paths_of, to_keys
 from indexes.search.nearest import Match, nearest
-from indexes.search.question import Crop, Images, Question, ask
+from indexes.search.question import Images, Question, ask
 from indexes.search.significance import Significance
 from indexes.search.snapshot import Snapshot
 from indexes.search.snapshots import Snapshots
@@ -30,6 +30,7 @@ from indexes.sync.counts import Counts, Progress
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Unsuitable
 from mocosearch.home import not_found_error, path_of
+from mocosearch.photos.squares import Crop
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
@@ -135,6 +136,16 @@ class Index:
         """
         if self._snapshots.refresh():
             self._encoder = None
+
+    def refresh_all(self) -> None:
+        """`refresh` for every thread at once; meanwhile no other thread may use the index."""
+        if self._snapshots.refresh_all():
+            self._encoder = None
+
+    @property
+    def newest_version(self) -> str:
+        """What `snapshot.version` would be after a `refresh`. Raises StorageFailed."""
+        return self.store.newest_version()
 
     @property
     def encoder(self) -> Encoder:

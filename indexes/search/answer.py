@@ -23,14 +23,19 @@ WIDER = 4
 class Result(Match):
     """A photo of an answer, and the files that it stands for.
 
-    copies: further files that show the same picture. one_in: one pair of photos of the
-    collection in so many has such a score, 1..1e9. missing: no file of the photo exists now; files
-    that exist come first in `record.paths`.
+    others: ids and paths of further files that show the same picture. one_in: one pair of photos
+    of the collection in so many has such a score, 1..1e9. missing: no file of the photo
+    exists now; files that exist come first in `record.paths`.
     """
 
-    copies: int
+    others: Sequence[tuple[int, str]]
     one_in: float
     missing: bool
+
+    @property
+    def copies(self) -> int:
+        """The number of further files."""
+        return len(self.others)
 
 
 @dataclass(frozen=True)
@@ -162,10 +167,12 @@ def _result(group: list[Match], significance: Significance, tries: int) -> Resul
     existing = {id: any(map(os.path.exists, some[:1])) for id, some in paths.items()}
     nearest = max(group, key=lambda match: (existing[match.id], match.score))
     record = replace(nearest.record, paths=paths[nearest.id])
-    copies = sum(len(match.record.paths) for match in group) - 1
+    first = (nearest.id, paths[nearest.id][0])
+    files = [(id, path) for id, some in paths.items() for path in some]
+    others = tuple(file for file in files if file != first)
     one_in = significance.one_in(nearest.score, tries)
     missing = not existing[nearest.id]
-    return Result(nearest.id, nearest.score, record, copies, one_in, missing)
+    return Result(nearest.id, nearest.score, record, others, one_in, missing)
 
 
 def _files(match: Match) -> list[Match]:

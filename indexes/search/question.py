@@ -8,34 +8,23 @@ from functools import reduce
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from indexes.search.inputs import PathLike
 from indexes.store.records import Keys
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NoPhotos, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import Photo, perceptual, read_photos, scan
-from mocosearch.photos.borders import picture_box
-from mocosearch.photos.decode import (
-    MAX_PIXELS,
-    Pixels,
-    decode,
-    decode_image,
-    digest_of,
-    read,
-)
+from mocosearch.photos.decode import Pixels, digest_of, read
 from mocosearch.photos.scan import roots_of
+from mocosearch.photos.squares import Crop, Squares, squares
 
 MINUS = 0.5
 """Weight of the unwanted pictures; Rocchio's method weighs them less than the wanted ones."""
 BATCH = 32
 """Pictures of a folder that are encoded at once."""
-BORDER_SCALE = 4
-"""The size, in sides of the encoder's square, at which the edges of borders are measured."""
-
-Source = PathLike | bytes | Pixels | Keys
-"""One picture: the path of a file or of a folder of pictures, the bytes of a file, pixels of uint8
-(side, side, 3), or a key, float (d,)."""
+Source = PathLike | bytes | Squares | Pixels | Keys
+"""One picture: the path of a file or of a folder of pictures, the bytes of a file, what `squares`
+made of one, pixels of uint8 (side, side, 3), or a key, float (d,)."""
 
 
 @dataclass(frozen=True)
@@ -53,38 +42,6 @@ class Weighted:
 
 Images = Source | Weighted | Sequence[Source | Weighted]
 """One picture, or several; an array with one more axis is several too."""
-
-
-@dataclass(frozen=True)
-class Crop:
-    """A region of an upright picture. Raises Unsuitable for an empty one, or one that begins left
-    of the picture or above it.
-
-    relative: the numbers are shares of the picture's width and height, not pixels.
-    """
-
-    left: float
-    top: float
-    width: float
-    height: float
-    relative: bool = False
-
-    def __post_init__(self) -> None:
-        finite = all(map(math.isfinite, (self.left, self.top, self.width, self.height)))
-        if not finite or min(self.left, self.top) < 0 or min(self.width, self.height) <= 0:
-            raise Unsuitable("a crop needs left and top of at least 0, width and height above 0")
-
-    def box(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Left, top, right and bottom in a picture of this size, in pixels. Raises Unsuitable if
-        the region lies outside.
-        """
-        x, y = (width, height) if self.relative else (1, 1)
-        left, top = round(self.left * x), round(self.top * y)
-        right = min(width, round((self.left + self.width) * x))
-        bottom = min(height, round((self.top + self.height) * y))
-        if right <= left or bottom <= top:
-            raise Unsuitable(f"the crop lies outside the {width} x {height} pixels of the picture")
-        return left, top, right, bottom
 
 
 @dataclass(frozen=True)
@@ -150,7 +107,7 @@ def _images(images: Images) -> list[Weighted]:
     if isinstance(images, np.ndarray):
         axes = 3 if images.dtype == np.uint8 else 1
         several: Sequence[Any] = [images] if images.ndim <= axes else list(images)
-    elif isinstance(images, str | bytes | os.PathLike | Weighted):
+    elif isinstance(images, str | bytes | os.PathLike | Squares | Weighted):
         several = [images]
     else:
         several = images
@@ -182,6 +139,9 @@ class _Views:
         if isinstance(image, str | bytes | os.PathLike):
             return self._encode(_squares(image, self.encoder.side, crop, borders, self.digests))
         _check_no_crop(crop, "pixels and keys are used whole")
+        if isinstance(image, Squares):
+            self.digests.add(image.digest)
+            return self._encode(image.pixels)
         given: Any = np.asarray(image)
         if given.dtype == np.uint8:
             shape: tuple[int, ...] = (self.encoder.side, self.encoder.side, 3)
@@ -229,10 +189,7 @@ def _squares(
         if not data:
             raise Unreadable("not a picture")
         digests.add(digest_of(data).hex())
-        if crop is not None:
-            return [_region(decode_image(data, MAX_PIXELS), crop, side)]
-        pixels = decode(data, side).pixels
-        return [pixels, *(_inside_borders(data, pixels) if borders else ())]
+        return squares(data, side, crop, borders)
     except ValueError as error:
         # A name with a null byte.
         raise NotFound(f"cannot read {name}: no such file", "check the spelling") from error
@@ -243,22 +200,6 @@ def _squares(
         if isinstance(error.__cause__, OSError) and error.__cause__.errno:
             hint = "check its permissions, and whether its disk is there"
         raise Unreadable(f"cannot read {name}: {error.what}", hint) from error
-
-
-def _region(picture: Image.Image, crop: Crop, side: int) -> Pixels:
-    """A region of a picture, squashed to a square as whole pictures are."""
-    region = picture.crop(crop.box(picture.width, picture.height))
-    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
-
-
-def _inside_borders(data: bytes, pixels: Pixels) -> list[Pixels]:
-    """The picture inside its borders, squashed to as large a square; none without borders."""
-    if picture_box(pixels) is None:
-        return []
-    # The edge must be exact: a line of the border changes the key.
-    picture = decode_image(data, BORDER_SCALE * len(pixels))
-    box = picture_box(np.asarray(picture))
-    return [] if box is None else [_region(picture, Crop(*box, relative=True), len(pixels))]
 
 
 def _folder_pixels(folder: str, side: int, skipped: dict[str, str]) -> Iterator[list[Pixels]]:

@@ -47,6 +47,11 @@ class Snapshot:
         self.txn.raw.abort()
 
     @property
+    def version(self) -> str:
+        """Differs where anything that is stored differs: the file and the number of its commit."""
+        return self.txn.version
+
+    @property
     def encoder_version(self) -> bytes:
         """Differs where the encoder differs."""
         return encoder_version(self.txn)

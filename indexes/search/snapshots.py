@@ -42,6 +42,14 @@ class Snapshots:
                 snapshot.end()
             return not self._open and self._store.follow()
 
+    def refresh_all(self) -> bool:
+        """End every snapshot; returns whether the store is another environment now."""
+        with self._lock:
+            for snapshot in list(self._open):
+                snapshot.end()
+            self._open.clear()
+            return self._store.follow()
+
     @contextmanager
     def suspend(self) -> Iterator[None]:
         """End every snapshot; no thread gets a new one until the block ends."""

@@ -267,6 +267,11 @@ class Store:
             )
         return txn
 
+    def newest_version(self) -> str:
+        """`Txn.version` of what is committed now. Raises StorageFailed."""
+        with storage_errors(self.folder):
+            return f"{self._data_inode():x}-{self.env.info()['last_txnid']:x}"
+
     def check_process(self) -> None:
         """Raises Unsuitable in a fork of the process that opened it: LMDB forbids its use there."""
         if self._process != os.getpid():

@@ -10,7 +10,9 @@ from mocosearch.errors import Unsuitable
 DATA = "data.mdb"
 GENERATION = ".generation-"
 """Start of the name of a second generation's folder, inside that of the first."""
-OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next"})
+THUMBNAILS = ".thumbnails"
+"""The folder of `indexes.thumbnails`, inside that of the index."""
+OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next", THUMBNAILS})
 
 
 def check_place(folder: Path) -> None:

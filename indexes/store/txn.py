@@ -45,6 +45,12 @@ class Txn:
         self.stale: set[int] = set()
         """Ids whose records this transaction wrote or deleted: see `columns.update`."""
 
+    @property
+    def version(self) -> str:
+        """The file and the number of its commit."""
+        inode = self.file_map.inode if self.file_map else 0
+        return f"{inode:x}-{self.raw.id():x}"
+
     def get(self, database: str, key: bytes) -> memoryview | None:
         """A view into the memory map, valid as long as the transaction. Raises Damaged."""
         with self._lmdb_errors():

@@ -69,7 +69,7 @@ def _is_regular_or_missing(path: str) -> bool:
 
 def send_path(pipe: IO[bytes], path: str) -> None:
     """Ask a worker for a file. Raises BrokenPipeError if it has died."""
-    _send(pipe, os.fsencode(path))
+    send(pipe, os.fsencode(path))
     pipe.flush()
 
 
@@ -80,29 +80,31 @@ def receive_begin(pipe: IO[bytes]) -> bool:
 
 def receive_result(pipe: IO[bytes], side: int) -> ReadResult:
     """A worker's result for the file that it began. Raises EOFError if it died over it."""
-    header = json.loads(_receive(pipe))
+    header = json.loads(receive(pipe))
     if "digest" not in header:
         reason = header["reason"]
         return None if reason is None else str(reason)
-    pixels = np.frombuffer(_receive(pipe), np.uint8).reshape(side, side, 3)
+    pixels = np.frombuffer(receive(pipe), np.uint8).reshape(side, side, 3)
     return Photo(bytes.fromhex(header["digest"]), Picture(pixels, Facts(**header["facts"])))
 
 
 def _send_result(pipe: IO[bytes], result: ReadResult) -> None:
     if isinstance(result, Photo):
         facts = asdict(result.picture.facts)
-        _send(pipe, json.dumps({"digest": result.digest.hex(), "facts": facts}).encode())
-        _send(pipe, np.ascontiguousarray(result.picture.pixels).tobytes())
+        send(pipe, json.dumps({"digest": result.digest.hex(), "facts": facts}).encode())
+        send(pipe, np.ascontiguousarray(result.picture.pixels).tobytes())
     else:
-        _send(pipe, json.dumps({"reason": result}).encode())
+        send(pipe, json.dumps({"reason": result}).encode())
     pipe.flush()
 
 
-def _send(pipe: IO[bytes], data: bytes) -> None:
+def send(pipe: IO[bytes], data: bytes) -> None:
+    """Write one message; the caller flushes. Raises BrokenPipeError if the other end has gone."""
     pipe.write(_LENGTH.pack(len(data)) + data)
 
 
-def _receive(pipe: IO[bytes]) -> bytes:
+def receive(pipe: IO[bytes]) -> bytes:
+    """Read one message, which is not empty. Raises EOFError if the other end has gone."""
     length = pipe.read(_LENGTH.size)
     data = pipe.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else b""
     if not data:
@@ -134,15 +136,14 @@ def _limit_memory() -> None:
         return  # The system has no such limit; the time limit still applies.
 
 
-def _set_alarm(seconds: int) -> None:
+def set_alarm(seconds: int) -> None:
     """Have the system end this process after that time; 0 cancels. Windows has no alarm."""
     if hasattr(signal, "alarm"):
         signal.alarm(seconds)
 
 
-def main() -> None:
-    """Answer until stdin ends."""
-    side = int(sys.argv[1])
+def start() -> IO[bytes]:
+    """Set up this process as a worker, say so, and return the pipe for its results."""
     results = os.fdopen(os.dup(1), "wb")
     # Decoders written in C print messages to descriptors 1 and 2; the result has the reason.
     null = os.open(os.devnull, os.O_WRONLY)
@@ -152,14 +153,21 @@ def main() -> None:
     _limit_memory()
     results.write(READY)
     results.flush()
+    return results
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    side = int(sys.argv[1])
+    results = start()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            path = os.fsdecode(_receive(sys.stdin.buffer))
-            _set_alarm(ALARM)
+            path = os.fsdecode(receive(sys.stdin.buffer))
+            set_alarm(ALARM)
             results.write(BEGIN)
             results.flush()
             result = read_photo(path, side)
-            _set_alarm(0)
+            set_alarm(0)
             _send_result(results, result)
 
 

@@ -20,7 +20,7 @@ def answers(draw: st.DrawFn) -> Answer:
     for id, (taken, score, path) in enumerate(rows, 1):
         text = None if taken is None else str(taken).replace(" ", "T")
         record = Record(4, 3, "JPEG", text, 100, "00", [path])
-        results.append(Result(id, score, record, 0, 1.0, False))
+        results.append(Result(id, score, record, (), 1.0, False))
     return Answer(tuple(results), len(results) // 2, {})
 
 

@@ -1,0 +1,1 @@
+"""The web gallery and its HTTP API: presentation only, over `indexes.Index`."""

@@ -1,0 +1,98 @@
+"""The application: every endpoint as a route, behind the security layer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Scope
+
+from cli.web import page, photos, pictures, search, state
+from cli.web.access import Access
+from cli.web.collection import PAUSE
+from cli.web.endpoint import Endpoint
+from cli.web.errors import RequestError, answer_error
+from cli.web.schema import from_texts
+from cli.web.security import Security
+from cli.web.service import Service
+
+ENDPOINTS: Sequence[Endpoint] = (
+    *state.ENDPOINTS,
+    *photos.ENDPOINTS,
+    *pictures.ENDPOINTS,
+    *search.ENDPOINTS,
+)
+
+
+def application(service: Service, access: Access) -> ASGIApp:
+    """The server as an ASGI application. Closing `service` is up to the caller."""
+    routes = [
+        Route(one.path, partial(_handle, service, one), methods=[one.method]) for one in ENDPOINTS
+    ]
+    routes += [
+        Route("/", page.get_page, methods=["GET"]),
+        Route("/static/{name}", page.get_static, methods=["GET"]),
+    ]
+    app = Starlette(
+        routes=routes,
+        lifespan=partial(_lifespan, service),
+        exception_handlers={HTTPException: _http_error, Exception: _error},  # type: ignore[dict-item]
+    )
+    app.router.redirect_slashes = False
+
+    def count(scope: Scope, status: int, seconds: float) -> None:
+        # The path of the route, not that of the request, which may be anything.
+        route = scope.get("route")
+        endpoint = getattr(route, "path", "other")
+        service.metrics.count(endpoint, status, seconds)
+
+    return Security(app, access, count)
+
+
+async def _handle(service: Service, endpoint: Endpoint, request: Request) -> Response:
+    """Check the parameters of a request, and answer it."""
+    values = from_texts(request.query_params.multi_items(), endpoint.query)
+    for name, schema in endpoint.path_values.items():
+        text = [(name, request.path_params[name])]
+        try:
+            values[name] = from_texts(text, {name: schema})[name]
+        except RequestError as error:
+            raise RequestError(404, f"there is no {request.url.path}", error.what) from error
+    return await endpoint.handler(service, request, values)
+
+
+@asynccontextmanager
+async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
+    """While the server runs, follow the index."""
+    following = asyncio.create_task(_follow(service))
+    loading = asyncio.create_task(service.collection.read(lambda index: index.prepare()))
+    try:
+        yield
+    finally:
+        service.events.close()
+        following.cancel()
+        loading.cancel()
+
+
+async def _follow(service: Service) -> None:
+    while True:
+        version = await asyncio.to_thread(service.collection.follow)
+        service.events.publish(version)
+        await asyncio.sleep(PAUSE)
+
+
+async def _error(request: Request, error: Exception) -> Response:
+    return answer_error(error)
+
+
+async def _http_error(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 405:
+        return answer_error(
+            RequestError(405, f"{request.method} is not for {request.url.path}", "", error.headers)
+        )
+    return answer_error(RequestError(error.status_code, f"there is no {request.url.path}"))

@@ -1,0 +1,238 @@
+"""Search: pictures, photos of the collection or a vector, by the functions of the command."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import Response
+
+from cli.question import crop_of, min_score_of
+from cli.results import document, plain
+from cli.web.endpoint import FILTERS, HANDLE, ID, Endpoint, Values
+from cli.web.errors import RequestError, answer_json
+from cli.web.photos import brief, record_of, where
+from cli.web.schema import Schema, check, from_texts
+from cli.web.service import Service
+from indexes import Answer, Crop, Index, Where
+from indexes.search.answer import existing_first
+from indexes.search.question import Source
+from mocosearch.errors import Unreadable
+
+MOST_PICTURES = 50
+ANY_ID: Schema = {"anyOf": [ID, HANDLE]}
+IDS: Schema = {"type": "array", "items": ANY_ID, "maxItems": MOST_PICTURES}
+OPTIONS: Mapping[str, Schema] = {
+    "ids": IDS,
+    "minus": IDS,
+    "k": {"type": "integer", "minimum": 1, "maximum": 1000},
+    "crop": {"type": "string", "maxLength": 100},
+    "turned": {"type": "boolean"},
+    "min_score": {
+        "anyOf": [
+            {"type": "number", "minimum": -1, "maximum": 1},
+            {"type": "string", "enum": ["auto"]},
+        ]
+    },
+    "sort": {"type": "string", "enum": ["score", "taken", "path"]},
+    "reverse": {"type": "boolean"},
+    **FILTERS,
+}
+VECTOR: Schema = {
+    "type": "array",
+    "items": {"type": "number", "minimum": -1e6, "maximum": 1e6},
+    "minItems": 1,
+    "maxItems": 8192,
+}
+BODY: Schema = {
+    "type": "object",
+    "properties": {**OPTIONS, "vector": VECTOR},
+    "additionalProperties": False,
+}
+FILES = ("image", "minus_image")
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What to search with: ids of photos, handles of uploads, and a vector."""
+
+    like: Sequence[int | str]
+    unlike: Sequence[int | str]
+    vector: Sequence[float] | None = None
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to search."""
+
+    k: int
+    crop: Crop | None
+    turned: bool
+    min_score: float | None
+    significant_only: bool
+    sort: str | None
+    reverse: bool
+    where: Where
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Options":
+        """From the fields of a request. Raises typer.BadParameter."""
+        score = values.get("min_score")
+        min_score, significant_only = min_score_of(None if score is None else str(score))
+        sort, reverse = values.get("sort"), values.get("reverse", False)
+        return cls(
+            int(values.get("k", 100)),
+            crop_of(values.get("crop")),
+            values.get("turned", False),
+            min_score,
+            significant_only,
+            # The order of an answer is more than that of its scores.
+            None if sort == "score" and not reverse else sort,
+            reverse,
+            where(values),
+        )
+
+
+async def values_of(
+    service: Service, request: Request, more: Mapping[str, Schema]
+) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a search and the handles of its uploads, which are among the ids. Raises
+    RequestError.
+
+    more: fields beside those of a search.
+    """
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media == "application/json":
+        body = {**BODY, "properties": {**BODY["properties"], **more}}
+        values = dict(check(await service.bodies.json(request), {"type": "object"}, "the body"))
+        return check(values, body, "the body"), []
+    if media != "multipart/form-data":
+        raise RequestError(415, "send JSON or multipart/form-data")
+    texts, files = await service.bodies.form(request)
+    values = from_texts([(name, text) for name, text in texts], {**OPTIONS, **more})
+    handles: list[str] = []
+    for name, target in zip(FILES, ("ids", "minus"), strict=True):
+        some = [service.uploads.add(data) for data in files.pop(name, [])]
+        values.setdefault(target, []).extend(some)
+        handles += some
+    if files:
+        raise RequestError(
+            400, f"there is no file {next(iter(files))}", "files: image, minus_image"
+        )
+    for name in ("ids", "minus"):
+        check(values[name], OPTIONS[name], name)
+    return values, handles
+
+
+async def sources(
+    service: Service, pictures: Pictures, options: Options
+) -> tuple[list[Source], list[Source]]:
+    """Wanted and unwanted pictures for `Index.question`. Uploads and regions are decoded in a
+    worker process. Raises RequestError, Unreadable, Unsuitable.
+    """
+    side = await service.collection.read(lambda index: index.encoder.side)
+    like = [await _source(service, one, options, side, wanted=True) for one in pictures.like]
+    unlike = [await _source(service, one, options, side, wanted=False) for one in pictures.unlike]
+    if pictures.vector is not None:
+        like.append(np.array(pictures.vector, np.float32))
+    return like, unlike
+
+
+async def _source(
+    service: Service, one: int | str, options: Options, side: int, wanted: bool
+) -> Source:
+    crop = options.crop if wanted else None
+    if isinstance(one, str):
+        data = service.uploads.get(one)
+        squares = partial(service.decoders.squares, data, side, crop, wanted, service.limits)
+        try:
+            return await service.in_thread(squares)
+        except Unreadable as error:
+            raise RequestError(422, f"cannot read the picture: {error.what}") from error
+    id = int(one)
+    if crop is None and not options.turned:
+        key = await service.collection.read(lambda index: _key(index, id))
+        return key
+    record = await service.collection.read(lambda index: record_of(index, id))
+    path = existing_first(record.paths)[0]
+    return await service.in_thread(partial(service.decoders.squares, path, side, crop, wanted))
+
+
+def _key(index: Index, id: int) -> Source:
+    record_of(index, id)
+    key: Source = index.keys([id])[0]
+    return key
+
+
+def answer_of(
+    index: Index, like: Sequence[Source], unlike: Sequence[Source], options: Options
+) -> tuple[Answer, dict[str, float]]:
+    """The answer in its order, copies folded, and the seconds of its parts."""
+    start = time.perf_counter()
+    question = index.question(like, minus=unlike, orientations=options.turned)
+    searching = time.perf_counter()
+    answer = index.answer(
+        question,
+        options.k,
+        where=options.where,
+        min_score=options.min_score,
+        significant_only=options.significant_only,
+    )
+    done = time.perf_counter()
+    return answer, {"encode": searching - start, "search": done - searching}
+
+
+def shown(
+    name: str, query: Sequence[str], answer: Answer, options: Options, seconds: Mapping[str, float]
+) -> dict[str, Any]:
+    """The document of `query --json`, with what a page shows of each result."""
+    significant = {result.id for result in answer[: answer.significant]}
+    line = answer.significant if answer.significant < len(answer) else None
+    ordered = options.sort is not None or options.reverse
+    if ordered:
+        answer = answer.sorted(options.sort, reverse=options.reverse)
+    results = [
+        plain(rank, result)
+        | brief(result.id, result.record)
+        | {
+            "significant": result.id in significant,
+            "copies": [{"id": id, "path": path} for id, path in result.others],
+        }
+        for rank, result in enumerate(answer, 1)
+    ]
+    return document(query, name, results, seconds) | {"line": None if ordered else line}
+
+
+async def post_search(service: Service, request: Request, values: Values) -> Response:
+    """The photos most like some pictures."""
+    start = time.perf_counter()
+    fields, handles = await values_of(service, request, {})
+    options = Options.of(fields)
+    pictures = Pictures(fields.get("ids", ()), fields.get("minus", ()), fields.get("vector"))
+    like, unlike = await sources(service, pictures, options)
+
+    def work(index: Index) -> dict[str, Any]:
+        answer, seconds = answer_of(index, like, unlike, options)
+        names = [str(one) for one in pictures.like]
+        result = shown(service.name, names, answer, options, seconds)
+        return result | {"version": index.snapshot.version}
+
+    result = await service.collection.read(work)
+    result["seconds"]["total"] = time.perf_counter() - start
+    return answer_json(result | {"uploads": handles})
+
+
+ENDPOINTS = (
+    Endpoint(
+        "POST",
+        "/v1/search",
+        post_search,
+        "Search with pictures, photos or a vector",
+        body=BODY,
+        form=OPTIONS,
+        statuses=(404, 408, 413, 415, 422),
+    ),
+)

@@ -1,0 +1,63 @@
+"""What the endpoints share: the collection, thumbnails, decoders, uploads and counts."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from cli.web.bodies import Bodies
+from cli.web.collection import Collection
+from cli.web.events import Events
+from cli.web.metrics import Metrics
+from cli.web.uploads import Uploads
+from indexes.thumbnails import LIMIT, Thumbnails
+from mocosearch.photos.isolated import Decoders, Limits
+
+MOST_BYTES = 64_000_000
+"""Of the body of a request."""
+MOST_PIXELS = 200_000_000
+"""Of an uploaded picture."""
+WORKERS = 2
+"""Processes that decode, of about 45 MB each."""
+
+T = TypeVar("T")
+
+
+@dataclass
+class Service:
+    """The state of one server. name: of the index, as it was given."""
+
+    name: str
+    collection: Collection
+    thumbnails: Thumbnails
+    decoders: Decoders
+    limits: Limits = field(default_factory=lambda: Limits(MOST_BYTES, MOST_PIXELS))
+    uploads: Uploads = field(default_factory=Uploads)
+    events: Events = field(default_factory=Events)
+    metrics: Metrics = field(default_factory=Metrics)
+    bodies: Bodies = field(default_factory=lambda: Bodies(MOST_BYTES))
+    _threads: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(2 * WORKERS + 2, "decoding")
+    )
+
+    @classmethod
+    def open(cls, name: str, folder: Path, thumbnail_bytes: int = LIMIT) -> "Service":
+        """Raises what `Index.open` raises."""
+        collection = Collection(folder)
+        decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
+        return cls(name, collection, Thumbnails.open(folder, thumbnail_bytes), decoders)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """The result of some work that waits for a disk or a decoder."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def close(self) -> None:
+        """End the processes and threads; nothing waits for work that still runs."""
+        self.events.close()
+        self.decoders.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self.collection.close()
+        self.thumbnails.close()
