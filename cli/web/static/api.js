@@ -61,9 +61,21 @@ export const script = async () => (await request("/v1/duplicates/script")).text(
 export const map = () => get("/v1/map");
 export const photoAt = (x, y) => get(`/v1/map/at${query(null, { x, y })}`);
 
-/** Addresses of pictures. */
-export const thumbnail = (id, side = 320) => `/v1/images/${id}/thumbnail?side=${side}`;
-export const file = (id, side = 2048) => `/v1/images/${id}/file?side=${side}`;
+/** Whether an id stands for a picture that was sent, and not for a photo of the collection. */
+export const isUpload = (id) => !/^\d+$/.test(String(id));
+
+/**
+ * The address of a small picture. `v`, the photo's version, lets the browser keep it for ever.
+ * @param {string|number} id @param {number} [side] @param {string} [v]
+ */
+export function thumbnail(id, side = 320, v = "") {
+  if (isUpload(id)) return `/v1/uploads/${id}?side=${side}`;
+  return `/v1/images/${id}/thumbnail?side=${side}${v ? `&v=${v}` : ""}`;
+}
+
+/** The address of a large picture. */
+export const file = (id, side = 2048) =>
+  isUpload(id) ? thumbnail(id, 1280) : `/v1/images/${id}/file?side=${side}`;
 export const mapTile = (z, x, y) => `/v1/map/${z}/${x}/${y}`;
 
 /** @param {import("./state.js").State} state @param {AbortSignal} [signal] */
@@ -87,8 +99,8 @@ export function upload(files, state) {
 }
 
 function body(state) {
-  const out = { ids: state.like.map(id), k: state.k };
-  if (state.minus.length) out.minus = state.minus.map(id);
+  const out = { ids: state.like.map(numeric), k: state.k };
+  if (state.minus.length) out.minus = state.minus.map(numeric);
   if (state.crop) out.crop = state.crop;
   if (state.turned) out.turned = true;
   if (state.min_score) out.min_score = score(state.min_score);
@@ -100,5 +112,5 @@ function body(state) {
   return out;
 }
 
-const id = (text) => (/^\d+$/.test(text) ? Number(text) : text);
+const numeric = (id) => (isUpload(id) ? id : Number(id));
 const score = (text) => (text === "auto" ? text : Number(text));

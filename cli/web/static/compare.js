@@ -66,7 +66,7 @@ export class Compare {
   #head() {
     const { state, app } = this;
     this.pictures.replaceChildren(...state.like.map((id) => h("figure", { class: "query-picture" },
-      h("span", { class: "query-frame" }, h("img", { src: app.uploads.address(id), alt: "Picture searched with" })))));
+      h("span", { class: "query-frame" }, h("img", { src: api.thumbnail(id), alt: "Picture searched with" })))));
     const others = app.info.encoders ?? [];
     this.choice.replaceChildren(...others.map(({ index, name }) => h("option", { value: index }, `${name} (${index})`)));
     this.choice.value = state.other;

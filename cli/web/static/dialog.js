@@ -7,7 +7,7 @@ import { h } from "./dom.js";
  * @param {() => void} close called when the user wants to close it
  */
 export function makeDialog(kind, label, close) {
-  const dialog = h("dialog", { class: kind, "aria-label": label });
+  const dialog = h("dialog", { class: kind, "aria-label": label, autofocus: true, tabindex: "-1" });
   dialog.addEventListener("cancel", (event) => {
     if (event.target !== dialog) return;
     event.preventDefault();

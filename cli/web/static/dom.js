@@ -1,6 +1,6 @@
 // Builds elements without HTML text, so that no name of a file can become markup.
 
-const SVG = "http://www.w3.org/20/svg";
+const SVG = "http://www.w3.org/2000/svg";
 
 /**
  * An element with properties and children.

@@ -135,7 +135,7 @@ export class Duplicates {
       h(
         "a",
         { href, class: "tile copy-picture", data: { tile: id }, "aria-label": `Show ${baseName(photo.path)} large` },
-        picture(id, 320, 240),
+        picture(photo, 320, 240),
         photo.keep && h("span", { class: "badge keep" }, icon("check"), "Keep"),
       ),
       h(

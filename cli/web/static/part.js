@@ -1,5 +1,6 @@
 // Search with a part of a picture: a box drawn with the pointer or moved with the keys.
 
+import { file } from "./api.js";
 import { makeDialog, setOpen, sheetHead } from "./dialog.js";
 import { button, h, iconButton } from "./dom.js";
 import { searchFor } from "./state.js";
@@ -45,7 +46,7 @@ export class PartDialog {
     const open = state.panel === "part" && Boolean(state.of);
     if (open && !this.dialog.open) {
       this.of = state.of;
-      this.image.src = this.app.uploads.large(state.of);
+      this.image.src = file(state.of);
       const own = state.crop && state.like.includes(state.of);
       this.#set(own ? state.crop.split(",").map(Number.parseFloat) : [25, 25, 50, 50]);
     }

@@ -12,6 +12,8 @@ import { picture } from "./tile.js";
 import { dayAndTime, score } from "./words.js";
 
 const SIMILAR = 12;
+/** Pixels of the screen per pixel of a small picture, at most. */
+const MOST_STRETCH = 2.5;
 
 export class PhotoDialog {
   #id = "";
@@ -102,10 +104,11 @@ export class PhotoDialog {
     const side = Math.max(window.innerWidth, window.innerHeight) * (window.devicePixelRatio || 1);
     const words = [photo.paths[0].split(/[/\\]/).pop(), dayAndTime(photo.taken)].filter(Boolean).join(", ");
     const size = { width: photo.width, height: photo.height };
-    const img = h("img", { class: "photo", alt: words, src: api.file(photo.id, side > 2100 ? 4096 : 2048), ...size });
+    // A small picture is not stretched over a large screen.
+    const style = { "max-width": `min(100%, ${photo.width * MOST_STRETCH}px)`, "max-height": `min(100%, ${photo.height * MOST_STRETCH}px)` };
+    const img = h("img", { class: "photo", alt: words, src: api.file(photo.id, side > 2100 ? 4096 : 2048), style, ...size });
     const preview = this.stage.querySelector(".preview");
-    preview?.setAttribute("width", String(photo.width));
-    preview?.setAttribute("height", String(photo.height));
+    if (preview) for (const [name, value] of Object.entries(style)) preview.style.setProperty(name, value);
     img.addEventListener("load", () => preview?.remove());
     // The file may be on a disk that is not there: the thumbnail stands in for it.
     img.addEventListener("error", () => {
@@ -142,7 +145,7 @@ export class PhotoDialog {
       return h(
         "a",
         { href, class: `similar tile ${result.significant === false ? "chance" : ""}`, "aria-label": words },
-        picture(result.id, 110, 110),
+        picture(result, 110, 110),
         h("span", { class: "badge", "aria-hidden": "true" }, score(result.score)),
       );
     });

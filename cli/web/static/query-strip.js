@@ -1,5 +1,6 @@
 // The pictures of a search, and how to refine it.
 
+import { isUpload, thumbnail } from "./api.js";
 import { button, h, icon, iconButton } from "./dom.js";
 import { format } from "./state.js";
 import { count } from "./words.js";
@@ -41,8 +42,8 @@ export class QueryStrip {
       if (rest.length || (side === "minus" && state.like.length)) this.app.search([], { ...state, crop: "", [side]: rest });
       else this.app.go({ ...state, like: [], minus: [], view: "photos", crop: "" });
     };
-    const upload = !/^\d+$/.test(id);
-    const img = h("img", { src: this.app.uploads.address(id), alt: upload ? "Your picture" : "Photo of the collection" });
+    const upload = isUpload(id);
+    const img = h("img", { src: thumbnail(id), alt: upload ? "Your picture" : "Photo of the collection" });
     img.addEventListener("error", () => img.replaceWith(icon("photos")));
     const frame = h("span", { class: "query-frame" }, img);
     if (side === "like" && state.crop) frame.append(cropBox(state.crop));

@@ -86,7 +86,7 @@ export class Results {
   }
 
   #failed(error) {
-    const upload = [...this.state.like, ...this.state.minus].some((id) => !/^\d+$/.test(id));
+    const upload = [...this.state.like, ...this.state.minus].some(api.isUpload);
     if (upload && error.status === 404) {
       const choose = () => this.app.uploads.choose();
       this.body.replaceChildren(message(
@@ -183,6 +183,11 @@ export class Results {
 function chanceLine(split) {
   const words = split ? "What follows may be chance" : "Nothing is clearly similar. These may be chance";
   return h("h2", { class: "chance-line" }, h("span", {}, words));
+}
+
+/** Remembers an answer that came with an upload. */
+export function prime(state, answer, version) {
+  remember(searchKey(state), answer, version);
 }
 
 function remember(key, answer, version) {

@@ -19,7 +19,7 @@ export function resultRows(results, app, { width, target, gap }) {
     for (let at = row.from; at < row.to; at += 1) {
       const result = results[at];
       const id = String(result.id);
-      const image = { ...result, name: baseName(result.path) };
+      const image = { ...result, name: result.name ?? baseName(result.path) };
       const place = at - row.from;
       const item = tile(image, { width: row.width[place], height: row.height }, {
         href: format({ ...app.state, photo: id }),

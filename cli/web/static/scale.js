@@ -45,6 +45,7 @@ export class Scale {
     this.#height = collection?.height ?? 1;
     this.element.hidden = !collection;
     this.collection = collection;
+    this.last = undefined;
     this.element.setAttribute("aria-valuemax", String(Math.max(this.#months.length - 1, 0)));
     this.#mark();
   }
@@ -63,6 +64,11 @@ export class Scale {
     this.element.setAttribute("aria-valuenow", String(this.at));
     this.element.setAttribute("aria-valuetext", monthName(block.month));
     if (!this.element.classList.contains("over")) this.#say(this.#months[this.at], part);
+    if (this.last !== undefined && Math.abs(top - this.last) > 2) this.#moving();
+    this.last = top;
+  }
+
+  #moving() {
     this.element.classList.add("moving");
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.element.classList.remove("moving"), 1200);

@@ -4,7 +4,7 @@ import { thumbnail } from "./api.js";
 import { h, icon } from "./dom.js";
 import { label, plural, score } from "./words.js";
 
-const SIDES = [320, 640];
+const SIDES = [160, 320, 640];
 
 /** The side of the thumbnail that suits a box of CSS pixels. */
 export function sideFor(width, height) {
@@ -14,11 +14,11 @@ export function sideFor(width, height) {
 
 /**
  * A picture that fades in when it has arrived, over a plain ground of its size.
- * @param {string|number} id @param {number} width @param {number} height in CSS pixels
+ * @param {{id: number, v?: string}} image @param {number} width @param {number} height in CSS pixels
  */
-export function picture(id, width, height, alt = "") {
-  const props = { alt, width, height, decoding: "async", draggable: "false" };
-  const img = h("img", { ...props, src: thumbnail(id, sideFor(width, height)) });
+export function picture(image, width, height) {
+  const props = { alt: "", width, height, decoding: "async", draggable: "false" };
+  const img = h("img", { ...props, src: thumbnail(image.id, sideFor(width, height), image.v) });
   const show = () => img.classList.add("ready");
   if (img.complete) show();
   img.addEventListener("load", show);
@@ -37,7 +37,7 @@ export function tile(image, box, { href, selected, select, result }) {
   const link = h(
     "a",
     { href, class: "tile-link", "aria-label": words, tabindex: "-1", data: { photo: id } },
-    picture(id, box.width, box.height),
+    picture(image, box.width, box.height),
   );
   const check = h(
     "button",

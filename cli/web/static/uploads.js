@@ -2,17 +2,14 @@
 
 import * as api from "./api.js";
 import { notice } from "./notice.js";
-import { size } from "./words.js";
+import { prime } from "./results.js";
 import { searchFor } from "./state.js";
+import { size } from "./words.js";
 
 /** Names of formats whose type browsers do not know. */
 const MORE = /\.(heic|heif|avif|jxl|tiff?|dng|cr2|cr3|nef|arw|raf|orf|rw2)$/i;
 
 export class Uploads {
-  /** Addresses of the uploaded pictures in this browser, by handle. */
-  #addresses = new Map();
-  #answers = new Map();
-
   /** @param {import("./app.js").App} app */
   constructor(app) {
     this.app = app;
@@ -22,6 +19,7 @@ export class Uploads {
       this.use([...this.input.files]);
       this.input.value = "";
     });
+    this.input.addEventListener("cancel", () => { this.purpose = "new"; });
     window.addEventListener("paste", (event) => this.#paste(event));
     window.addEventListener("dragenter", (event) => this.#drag(event));
     window.addEventListener("dragover", (event) => this.#drag(event));
@@ -33,23 +31,6 @@ export class Uploads {
   choose(purpose = "new") {
     this.purpose = purpose;
     this.input.click();
-  }
-
-  /** The address of a picture to show: that of the upload where this browser still has it. */
-  address(id, side = 320) {
-    return this.#addresses.get(id) ?? api.thumbnail(id, side);
-  }
-
-  /** The same, large. */
-  large(id) {
-    return this.#addresses.get(id) ?? api.file(id);
-  }
-
-  /** The answer that came with an upload, once. */
-  takeAnswer(key) {
-    const answer = this.#answers.get(key);
-    this.#answers.delete(key);
-    return answer;
   }
 
   /** Searches with pictures. @param {File[]} files */
@@ -73,16 +54,17 @@ export class Uploads {
 
   async #send(pictures, purpose) {
     const { app } = this;
+    const fresh = purpose === "new" || app.state.view !== "search";
     app.bar.busy(true);
     try {
-      const answer = await api.upload(pictures, searchFor(app.state, []));
+      const answer = await api.upload(pictures, searchFor(app.state, [], fresh ? {} : { k: 1 }));
       const handles = answer.uploads.map(String);
-      handles.forEach((handle, at) => this.#addresses.set(handle, URL.createObjectURL(pictures[at])));
-      const { state } = app;
-      if (purpose === "new" || state.view !== "search") await app.search(handles);
-      else {
-        const side = [...state[purpose], ...handles];
-        await app.search([], { ...state, photo: "", panel: "", [purpose]: side });
+      if (fresh) {
+        prime(searchFor(app.state, handles), answer, app.info.version);
+        await app.search(handles);
+      } else {
+        const side = [...app.state[purpose], ...handles];
+        await app.search([], { ...app.state, photo: "", panel: "", [purpose]: side });
       }
     } catch (error) {
       app.failed(error);
