@@ -25,7 +25,7 @@ export class Bar {
   }
 
   count(total, filtered) {
-    this.total.textContent = filtered ? `${plural(total, "photo")} match` : plural(total, "photo");
+    this.total.textContent = filtered ? plural(total, "match", "matches") : plural(total, "photo");
   }
 
   busy(on) {

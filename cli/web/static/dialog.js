@@ -7,7 +7,7 @@ import { h } from "./dom.js";
  * @param {() => void} close called when the user wants to close it
  */
 export function makeDialog(kind, label, close) {
-  const dialog = h("dialog", { class: kind, "aria-label": label, autofocus: true, tabindex: "-1" });
+  const dialog = h("dialog", { class: kind, "aria-label": label, tabindex: "-1" });
   dialog.addEventListener("cancel", (event) => {
     if (event.target !== dialog) return;
     event.preventDefault();
@@ -20,8 +20,11 @@ export function makeDialog(kind, label, close) {
 
 /** Opens or closes a dialog; the browser returns the focus. */
 export function setOpen(dialog, open) {
-  if (open && !dialog.open) dialog.showModal();
-  else if (!open && dialog.open) dialog.close();
+  if (open && !dialog.open) {
+    dialog.showModal();
+    // Not its first button, which is the one that closes it.
+    dialog.focus();
+  } else if (!open && dialog.open) dialog.close();
 }
 
 /** The head of a sheet: a title and a button to close it. */

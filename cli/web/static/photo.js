@@ -36,7 +36,7 @@ export class PhotoDialog {
       h("span", { class: "grow" }),
       this.more,
       this.less,
-      button("Part", () => this.#part(), { picture: "part", look: "glass" }),
+      button("Choose a part", () => this.#part(), { picture: "part", look: "glass" }),
       button("Find similar", () => this.#search(), { picture: "search", look: "glass main" }),
       iconButton("info", "Facts", () => this.#toggleFacts(), { "aria-pressed": "true", class: "icon-button info-button" }),
     );

@@ -52,7 +52,6 @@ export class Results {
     this.state = state;
     this.answer = null;
     this.strip.update(state, null);
-    this.selection = this.app.selection;
     await this.#search(key);
     this.element.scrollTop = this.#places.get(key) ?? 0;
   }
@@ -72,8 +71,8 @@ export class Results {
       const answer = known ? memory.answer : await api.search(this.state, this.#abort.signal);
       if (key !== this.key) return;
       remember(key, answer, this.app.info.version);
-      this.answer = answer;
-      this.strip.update(this.state, answer);
+      this.answer = withoutQuery(answer, this.state.like);
+      this.strip.update(this.state, this.answer);
       this.#width = 0;
       this.#draw();
       this.resizes.observe(this.element);
@@ -118,7 +117,7 @@ export class Results {
     if (split < results.length) {
       parts.push(chanceLine(split), resultRows(results.slice(split), this.app, shape));
     }
-    if (results.length >= state.k && state.k < MOST_RESULTS) parts.push(this.#more());
+    if (this.answer.total >= state.k && state.k < MOST_RESULTS) parts.push(this.#more());
     this.body.replaceChildren(...parts);
     makeFocusable(this.body);
     this.#mark();
@@ -180,8 +179,16 @@ export class Results {
   }
 }
 
+/** The answer without the photos searched with, which are shown above it, unless they have copies. */
+function withoutQuery(answer, like) {
+  const results = answer.results.filter(({ id, copies }) => copies?.length || !like.includes(String(id)));
+  const removed = answer.results.slice(0, answer.line ?? 0).filter((result) => !results.includes(result));
+  const line = answer.line === null || answer.line === undefined ? null : answer.line - removed.length;
+  return { ...answer, results, line, total: answer.results.length };
+}
+
 function chanceLine(split) {
-  const words = split ? "What follows may be chance" : "Nothing is clearly similar. These may be chance";
+  const words = split ? "What follows may be chance" : "No other photo is clearly similar. These may be chance";
   return h("h2", { class: "chance-line" }, h("span", {}, words));
 }
 
