@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from indexes.duplicates.groups import Group, Member
     from mocosearch.photos import Picture
 
+SCRIPT_HEAD = "#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu\n"
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
 
@@ -237,11 +238,18 @@ def _show_group(group: "Group") -> None:
 
 def _show_script(group: "Group", against: bool, head: bool) -> None:
     if head:
-        show("#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu")
+        show(SCRIPT_HEAD.rstrip("\n"))
+    spare = [member.path for member in others(group, against)]
+    for line in script_of(group.name, group.score, group.keep.path, spare):
+        show_raw(line, b"\n")
+
+
+def script_of(name: str, score: float, keep: str, spare: Sequence[str]) -> Iterator[str]:
+    """The lines of the script that remove some files of a group."""
     # A name with a line break must not leave its comment.
-    show(f"# {group.name} {group.score:.3f}: keeps {one_line(group.keep.path)}")
-    for member in others(group, against):
+    yield f"# {name} {score:.3f}: keeps {one_line(keep)}"
+    for path in spare:
         # Either may have gone since, or become a link to the other.
-        keep, spare = shlex.quote(group.keep.path), shlex.quote(member.path)
-        check = f"[ -e {keep} ] && [ -e {spare} ] && ! [ {keep} -ef {spare} ]"
-        show_raw(f"if {check}; then rm -- {spare}; fi", b"\n")
+        one, other = shlex.quote(keep), shlex.quote(path)
+        check = f"[ -e {one} ] && [ -e {other} ] && ! [ {one} -ef {other} ]"
+        yield f"if {check}; then rm -- {other}; fi"

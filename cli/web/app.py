@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,11 +13,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from cli.web import page, photos, pictures, search, state
+from cli.web import compare, duplicates, knn_service, openapi, page, photos, pictures, search, state
 from cli.web.access import Access
 from cli.web.collection import PAUSE
 from cli.web.endpoint import Endpoint
-from cli.web.errors import RequestError, answer_error
+from cli.web.errors import RequestError, answer_error, answer_json
 from cli.web.schema import from_texts
 from cli.web.security import Security
 from cli.web.service import Service
@@ -26,6 +27,9 @@ ENDPOINTS: Sequence[Endpoint] = (
     *photos.ENDPOINTS,
     *pictures.ENDPOINTS,
     *search.ENDPOINTS,
+    *compare.ENDPOINTS,
+    *duplicates.ENDPOINTS,
+    *knn_service.ENDPOINTS,
 )
 
 
@@ -35,13 +39,14 @@ def application(service: Service, access: Access) -> ASGIApp:
         Route(one.path, partial(_handle, service, one), methods=[one.method]) for one in ENDPOINTS
     ]
     routes += [
+        Route("/openapi.json", partial(_openapi, openapi.document(ENDPOINTS)), methods=["GET"]),
         Route("/", page.get_page, methods=["GET"]),
         Route("/static/{name}", page.get_static, methods=["GET"]),
     ]
     app = Starlette(
         routes=routes,
         lifespan=partial(_lifespan, service),
-        exception_handlers={HTTPException: _http_error, Exception: _error},  # type: ignore[dict-item]
+        exception_handlers={HTTPException: _http_error, RequestError: _error},  # type: ignore[dict-item]
     )
     app.router.redirect_slashes = False
 
@@ -56,14 +61,18 @@ def application(service: Service, access: Access) -> ASGIApp:
 
 async def _handle(service: Service, endpoint: Endpoint, request: Request) -> Response:
     """Check the parameters of a request, and answer it."""
-    values = from_texts(request.query_params.multi_items(), endpoint.query)
-    for name, schema in endpoint.path_values.items():
-        text = [(name, request.path_params[name])]
-        try:
+    try:
+        values = from_texts(request.query_params.multi_items(), endpoint.query)
+        for name, schema in endpoint.path_values.items():
+            text = [(name, request.path_params[name])]
             values[name] = from_texts(text, {name: schema})[name]
-        except RequestError as error:
-            raise RequestError(404, f"there is no {request.url.path}", error.what) from error
-    return await endpoint.handler(service, request, values)
+        return await endpoint.handler(service, request, values)
+    except Exception as error:
+        return answer_error(error)
+
+
+async def _openapi(document: Any, request: Request) -> Response:
+    return answer_json(document)
 
 
 @asynccontextmanager
@@ -81,8 +90,7 @@ async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
 
 async def _follow(service: Service) -> None:
     while True:
-        version = await asyncio.to_thread(service.collection.follow)
-        service.events.publish(version)
+        await service.follow()
         await asyncio.sleep(PAUSE)
 
 

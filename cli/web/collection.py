@@ -31,7 +31,7 @@ class Collection:
     opened again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, threads: int = THREADS) -> None:
         """Raises NotFound, Damaged, StorageFailed."""
         self.folder = folder
         self._index: Index | None = Index.open(folder)
@@ -43,7 +43,7 @@ class Collection:
         self._skipped: tuple[str, int] = "", 0
         self._folders: tuple[str, dict[str, int]] = "", {}
         self._lock = threading.Lock()
-        self._threads = ThreadPoolExecutor(THREADS, "reader")
+        self._threads = ThreadPoolExecutor(threads, "reader")
 
     async def read(self, work: Callable[[Index], T]) -> T:
         """The result of some work with the index. Raises what the work raises, StorageFailed."""
@@ -53,14 +53,14 @@ class Collection:
         """`read` in this thread."""
         try:
             with self._gate.shared():
-                return work(self._opened())
+                return work(self._current())
         except (Damaged, StorageFailed):
             # The file may have been replaced, or have outgrown its map.
             self._reopen()
             with self._gate.shared():
-                return work(self._opened())
+                return work(self._current())
 
-    def _opened(self) -> Index:
+    def _current(self) -> Index:
         if self._index is None:
             assert self._failure is not None
             raise self._failure[1]
@@ -87,10 +87,10 @@ class Collection:
         """Show what is committed now to all threads; returns its version, empty if it failed."""
         try:
             with self._gate.shared():
-                newest = self._opened().newest_version
+                newest = self._current().newest_version
             if newest != self._version:
                 with self._gate.alone():
-                    self._opened().refresh_all()
+                    self._current().refresh_all()
                 self._version = newest
             return newest
         except Exception:
@@ -128,8 +128,15 @@ class Collection:
             return self._folders[1]
 
     def close(self) -> None:
-        """End the threads and close the index."""
+        """End the threads, at the end of the process; nothing waits for work that still runs."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def end(self) -> None:
+        """End the threads and close the index, once no thread uses it."""
+        self._threads.shutdown()
+        with self._gate.alone():
+            if self._index is not None:
+                self._index.close()
 
 
 def _lost(folder: Path, error: MocosearchError) -> MocosearchError:

@@ -2,13 +2,14 @@
 
 import errno
 import json
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 import typer
 from starlette.responses import Response
 
-from cli.display import one_line
+from cli.display import one_line, warn
 from mocosearch.errors import (
     Busy,
     Damaged,
@@ -54,7 +55,9 @@ def answer_json(
 
 
 def answer_error(error: Exception) -> Response:
-    """The answer for an error; one that nobody foresaw is only named by its type."""
+    """The answer for an error. One that is a fault of the server is only named by its type, and is
+    shown in full on stderr, for the person at its terminal.
+    """
     if isinstance(error, RequestError):
         return _answer(error.status, error.what, error.hint, error.headers)
     if isinstance(error, MocosearchError):
@@ -64,6 +67,7 @@ def answer_error(error: Exception) -> Response:
         return _answer(400, error.message)
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return _answer(507, "no disk space left", "free some disk space")
+    warn("".join(traceback.format_exception(error)).rstrip())
     return _answer(500, f"the server failed: {type(error).__name__}", "its terminal shows more")
 
 

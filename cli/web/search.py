@@ -3,10 +3,8 @@
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,13 +12,12 @@ from cli.question import crop_of, min_score_of
 from cli.results import document, plain
 from cli.web.endpoint import FILTERS, HANDLE, ID, Endpoint, Values
 from cli.web.errors import RequestError, answer_json
-from cli.web.photos import brief, record_of, where
+from cli.web.photos import brief, where
 from cli.web.schema import Schema, check, from_texts
 from cli.web.service import Service
+from cli.web.sources import Pictures, sources
 from indexes import Answer, Crop, Index, Where
-from indexes.search.answer import existing_first
 from indexes.search.question import Source
-from mocosearch.errors import Unreadable
 
 MOST_PICTURES = 50
 ANY_ID: Schema = {"anyOf": [ID, HANDLE]}
@@ -56,15 +53,6 @@ FILES = ("image", "minus_image")
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """What to search with: ids of photos, handles of uploads, and a vector."""
-
-    like: Sequence[int | str]
-    unlike: Sequence[int | str]
-    vector: Sequence[float] | None = None
-
-
-@dataclass(frozen=True)
 class Options:
     """How to search."""
 
@@ -76,6 +64,11 @@ class Options:
     sort: str | None
     reverse: bool
     where: Where
+
+    def pictures(self, values: Mapping[str, Any]) -> Pictures:
+        """What to search with."""
+        like, unlike = values.get("ids", ()), values.get("minus", ())
+        return Pictures(like, unlike, values.get("vector"), self.crop, self.turned)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Options":
@@ -127,46 +120,6 @@ async def values_of(
     return values, handles
 
 
-async def sources(
-    service: Service, pictures: Pictures, options: Options
-) -> tuple[list[Source], list[Source]]:
-    """Wanted and unwanted pictures for `Index.question`. Uploads and regions are decoded in a
-    worker process. Raises RequestError, Unreadable, Unsuitable.
-    """
-    side = await service.collection.read(lambda index: index.encoder.side)
-    like = [await _source(service, one, options, side, wanted=True) for one in pictures.like]
-    unlike = [await _source(service, one, options, side, wanted=False) for one in pictures.unlike]
-    if pictures.vector is not None:
-        like.append(np.array(pictures.vector, np.float32))
-    return like, unlike
-
-
-async def _source(
-    service: Service, one: int | str, options: Options, side: int, wanted: bool
-) -> Source:
-    crop = options.crop if wanted else None
-    if isinstance(one, str):
-        data = service.uploads.get(one)
-        squares = partial(service.decoders.squares, data, side, crop, wanted, service.limits)
-        try:
-            return await service.in_thread(squares)
-        except Unreadable as error:
-            raise RequestError(422, f"cannot read the picture: {error.what}") from error
-    id = int(one)
-    if crop is None and not options.turned:
-        key = await service.collection.read(lambda index: _key(index, id))
-        return key
-    record = await service.collection.read(lambda index: record_of(index, id))
-    path = existing_first(record.paths)[0]
-    return await service.in_thread(partial(service.decoders.squares, path, side, crop, wanted))
-
-
-def _key(index: Index, id: int) -> Source:
-    record_of(index, id)
-    key: Source = index.keys([id])[0]
-    return key
-
-
 def answer_of(
     index: Index, like: Sequence[Source], unlike: Sequence[Source], options: Options
 ) -> tuple[Answer, dict[str, float]]:
@@ -185,14 +138,14 @@ def answer_of(
     return answer, {"encode": searching - start, "search": done - searching}
 
 
-def shown(
+def search_document(
     name: str, query: Sequence[str], answer: Answer, options: Options, seconds: Mapping[str, float]
 ) -> dict[str, Any]:
     """The document of `query --json`, with what a page shows of each result."""
     significant = {result.id for result in answer[: answer.significant]}
     line = answer.significant if answer.significant < len(answer) else None
-    ordered = options.sort is not None or options.reverse
-    if ordered:
+    other_order = options.sort is not None or options.reverse
+    if other_order:
         answer = answer.sorted(options.sort, reverse=options.reverse)
     results = [
         plain(rank, result)
@@ -203,7 +156,7 @@ def shown(
         }
         for rank, result in enumerate(answer, 1)
     ]
-    return document(query, name, results, seconds) | {"line": None if ordered else line}
+    return document(query, name, results, seconds) | {"line": None if other_order else line}
 
 
 async def post_search(service: Service, request: Request, values: Values) -> Response:
@@ -211,13 +164,13 @@ async def post_search(service: Service, request: Request, values: Values) -> Res
     start = time.perf_counter()
     fields, handles = await values_of(service, request, {})
     options = Options.of(fields)
-    pictures = Pictures(fields.get("ids", ()), fields.get("minus", ()), fields.get("vector"))
-    like, unlike = await sources(service, pictures, options)
+    pictures = options.pictures(fields)
+    like, unlike = await sources(service, service.collection, pictures)
 
     def work(index: Index) -> dict[str, Any]:
         answer, seconds = answer_of(index, like, unlike, options)
         names = [str(one) for one in pictures.like]
-        result = shown(service.name, names, answer, options, seconds)
+        result = search_document(service.name, names, answer, options, seconds)
         return result | {"version": index.snapshot.version}
 
     result = await service.collection.read(work)

@@ -1,16 +1,13 @@
 """The outermost layer of the server: access, errors, headers, and time limits."""
 
 import asyncio
-import sys
 import time
-import traceback
 from collections.abc import Callable
 
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cli.display import warn
 from cli.web.access import Access
 from cli.web.errors import RequestError, answer_error
 
@@ -82,7 +79,6 @@ class Security:
             if status:
                 # The answer has begun: only closing the connection tells that it is incomplete.
                 raise
-            _log(error)
             await answer_error(error)(scope, receive, send_safely)
         finally:
             self.count(scope, status, time.perf_counter() - start)
@@ -118,11 +114,3 @@ def _add_headers(headers: MutableHeaders) -> None:
     for name, value in HEADERS.items():
         headers[name] = value
     headers.setdefault("cache-control", "private, no-store")
-
-
-def _log(error: Exception) -> None:
-    """Name an error that is a fault of the server, for the person at its terminal."""
-    response = answer_error(error)
-    if response.status_code == 500:
-        warn("".join(traceback.format_exception(error)).rstrip())
-        sys.stderr.flush()

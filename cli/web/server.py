@@ -12,8 +12,11 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
+from cli.web.protocol import PatientProtocol
 from mocosearch.errors import MocosearchError, Unsuitable
 
+CONNECTIONS = 500
+"""At one time; systems allow a process 1,024 open files by default."""
 GRACE = 0.3
 """Seconds for answers that have begun, after Ctrl-C."""
 
@@ -66,7 +69,8 @@ def run(app: ASGIApp, sock: socket.socket, tls: Tls | None, begin: Callable[[], 
         server_header=False,
         lifespan="on",
         ws="none",
-        http="h11",
+        http=PatientProtocol,
+        limit_concurrency=CONNECTIONS,
         timeout_graceful_shutdown=GRACE,  # type: ignore[arg-type]
         ssl_certfile=None if tls is None else str(tls.certificate),
         ssl_keyfile=None if tls is None else str(tls.key),

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from cli.web.bodies import Bodies
 from cli.web.collection import Collection
+from cli.web.copies import Copies
 from cli.web.events import Events
 from cli.web.metrics import Metrics
+from cli.web.others import Others
 from cli.web.uploads import Uploads
 from indexes.thumbnails import LIMIT, Thumbnails
 from mocosearch.photos.isolated import Decoders, Limits
@@ -34,11 +36,13 @@ class Service:
     collection: Collection
     thumbnails: Thumbnails
     decoders: Decoders
+    copies: Copies
     limits: Limits = field(default_factory=lambda: Limits(MOST_BYTES, MOST_PIXELS))
     uploads: Uploads = field(default_factory=Uploads)
     events: Events = field(default_factory=Events)
     metrics: Metrics = field(default_factory=Metrics)
     bodies: Bodies = field(default_factory=lambda: Bodies(MOST_BYTES))
+    others: Others = field(default_factory=Others)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(2 * WORKERS + 2, "decoding")
     )
@@ -48,16 +52,23 @@ class Service:
         """Raises what `Index.open` raises."""
         collection = Collection(folder)
         decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
-        return cls(name, collection, Thumbnails.open(folder, thumbnail_bytes), decoders)
+        thumbnails = Thumbnails.open(folder, thumbnail_bytes)
+        return cls(name, collection, thumbnails, decoders, Copies(folder))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of some work that waits for a disk or a decoder."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
+    async def follow(self) -> None:
+        """Show what is committed now, and tell the open pages."""
+        self.events.publish(await asyncio.to_thread(self.collection.follow))
+
     def close(self) -> None:
         """End the processes and threads; nothing waits for work that still runs."""
         self.events.close()
+        self.copies.close()
         self.decoders.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.collection.close()
+        self.others.close()
         self.thumbnails.close()
