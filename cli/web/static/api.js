@@ -57,7 +57,8 @@ export const folders = (under) => get(`/v1/folders${query(null, under ? { under 
 export const duplicates = (threshold, offset, limit) =>
   get(`/v1/duplicates${query(null, { ...(threshold && { threshold }), offset, limit })}`);
 export const ignoreDuplicates = (ids) => post("/v1/duplicates/ignore", { ids: ids.map(Number) });
-export const script = async () => (await request("/v1/duplicates/script")).text();
+export const script = async (threshold) =>
+  (await request(`/v1/duplicates/script${query(null, threshold ? { threshold } : {})}`)).text();
 export const map = () => get("/v1/map");
 export const photoAt = (x, y) => get(`/v1/map/at${query(null, { x, y })}`);
 

@@ -98,14 +98,15 @@ export class Compare {
 function column(name, index) {
   const host = h("div", { class: "compare-rows" });
   const words = h("p", { class: "soft" });
-  const element = h("section", { class: "compare-column", "aria-label": name }, h("h2", {}, name, " ", h("span", { class: "soft" }, index)), words, host);
+  const element = h("section", { class: "compare-column", "aria-label": name }, h("h2", {}, name, " ", name !== index && h("span", { class: "soft" }, index)), words, host);
   return { element, host, words };
 }
 
 /** Fills a column; a note says at which rank the other encoder has the same photo. */
 function fill({ host, words }, answer, other, app) {
   const ranks = new Map(other.results.map(({ path }, at) => [path, at + 1]));
-  const results = answer.results.map((result) => {
+  // A photo that only the other index has cannot be shown.
+  const results = answer.results.filter(({ id }) => id !== null).map((result) => {
     const rank = ranks.get(result.path);
     return { ...result, note: rank ? `#${rank} there` : "only here" };
   });

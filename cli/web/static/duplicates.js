@@ -6,7 +6,7 @@ import { message, problem, working } from "./messages.js";
 import { notice } from "./notice.js";
 import { format } from "./state.js";
 import { picture } from "./tile.js";
-import { baseName, count, day, folderOf, plural, size } from "./words.js";
+import { baseName, count, day, folderOf, plural, score, size } from "./words.js";
 
 const PAGE = 40;
 const AGAIN = 1500;
@@ -59,7 +59,7 @@ export class Duplicates {
         this.#timer = setTimeout(() => this.refresh(), AGAIN);
         if (!answer.groups?.length) return;
       }
-      this.#groups = answer.groups;
+      this.#groups = answer.groups.map(keepFirst);
       this.total = answer.total;
       this.#draw();
     } catch (error) {
@@ -83,6 +83,7 @@ export class Duplicates {
     const extra = this.#groups.flatMap(({ photos }) => photos.filter(({ keep }) => !keep));
     const bytes = extra.reduce((sum, photo) => sum + photo.bytes, 0);
     const all = this.#groups.length >= this.total;
+    // The files that are not to keep, of all groups only where all are here.
     this.summary.textContent = this.total
       ? plural(this.total, "group") + (all ? `, ${plural(extra.length, "copy", "copies")} with ${size(bytes)}` : "")
       : "";
@@ -93,8 +94,9 @@ export class Duplicates {
     const rest = this.total - this.#groups.length;
     const more = h("div", { class: "more" }, button(`Show more (${count(rest)})`, async () => {
       const { groups } = await api.duplicates(this.threshold, this.#groups.length, PAGE);
-      this.#groups.push(...groups);
-      more.before(...groups.map((group) => this.#card(group)));
+      const added = groups.map(keepFirst);
+      this.#groups.push(...added);
+      more.before(...added.map((group) => this.#card(group)));
       more.remove();
       this.#say();
       this.#addMore();
@@ -103,8 +105,9 @@ export class Duplicates {
   }
 
   #card(group) {
-    const ids = group.photos.map(({ id }) => String(id));
-    const compare = () => this.app.go({ pair: ids.slice(0, 2).join(",") });
+    const [best, ...others] = group.photos.map(({ id }) => String(id));
+    const ids = [best, others.find((id) => id !== best) ?? best];
+    const compare = () => this.app.go({ pair: ids.join(",") });
     const ignore = () => this.#ignore(group, card);
     const card = h(
       "article",
@@ -113,7 +116,7 @@ export class Duplicates {
       h(
         "footer",
         { class: "group-foot" },
-        h("p", { class: "differences" }, ...(group.differences.length ? group.differences : ["the same picture"]).map((words) => h("span", { class: "tag" }, words))),
+        h("p", { class: "soft" }, `${plural(group.photos.length, "file")}, similarity ${score(group.score)}`),
         button("Compare", compare, { picture: "compare" }),
         button("Not a copy", ignore, { picture: "close" }),
       ),
@@ -144,6 +147,7 @@ export class Duplicates {
         h("strong", { title: photo.path }, baseName(photo.path)),
         h("span", { class: "soft folder-line", title: photo.path }, folderOf(photo.path)),
         h("span", { class: "copy-facts" }, ...facts.map((words, at) => words && h("span", { class: strong[at] ? "differs" : "" }, words))),
+        h("ul", { class: "differences" }, ...differences(photo).map((words) => h("li", {}, words))),
       ),
     );
   }
@@ -185,7 +189,7 @@ export class Duplicates {
     next?.scrollIntoView({ block: "nearest" });
   }
 
-  /** The group of two photos. */
+  /** The group of two photos: what the comparison shows of it. */
   group(ids) {
     return this.#groups.find(({ photos }) => ids.every((id) => photos.some((photo) => String(photo.id) === id)));
   }
@@ -193,4 +197,14 @@ export class Duplicates {
   focusPhoto(id) {
     this.list.querySelector(`[data-tile="${id}"]`)?.focus();
   }
+}
+
+function keepFirst(group) {
+  return { ...group, photos: group.photos.toSorted((a, b) => Number(b.keep) - Number(a.keep)) };
+}
+
+/** How a photo differs from the one to keep, in words. */
+function differences(photo) {
+  if (photo.keep) return [];
+  return photo.differences?.length ? photo.differences : ["the same content"];
 }

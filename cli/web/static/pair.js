@@ -73,7 +73,7 @@ export class PairDialog {
       h("span", { class: "pair-line", "aria-hidden": "true" }),
       this.range,
     );
-    const words = this.app.view.group?.([String(left.id), String(right.id)])?.differences ?? [];
+    const words = this.#differences(left, right);
     this.body.replaceChildren(
       h("div", { class: "pair-host" }, this.stage),
       h(
@@ -81,7 +81,7 @@ export class PairDialog {
         { class: "pair-foot" },
         side(left, right),
         h("div", { class: "pair-middle" },
-          h("p", { class: "differences" }, ...words.map((text) => h("span", { class: "tag" }, text))),
+          h("ul", { class: "differences" }, ...words.map((text) => h("li", { class: "tag" }, text))),
           button("Not a copy", () => this.#ignore(), { picture: "close" })),
         side(right, left),
       ),
@@ -90,15 +90,23 @@ export class PairDialog {
     this.range.focus();
   }
 
+  /** Words for what differs, where one of the two is the file to keep. */
+  #differences(left, right) {
+    const photos = this.app.view.group?.([String(left.id), String(right.id)])?.photos ?? [];
+    const pair = photos.filter(({ id }) => id === left.id || id === right.id);
+    return pair.some(({ keep }) => keep) ? pair.find(({ keep }) => !keep)?.differences ?? [] : [];
+  }
+
   /** Buttons for the other copies of a group of more than two. */
   #choices(ids) {
     const photos = this.app.view.group?.(ids)?.photos ?? [];
-    const others = photos.length > 2 ? photos.filter(({ id }) => String(id) !== ids[0]) : [];
-    this.swapped.replaceChildren(...others.map((photo, at) => h(
+    const copies = [...new Set(photos.map(({ id }) => String(id)))].filter((id) => id !== ids[0]);
+    const others = copies.length > 1 ? copies : [];
+    this.swapped.replaceChildren(...others.map((id, at) => h(
       "a",
       {
-        class: "button toggle", href: format({ ...this.app.state, pair: `${ids[0]},${photo.id}` }),
-        data: { replace: "" }, "aria-current": String(photo.id) === ids[1] ? "true" : null,
+        class: "button toggle", href: format({ ...this.app.state, pair: `${ids[0]},${id}` }),
+        data: { replace: "" }, "aria-current": id === ids[1] ? "true" : null,
       },
       `Copy ${at + 1}`,
     )));

@@ -109,7 +109,8 @@ function cropBox(crop) {
 function summary(state, answer) {
   const total = answer.results.length;
   const clear = state.sort === "score" ? answer.line ?? total : answer.results.filter(({ significant }) => significant !== false).length;
-  const words = clear === total ? `${count(total)} results` : `${count(clear)} clear matches of ${count(total)} results`;
+  const of = `${count(total)} results`;
+  const words = clear === total ? of : clear ? `${count(clear)} clear among ${of}` : `No clear match among ${of}`;
   const seconds = answer.seconds?.total;
   return seconds === undefined ? words : `${words} in ${Math.max(Math.round(seconds * 1000), 1)} ms`;
 }

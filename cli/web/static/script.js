@@ -29,6 +29,7 @@ export class ScriptDialog {
 
   update(state) {
     const open = state.panel === "script";
+    this.threshold = state.threshold;
     if (open && !this.dialog.open) this.#load();
     setOpen(this.dialog, open);
   }
@@ -37,7 +38,7 @@ export class ScriptDialog {
     this.body.replaceChildren(working("Writing the script…"));
     this.copy.disabled = true;
     try {
-      this.text = await api.script();
+      this.text = await api.script(this.threshold);
       this.copy.disabled = false;
       this.body.replaceChildren(h("pre", { class: "script", tabindex: "0" }, this.text));
     } catch (error) {
