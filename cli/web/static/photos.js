@@ -188,11 +188,11 @@ export class Photos {
   *#drawBlock(block, from, to) {
     const heading = block.first ? this.collection.shape.heading : 0;
     if (block.first && block.y + heading > from) {
-      yield this.#put(`h${block.index}`, block.y, () => monthHeading(block, this.collection));
+      yield this.#put(`h${block.index}`, block, -1, block.y, () => monthHeading(block, this.collection));
     }
     if (!block.rows) {
       const height = block.height - heading;
-      yield this.#put(`s${block.index}`, block.y + heading, () => skeleton(height));
+      yield this.#put(`s${block.index}`, block, 0, block.y + heading, () => skeleton(height));
       return;
     }
     for (let at = 0; at < block.rows.length; at += 1) {
@@ -200,20 +200,29 @@ export class Photos {
       const y = block.y + heading + row.y;
       if (y + row.height < from) continue;
       if (y > to) break;
-      yield this.#put(`r${block.index}.${at}`, y, () => this.#row(block, row));
+      yield this.#put(`r${block.index}.${at}`, block, at, y, () => this.#row(block, row));
     }
   }
 
-  #put(key, y, make) {
+  #put(key, block, at, y, make) {
     let element = this.#rows.get(key);
     if (!element) {
       element = make();
       this.#rows.set(key, element);
-      this.layer.append(element);
+      this.#insert(element, [block.index, at]);
     }
     const local = `translateY(${this.scroller.local(y)}px)`;
     if (element.style.transform !== local) element.style.transform = local;
     return key;
+  }
+
+  /** Puts an element in its order, which screen readers and the Tab key follow. */
+  #insert(element, place) {
+    element.place = place;
+    const after = (other) => other.place[0] - place[0] || other.place[1] - place[1];
+    let next = null;
+    for (let other = this.layer.lastElementChild; other && after(other) > 0; other = other.previousElementSibling) next = other;
+    this.layer.insertBefore(element, next);
   }
 
   #row(block, row) {
@@ -246,7 +255,7 @@ export class Photos {
         this.#rows.get(skeletonKey)?.remove();
         this.#rows.delete(skeletonKey);
         this.scroller.setTotal(this.collection.height + this.collection.shape.foot);
-        if (end <= this.scroller.top) this.scroller.shift(change);
+        if (end <= this.scroller.top + 1) this.scroller.shift(change);
       }
       return true;
     } catch (error) {
