@@ -31,8 +31,14 @@ export class Collection {
   #loading = new Map();
   #recent = new Set();
 
-  constructor(filters) {
+  /**
+   * @param {import("./state.js").Filters} filters
+   * @param {(block: Block, change: number) => void} resized called when a block has been loaded,
+   *   with the change of its height in pixels, before anything else happens
+   */
+  constructor(filters, resized) {
     this.filters = filters;
+    this.resized = resized;
   }
 
   /** Reads months and counts; photos of months that did not change stay loaded. */
@@ -117,12 +123,9 @@ export class Collection {
     return block;
   }
 
-  /**
-   * Loads the photos of a block. Resolves to the change of its height in pixels, or to null where
-   * the collection has changed meanwhile.
-   */
+  /** Loads the photos of a block. Resolves to false where the collection has changed meanwhile. */
   async load(block) {
-    if (block.images) return 0;
+    if (block.images) return true;
     let request = this.#loading.get(block);
     if (!request) {
       const abort = new AbortController();
@@ -134,15 +137,16 @@ export class Collection {
       if (error.name === "AbortError") return { images: null };
       throw error;
     });
-    if (!images || this.blocks[block.index] !== block) return null;
-    if (block.images) return 0;
+    if (!images || this.blocks[block.index] !== block) return false;
+    if (block.images) return true;
     const before = block.height;
     block.images = images;
     block.count = images.length;
     this.#layOut(block);
     this.#stack();
     this.#remember(block);
-    return block.height - before;
+    this.resized(block, block.height - before);
+    return true;
   }
 
   /** Stops loading blocks that are not wanted any more. @param {Set<Block>} wanted */

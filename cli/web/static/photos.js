@@ -46,7 +46,7 @@ export class Photos {
     const key = JSON.stringify(state.filters);
     if (this.key === key) return;
     this.key = key;
-    this.collection = new Collection(state.filters);
+    this.collection = new Collection(state.filters, (...change) => this.#resized(...change));
     this.#current = null;
     await this.refresh(state.at);
     this.resizes.observe(this.host);
@@ -243,25 +243,24 @@ export class Photos {
     return element;
   }
 
-  /** Loads a block and keeps what is on the screen where it is. */
   async #load(block) {
-    const before = block.images;
-    const end = block.y + block.height;
-    const skeletonKey = `s${block.index}`;
     try {
-      const change = await this.collection.load(block);
-      if (change === null) return false;
-      if (before === null && block.images) {
-        this.#rows.get(skeletonKey)?.remove();
-        this.#rows.delete(skeletonKey);
-        this.scroller.setTotal(this.collection.height + this.collection.shape.foot);
-        if (end <= this.scroller.top + 1) this.scroller.shift(change);
-      }
-      return true;
+      return await this.collection.load(block);
     } catch (error) {
       this.app.failed(error);
       return false;
     }
+  }
+
+  /** Keeps what is on the screen where it is, after a block has got its photos. */
+  #resized(block, change) {
+    const key = `s${block.index}`;
+    this.#rows.get(key)?.remove();
+    this.#rows.delete(key);
+    const end = block.y + block.height - change;
+    const above = end <= this.scroller.top + 1;
+    this.scroller.setTotal(this.collection.height + this.collection.shape.foot);
+    if (above) this.scroller.shift(change);
   }
 
   #clear() {

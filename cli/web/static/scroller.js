@@ -49,7 +49,7 @@ export class Scroller {
    */
   shift(delta) {
     if (!delta) return;
-    const base = this.#base - delta;
+    const base = this.#base + delta;
     if (base < 0 || base > this.#highestBase()) this.jump(this.top + delta);
     else {
       this.#base = base;
