@@ -89,9 +89,9 @@ def test_a_jump_into_the_middle_of_a_million_photos(open_page: Any) -> None:
         assert heights(page) < MOST_PIXELS
 
 
-def test_rows_above_that_load_do_not_move_the_screen(open_page: Any) -> None:
-    gallery = Gallery(months_of(20_000, years=10))
-    with serve(gallery) as address:
+@pytest.mark.parametrize("photos", [20_000, MILLION])
+def test_rows_above_that_load_do_not_move_the_screen(open_page: Any, photos: int) -> None:
+    with serve(Gallery(months_of(photos, years=10))) as address:
         page = open_page(f"{address}/?at=2019-06")
         page.locator(".tile").first.wait_for()
         page.wait_for_timeout(600)
