@@ -338,6 +338,15 @@ def group(first: int, *more: int) -> dict[str, Any]:
     return {"name": f"g{first}", "photos": photos, "score": 0.97, "differences": ["half the width"]}
 
 
+def eventually(page: Any, holds: Callable[[], bool]) -> None:
+    """Wait until a condition holds, while the browser runs."""
+    for _ in range(200):
+        if holds():
+            return
+        page.wait_for_timeout(50)
+    assert holds()
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
