@@ -206,6 +206,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, method: str, body: Any) -> None:
         address = urlsplit(self.path)
+        if self.stopping.is_set():
+            # A connection that was open before; it ends without an answer.
+            self.close_connection = True
+            return
         self.gallery.requests.append((method, self.path, body))
         error = self.gallery.errors.get(address.path)
         if error is not None:

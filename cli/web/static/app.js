@@ -120,8 +120,10 @@ export class App {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
     if (link.pathname !== "/" || link.hash) return;
     event.preventDefault();
-    const photo = link.dataset.photo;
-    if (photo && this.selection.size && link.closest(".tile")) this.selection.toggle(photo);
+    // The address of a tile is for a new tab; here the photo opens over what is shown.
+    const { photo } = link.dataset;
+    if (photo && this.selection.size && link.closest("main")) this.selection.toggle(photo);
+    else if (photo) this.go({ photo, panel: "", of: "", pair: "" });
     else this.follow(link.search, link.dataset.replace !== undefined);
   }
 

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { button, h, icon } from "./dom.js";
 import { message, problem, working } from "./messages.js";
 import { notice } from "./notice.js";
-import { format } from "./state.js";
+import { photoAddress } from "./state.js";
 import { picture } from "./tile.js";
 import { baseName, count, day, folderOf, plural, score, size } from "./words.js";
 
@@ -128,7 +128,7 @@ export class Duplicates {
 
   #photo(photo, all) {
     const id = String(photo.id);
-    const href = format({ ...this.app.state, photo: id });
+    const href = photoAddress(this.app.state, id);
     const facts = [`${photo.width} × ${photo.height}`, size(photo.bytes), photo.format?.toUpperCase(), day(photo.taken)];
     const differs = (name) => new Set(all.map((other) => String(other[name]))).size > 1;
     const strong = [differs("width") || differs("height"), differs("bytes"), differs("format"), differs("taken")];
@@ -137,7 +137,7 @@ export class Duplicates {
       { class: photo.keep ? "copy keep" : "copy" },
       h(
         "a",
-        { href, class: "tile copy-picture", data: { tile: id }, "aria-label": `Show ${baseName(photo.path)} large` },
+        { href, class: "tile copy-picture", data: { tile: id, photo: id }, "aria-label": `${photo.keep ? "Keep: " : ""}show ${baseName(photo.path)} large` },
         picture(photo, 320, 240),
         photo.keep && h("span", { class: "badge keep" }, icon("check"), "Keep"),
       ),

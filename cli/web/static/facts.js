@@ -77,6 +77,6 @@ function pathRow(path) {
     "div",
     { class: "path" },
     h("span", { class: "path-text" }, h("span", { class: "soft" }, folderOf(path), "/"), h("wbr"), baseName(path)),
-    button("Copy path", () => copyText(path, "Path"), { picture: "copy", look: "small", "aria-label": `Copy the path of ${baseName(path)}` }),
+    button("Copy path", () => copyText(path, "Path"), { picture: "copy", look: "small", "aria-label": `Copy path of ${baseName(path)}` }),
   );
 }

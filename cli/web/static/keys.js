@@ -5,7 +5,7 @@ import { refineBy } from "./selection-bar.js";
 /** Shortcuts as the help shows them: what they do, by place. */
 export const SHORTCUTS = [
   ["Everywhere", [
-    ["/", "Search with a picture from a file"],
+    ["/", "To the search; Enter chooses a file"],
     ["Ctrl V", "Search with a copied picture"],
     ["f", "Filters"],
     ["h", "All photos"],
@@ -82,7 +82,8 @@ export class Keys {
       if (ids.length && (app.state.view === "search" || side === "like")) refineBy(app, ids, side);
     };
     return {
-      "/": () => app.uploads.choose(),
+      // Browsers open their choice of files only for Enter or a click.
+      "/": () => app.bar.search.focus(),
       "?": () => app.go({ panel: "help" }),
       f: () => app.go({ panel: "filters" }),
       h: () => app.follow(""),

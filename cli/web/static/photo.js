@@ -7,7 +7,7 @@ import { facts } from "./facts.js";
 import { problem } from "./messages.js";
 import { copyText } from "./notice.js";
 import { refineBy } from "./selection-bar.js";
-import { format, searchFor } from "./state.js";
+import { format, photoAddress, searchFor } from "./state.js";
 import { picture } from "./tile.js";
 import { dayAndTime, score } from "./words.js";
 
@@ -141,10 +141,11 @@ export class PhotoDialog {
     if (id !== this.#id || !others.length) return;
     const links = others.map((result) => {
       const words = `Similar photo, ${score(result.score)}`;
-      const href = format({ ...this.app.state, photo: String(result.id) });
+      const photo = String(result.id);
+      const href = photoAddress(this.app.state, photo);
       return h(
         "a",
-        { href, class: `similar tile ${result.significant === false ? "chance" : ""}`, "aria-label": words },
+        { href, data: { photo }, class: `similar tile ${result.significant === false ? "chance" : ""}`, "aria-label": words },
         picture(result, 110, 110),
         h("span", { class: "badge", "aria-hidden": "true" }, score(result.score)),
       );

@@ -5,7 +5,7 @@ import { h } from "./dom.js";
 import { emptyCollection, nothingMatches, problem } from "./messages.js";
 import { Scale } from "./scale.js";
 import { Scroller } from "./scroller.js";
-import { countFilters, format } from "./state.js";
+import { countFilters, photoAddress } from "./state.js";
 import { markSelected, tile } from "./tile.js";
 import { monthName, plural } from "./words.js";
 
@@ -232,7 +232,7 @@ export class Photos {
       const id = String(image.id);
       const place = at - row.from;
       const item = tile(image, { width: row.width[place], height: row.height }, {
-        href: format({ ...this.state, at: "", photo: id }),
+        href: photoAddress(this.state, id),
         selected: this.app.selection.has(id),
         select: (chosen) => this.app.selection.toggle(chosen),
       });

@@ -2,7 +2,7 @@
 
 import { isUpload, thumbnail } from "./api.js";
 import { button, h, icon, iconButton } from "./dom.js";
-import { format } from "./state.js";
+import { photoAddress } from "./state.js";
 import { count } from "./words.js";
 
 const ORDERS = [
@@ -49,7 +49,7 @@ export class QueryStrip {
     if (side === "like" && state.crop) frame.append(cropBox(state.crop));
     const shown = upload
       ? frame
-      : h("a", { href: format({ ...state, photo: id }), "aria-label": "Show this photo large" }, frame);
+      : h("a", { href: photoAddress(state, id), data: { photo: id }, "aria-label": "Show this photo large" }, frame);
     return h(
       "figure",
       { class: `query-picture ${side}` },

@@ -2,7 +2,7 @@
 
 import { h } from "./dom.js";
 import { aspect, justify } from "./justify.js";
-import { format } from "./state.js";
+import { photoAddress } from "./state.js";
 import { tile } from "./tile.js";
 import { baseName } from "./words.js";
 
@@ -22,7 +22,7 @@ export function resultRows(results, app, { width, target, gap }) {
       const image = { ...result, name: result.name ?? baseName(result.path) };
       const place = at - row.from;
       const item = tile(image, { width: row.width[place], height: row.height }, {
-        href: format({ ...app.state, photo: id }),
+        href: photoAddress(app.state, id),
         selected: app.selection.has(id),
         select: (chosen) => app.selection.toggle(chosen),
         result,

@@ -79,6 +79,11 @@ export function addFilters(out, filters) {
   for (const name of FILTER_TEXTS) if (filters[name]) out.set(name, filters[name]);
 }
 
+/** The address of a photo over a state. @param {State} state @param {string} id */
+export function photoAddress(state, id) {
+  return format({ ...state, photo: id, panel: "", of: "", pair: "", at: "" });
+}
+
 /** The number of filters in use. @param {Filters} filters */
 export function countFilters(filters) {
   const lists = FILTER_LISTS.reduce((sum, name) => sum + filters[name].length, 0);
