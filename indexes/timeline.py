@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,27 +43,31 @@ class Timeline:
         self.ids: Ids = np.ascontiguousarray(ids[order])
         months = seconds[order].astype("M8[s]").astype("M8[M]")
         changes = np.flatnonzero(months.astype(np.int64)[1:] != months.astype(np.int64)[:-1]) + 1
-        self._starts = np.r_[0, changes] if len(ids) else changes
-        self._names = [None if np.isnat(one) else str(one) for one in months[self._starts]]
+        self._bounds: list[int] = [0, *changes.tolist(), len(ids)] if len(ids) else [0]
+        self._months: list[Month] | None = None
+        first = months[self._bounds[:-1]]
+        self._names = [None if np.isnat(one) else str(one) for one in first]
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def months(self, snapshot: Snapshot) -> Sequence[Month]:
-        """The months that have photos, newest first. Raises Damaged."""
-        ends = [*self._starts.tolist()[1:], len(self.ids)]
-        return [
-            Month(name, start, end - start, (end - start) * self._aspect(snapshot, start, end))
-            for name, start, end in zip(self._names, self._starts.tolist(), ends, strict=True)
-        ]
+        """The months that have photos, newest first. snapshot: that of these photos. Raises
+        Damaged.
+        """
+        if self._months is None:
+            self._months = [
+                Month(name, start, end - start, (end - start) * self._aspect(snapshot, start, end))
+                for name, (start, end) in zip(self._names, pairwise(self._bounds), strict=True)
+            ]
+        return self._months
 
     def span(self, month: str | None) -> tuple[int, int]:
         """First place of a month, and the one after its last; equal where it has no photo."""
         if month not in self._names:
             return 0, 0
         at = self._names.index(month)
-        ends = [*self._starts.tolist()[1:], len(self.ids)]
-        return int(self._starts[at]), int(ends[at])
+        return self._bounds[at], self._bounds[at + 1]
 
     def place(self, id: int) -> int | None:
         """The place of a photo; None where it is not among these."""

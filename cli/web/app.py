@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,8 @@ from cli.web.errors import RequestError, answer_error, answer_json
 from cli.web.schema import from_texts
 from cli.web.security import Security
 from cli.web.service import Service
+from indexes import Index, Where
+from mocosearch.errors import MocosearchError
 
 ENDPOINTS: Sequence[Endpoint] = (
     *state.ENDPOINTS,
@@ -63,12 +65,17 @@ async def _handle(service: Service, endpoint: Endpoint, request: Request) -> Res
     """Check the parameters of a request, and answer it."""
     try:
         values = from_texts(request.query_params.multi_items(), endpoint.query)
-        for name, schema in endpoint.path_values.items():
-            text = [(name, request.path_params[name])]
-            values[name] = from_texts(text, {name: schema})[name]
+        values |= _path_values(endpoint, request)
         return await endpoint.handler(service, request, values)
     except Exception as error:
         return answer_error(error)
+
+
+def _path_values(endpoint: Endpoint, request: Request) -> dict[str, Any]:
+    try:
+        return from_texts(list(request.path_params.items()), endpoint.path_values)
+    except RequestError as error:
+        raise RequestError(404, f"there is no {request.url.path}", error.what) from error
 
 
 async def _openapi(document: Any, request: Request) -> Response:
@@ -77,15 +84,28 @@ async def _openapi(document: Any, request: Request) -> Response:
 
 @asynccontextmanager
 async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
-    """While the server runs, follow the index."""
+    """Load what the first search needs, and follow the index while the server runs."""
+    starting = asyncio.create_task(service.in_thread(service.decoders.start))
+    await service.collection.read(_prepare)
     following = asyncio.create_task(_follow(service))
-    loading = asyncio.create_task(service.collection.read(lambda index: index.prepare()))
     try:
         yield
     finally:
         service.events.close()
         following.cancel()
-        loading.cancel()
+        starting.cancel()
+
+
+def _prepare(index: Index) -> None:
+    """Open the index and its encoder, which the first search would wait for. Where that is not
+    possible, the first search says why.
+    """
+    with suppress(MocosearchError):
+        index.prepare()
+        if len(index):
+            key = index.keys(index.among(Where())[:1])
+            index.answer(index.question(key), 1)
+        index.encoder.prepare().result()
 
 
 async def _follow(service: Service) -> None:

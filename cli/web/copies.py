@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from cli.web.ignoring import BUSY
 from mocosearch import processes
 from mocosearch.errors import Busy, MocosearchError
 
@@ -45,8 +46,9 @@ class Copies:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._results: dict[float, Result] = {}
-        self._thread = ThreadPoolExecutor(1, "copies")
-        self._process: subprocess.Popen[str] | None = None
+        self._computing = ThreadPoolExecutor(1, "copies")
+        self._ignoring = ThreadPoolExecutor(1, "no-copies")
+        self._processes: set[subprocess.Popen[str]] = set()
         self._closed = threading.Event()
 
     def result(self, threshold: float, version: str) -> Result:
@@ -74,14 +76,15 @@ class Copies:
     async def _compute(self, result: Result, threshold: float, version: str) -> None:
         words = ("duplicates", "--index", str(self.folder), "--threshold", str(threshold), "--json")
         try:
-            text = await self._in_thread("cli", *words)
+            text = await self._in_thread(self._computing, "cli", *words)
             result.groups, result.version = json.loads(text)["groups"], version
         except MocosearchError as error:
             result.error = error
 
     async def ignore(self, ids: Sequence[int], paths: Sequence[str]) -> None:
         """Remember that some photos are not copies of each other. Raises Busy, StorageFailed."""
-        await self._in_thread("cli.web.ignoring", str(self.folder), *map(str, ids))
+        words = (str(self.folder), *map(str, ids))
+        await self._in_thread(self._ignoring, "cli.web.ignoring", *words)
         files = set(paths)
         for result in self._results.values():
             result.groups = [one for one in result.groups if not files.issuperset(one["paths"])]
@@ -92,13 +95,13 @@ class Copies:
             if result.version == before:
                 result.version = after
 
-    async def _in_thread(self, *words: str) -> str:
+    async def _in_thread(self, threads: ThreadPoolExecutor, *words: str) -> str:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, partial(self._run, *words))
+        return await loop.run_in_executor(threads, partial(self._run, *words))
 
     def _run(self, module: str, *words: str) -> str:
         """What a module of this program prints. Raises MocosearchError with its message."""
-        self._process = subprocess.Popen(
+        process = subprocess.Popen(
             processes.command(module, *words),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -108,25 +111,28 @@ class Copies:
             errors="replace",
             start_new_session=True,
         )
+        self._processes.add(process)
         if self._closed.is_set():
-            self._process.kill()
-        out, errors = self._process.communicate()
+            process.kill()
+        out, errors = process.communicate()
+        self._processes.discard(process)
         # 3: files were skipped.
-        if self._process.returncode not in (0, 3):
-            raise _error(errors, self._process.returncode)
+        if process.returncode not in (0, 3):
+            raise _error(errors, process.returncode)
         return out
 
     def close(self) -> None:
-        """End the process."""
+        """End the processes."""
         self._closed.set()
-        if self._process is not None:
-            self._process.kill()
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        for process in list(self._processes):
+            process.kill()
+        for threads in (self._computing, self._ignoring):
+            threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _error(text: str, code: int) -> MocosearchError:
     """The error of which a process has printed the two lines."""
     lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     what = lines.get("error", f" copies cannot be searched: exit code {code}").strip()
-    kind = Busy if "another program" in what else MocosearchError
+    kind = Busy if code == BUSY else MocosearchError
     return kind(what, lines.get("next", "").strip())

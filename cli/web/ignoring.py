@@ -8,7 +8,10 @@ from pathlib import Path
 
 from indexes import Index
 from indexes.duplicates.groups import Group, Member, group_name
-from mocosearch.errors import MocosearchError
+from mocosearch.errors import Busy, MocosearchError
+
+BUSY = 75
+"""The exit code where another program is changing the index (EX_TEMPFAIL of sysexits.h)."""
 
 
 def ignore(folder: Path, ids: list[int]) -> None:
@@ -21,12 +24,12 @@ def ignore(folder: Path, ids: list[int]) -> None:
 
 
 def main() -> None:
-    """Exit with 1 and two lines on stderr where it fails."""
+    """Exit with 1, or with BUSY, and two lines on stderr where it fails."""
     try:
         ignore(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])
     except MocosearchError as error:
         sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")
-        sys.exit(1)
+        sys.exit(BUSY if isinstance(error, Busy) else 1)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,11 @@ class Others:
         return collection
 
     def close(self) -> None:
-        """Close them all."""
+        """See `Collection.close`."""
         for collection in self._open.values():
             collection.close()
+
+    def end(self) -> None:
+        """See `Collection.end`."""
+        while self._open:
+            self._open.popitem()[1].end()

@@ -188,7 +188,12 @@ def _slash(folder: str) -> str:
 
 ENDPOINTS = (
     Endpoint(
-        "GET", "/v1/timeline", get_timeline, "Months and their numbers of photos", query=FILTERS
+        "GET",
+        "/v1/timeline",
+        get_timeline,
+        "Months and their numbers of photos",
+        query=FILTERS,
+        statuses=(404,),
     ),
     Endpoint(
         "GET",
@@ -196,6 +201,7 @@ ENDPOINTS = (
         get_images,
         "Photos, newest first",
         query={**PAGE, "month": MONTH, **FILTERS},
+        statuses=(404,),
     ),
     Endpoint(
         "GET",

@@ -13,6 +13,7 @@ from cli.web.endpoint import HANDLE, ID, SIDE, Endpoint, Values
 from cli.web.errors import RequestError
 from cli.web.photos import record_of
 from cli.web.service import Service
+from indexes import Index
 from indexes.search.answer import existing_first
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable
@@ -41,14 +42,20 @@ async def get_thumbnail(service: Service, request: Request, values: Values) -> R
     """A small picture, made once; of a photo on an unplugged disk the stored one."""
     wanted = int(values.get("side", 320))
     side = next((one for one in SIDES if one >= wanted), SIDES[-1])
-    record = await service.collection.read(lambda index: record_of(index, int(values["id"])))
+
+    def work(index: Index) -> tuple[Record, bytes | None]:
+        record = record_of(index, int(values["id"]))
+        return record, service.thumbnails.get(record.digest, side)
+
+    record, data = await service.collection.read(work)
     tag = f'"{record.digest}-{side}"'
     # With `v` the address is another one for another file.
     life = FOREVER if values.get("v") == record.digest[:12] else CHECKED
     headers = {"etag": tag, "cache-control": life}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
-    data = await service.in_thread(lambda: thumbnail(service, record, side))
+    if data is None:
+        data = await service.in_thread(lambda: thumbnail(service, record, side))
     return Response(data, headers=headers, media_type="image/jpeg")
 
 

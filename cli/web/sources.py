@@ -1,6 +1,7 @@
 """What a search is made with: photos by id, uploads by handle, or a vector, as keys or squares."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,6 +14,7 @@ from cli.web.service import Service
 from indexes import Crop, Index
 from indexes.search.answer import existing_first
 from indexes.search.question import Source
+from indexes.store.records import Record
 from mocosearch.errors import Unreadable
 
 
@@ -39,25 +41,55 @@ async def sources(
     Uploads and regions are decoded in a worker process. Raises RequestError, Unreadable,
     Unsuitable.
     """
-    ask = partial(_source, service, collection, pictures)
-    like = [await ask(one, pictures.crop, borders=True) for one in pictures.like]
-    unlike = [await ask(one, None, borders=False) for one in pictures.unlike]
-    if pictures.vector is not None:
-        if collection is not service.collection:
+    records: dict[int, Record] = {}
+    ids = [int(one) for one in (*pictures.like, *pictures.unlike) if not isinstance(one, str)]
+    if collection is not service.collection:
+        if pictures.vector is not None:
             raise RequestError(400, "a vector belongs to one encoder", "compare with pictures")
+        records = await service.collection.read(partial(_records, ids=ids))
+    side, keys = await collection.read(partial(_keys, ids=ids, records=records))
+    decode = partial(_decode, service, side)
+    like: list[Source] = []
+    unlike: list[Source] = []
+    for one in pictures.like:
+        plain = pictures.crop is None and not pictures.turned
+        key = keys.get(one) if plain and not isinstance(one, str) else None
+        like.append(await decode(one, pictures.crop, borders=True) if key is None else key)
+    for one in pictures.unlike:
+        key = keys.get(one) if not (pictures.turned or isinstance(one, str)) else None
+        unlike.append(await decode(one, None, borders=False) if key is None else key)
+    if pictures.vector is not None:
         like.append(np.array(pictures.vector, np.float32))
     return like, unlike
 
 
-async def _source(
-    service: Service,
-    collection: Collection,
-    pictures: Pictures,
-    one: int | str,
-    crop: Crop | None,
-    borders: bool,
+def _records(index: Index, ids: Sequence[int]) -> dict[int, Record]:
+    return {id: record_of(index, id) for id in ids}
+
+
+def _keys(
+    index: Index, ids: Sequence[int], records: Mapping[int, Record]
+) -> tuple[int, dict[int, Source]]:
+    """The side of the encoder's squares, and the stored keys of photos by our ids.
+
+    records: of photos of another index, which this one knows by their content, if at all.
+    """
+    keys: dict[int, Source] = {}
+    for id in ids:
+        if id in records:
+            own = index.snapshot.id_of(records[id].digest)
+        else:
+            record_of(index, id)
+            own = id
+        if own is not None:
+            keys[id] = index.keys([own])[0]
+    return index.encoder.side, keys
+
+
+async def _decode(
+    service: Service, side: int, one: int | str, crop: Crop | None, borders: bool
 ) -> Source:
-    side = await collection.read(lambda index: index.encoder.side)
+    """The squares of an upload, or of a photo's file."""
     decode = partial(service.decoders.squares, side=side, crop=crop, borders=borders)
     if isinstance(one, str):
         data = service.uploads.get(one)
@@ -66,18 +98,7 @@ async def _source(
         except Unreadable as error:
             raise RequestError(422, f"cannot read the picture: {error.what}") from error
     record = await service.collection.read(lambda index: record_of(index, int(one)))
-    if crop is None and not pictures.turned:
-        key = await collection.read(partial(_key, digest=record.digest))
-        if key is not None:
-            return key
     path = existing_first(record.paths)[0]
+    if not os.path.exists(path):
+        raise RequestError(404, "the photo's file is missing", "plug in its disk, or index again")
     return await service.in_thread(lambda: decode(path))
-
-
-def _key(index: Index, digest: str) -> Source | None:
-    """The stored key of a file's content; None where the index does not have it."""
-    id = index.snapshot.id_of(digest)
-    if id is None:
-        return None
-    key: Source = index.keys([id])[0]
-    return key

@@ -56,6 +56,16 @@ class Decoders:
         for one in self._workers:
             self._idle.put(one)
 
+    def start(self) -> None:
+        """Start the processes, which takes a third of a second. Raises MocosearchError."""
+        idle = [self._idle.get() for _ in self._workers]
+        try:
+            for one in idle:
+                one.start()
+        finally:
+            for one in idle:
+                self._idle.put(one)
+
     def jpeg(self, source: Source, longest: int, limits: Limits | None = None) -> bytes:
         """The picture as a JPEG file without metadata, upright, at most `longest` pixels a side.
 
@@ -100,9 +110,9 @@ class Decoders:
         return answer, parts
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes; none is started any more."""
         for one in self._workers:
-            one.end()
+            one.close()
 
 
 class _Worker:
@@ -110,12 +120,18 @@ class _Worker:
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        self._closed = threading.Event()
+
+    def close(self) -> None:
+        """End the process for good."""
+        self._closed.set()
+        self.end()
 
     def ask(
         self, request: dict[str, Any], data: bytes | None
     ) -> tuple[dict[str, Any], list[bytes]]:
         """The answer of the process. Raises MocosearchError if none starts."""
-        process = self._started()
+        process = self.start()
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
@@ -141,12 +157,13 @@ class _Worker:
         finally:
             timer.cancel()
 
-    def _started(self) -> subprocess.Popen[bytes]:
+    def start(self) -> subprocess.Popen[bytes]:
+        """The process, which is started if there is none."""
         for _ in range(ATTEMPTS):
             if self._process is not None and self._process.poll() is None:
                 return self._process
             self.end()
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 processes.command("mocosearch.photos.isolated"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -155,10 +172,12 @@ class _Worker:
                 # Ctrl-C reaches only the parent, which then ends its workers.
                 start_new_session=True,
             )
-            assert self._process.stdout is not None
-            if self._process.stdout.readline() == worker.READY:
-                return self._process
+            assert process.stdout is not None
+            if process.stdout.readline() == worker.READY and not self._closed.is_set():
+                return process
             self.end()
+            if self._closed.is_set():
+                break
         raise MocosearchError(
             "a process that decodes pictures did not start", "check whether there is enough memory"
         )
