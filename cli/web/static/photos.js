@@ -2,6 +2,8 @@
 
 import { Collection } from "./collection.js";
 import { h } from "./dom.js";
+import { GridFocus } from "./grid-focus.js";
+import { GridRows } from "./grid-rows.js";
 import { emptyCollection, nothingMatches, problem } from "./messages.js";
 import { Scale } from "./scale.js";
 import { Scroller } from "./scroller.js";
@@ -13,10 +15,7 @@ import { monthName, plural } from "./words.js";
 const FAST = 6;
 
 export class Photos {
-  #rows = new Map();
-  #current = null;
   #drawn = { top: 0, time: 0 };
-  #queue = Promise.resolve();
 
   /** @param {import("./app.js").App} app */
   constructor(app) {
@@ -29,7 +28,9 @@ export class Photos {
       this.layer,
     );
     this.scroller = new Scroller(this.host, this.layer, (idle) => this.#draw(idle));
-    this.scale = new Scale((y) => this.#jump(y));
+    this.rows = new GridRows(this.layer);
+    this.focus = new GridFocus(this);
+    this.scale = new Scale((y) => this.jump(y));
     this.element = h("div", { class: "view" }, this.host, this.scale.element);
     this.resizes = new ResizeObserver(() => this.#reshape());
     app.selection.watch(this, () => this.#markAll());
@@ -47,7 +48,7 @@ export class Photos {
     if (this.key === key) return;
     this.key = key;
     this.collection = new Collection(state.filters, (...change) => this.#resized(...change));
-    this.#current = null;
+    this.focus.reset();
     await this.refresh(state.at);
     this.resizes.observe(this.host);
   }
@@ -71,7 +72,7 @@ export class Photos {
     }
     this.message?.remove();
     this.message = null;
-    this.#clear();
+    this.rows.clear();
     this.collection.setShape(this.#shape());
     this.scroller.setTotal(collection.height + this.#shape().foot);
     this.scale.setMonths(collection);
@@ -79,7 +80,7 @@ export class Photos {
   }
 
   #message(element) {
-    this.#clear();
+    this.rows.clear();
     this.scroller.setTotal(0);
     this.scale.setMonths(null);
     this.message?.remove();
@@ -100,7 +101,7 @@ export class Photos {
     if (JSON.stringify(shape) !== JSON.stringify(this.collection.shape)) {
       const place = this.#place();
       this.collection.setShape(shape);
-      this.#clear();
+      this.rows.clear();
       this.scroller.setTotal(this.collection.height + shape.foot);
       this.scale.setMonths(this.collection);
       this.#go(place);
@@ -139,7 +140,8 @@ export class Photos {
     return block.y + (block.first ? this.collection.shape.heading : 0) + (row?.y ?? 0);
   }
 
-  #jump(y) {
+  /** Scrolls to a position. @param {number} y in pixels */
+  jump(y) {
     this.scroller.jump(y);
     this.#draw(true);
   }
@@ -161,18 +163,14 @@ export class Photos {
       if (!block.images) wanted.add(block);
       for (const key of this.#drawBlock(block, from, to)) elements.add(key);
     }
-    for (const [key, element] of this.#rows) {
-      if (elements.has(key)) continue;
-      element.remove();
-      this.#rows.delete(key);
-    }
+    this.rows.keepOnly(elements);
     this.scale.show(top, view, this.collection.blockAt(top + 1));
     if (idle || speed < FAST) {
       this.collection.keepOnly(wanted);
       for (const block of wanted) this.#load(block).then((loaded) => loaded && this.#draw(true));
     }
     if (idle) this.#remember();
-    this.#focusable();
+    this.focus.update();
   }
 
   #between(from, to) {
@@ -186,13 +184,15 @@ export class Photos {
   }
 
   *#drawBlock(block, from, to) {
+    const put = (key, at, y, make) =>
+      this.rows.put(key, [block.index, at], this.scroller.local(y), make);
     const heading = block.first ? this.collection.shape.heading : 0;
     if (block.first && block.y + heading > from) {
-      yield this.#put(`h${block.index}`, block, -1, block.y, () => monthHeading(block, this.collection));
+      yield put(`h${block.index}`, -1, block.y, () => monthHeading(block, this.collection));
     }
     if (!block.rows) {
       const height = block.height - heading;
-      yield this.#put(`s${block.index}`, block, 0, block.y + heading, () => skeleton(height));
+      yield put(`s${block.index}`, 0, block.y + heading, () => skeleton(height));
       return;
     }
     for (let at = 0; at < block.rows.length; at += 1) {
@@ -200,29 +200,8 @@ export class Photos {
       const y = block.y + heading + row.y;
       if (y + row.height < from) continue;
       if (y > to) break;
-      yield this.#put(`r${block.index}.${at}`, block, at, y, () => this.#row(block, row));
+      yield put(`r${block.index}.${at}`, at, y, () => this.#row(block, row));
     }
-  }
-
-  #put(key, block, at, y, make) {
-    let element = this.#rows.get(key);
-    if (!element) {
-      element = make();
-      this.#rows.set(key, element);
-      this.#insert(element, [block.index, at]);
-    }
-    const local = `translateY(${this.scroller.local(y)}px)`;
-    if (element.style.transform !== local) element.style.transform = local;
-    return key;
-  }
-
-  /** Puts an element in its order, which screen readers and the Tab key follow. */
-  #insert(element, place) {
-    element.place = place;
-    const after = (other) => other.place[0] - place[0] || other.place[1] - place[1];
-    let next = null;
-    for (let other = this.layer.lastElementChild; other && after(other) > 0; other = other.previousElementSibling) next = other;
-    this.layer.insertBefore(element, next);
   }
 
   #row(block, row) {
@@ -254,18 +233,11 @@ export class Photos {
 
   /** Keeps what is on the screen where it is, after a block has got its photos. */
   #resized(block, change) {
-    const key = `s${block.index}`;
-    this.#rows.get(key)?.remove();
-    this.#rows.delete(key);
+    this.rows.remove(`s${block.index}`);
     const end = block.y + block.height - change;
     const above = end <= this.scroller.top + 1;
     this.scroller.setTotal(this.collection.height + this.collection.shape.foot);
     if (above) this.scroller.shift(change);
-  }
-
-  #clear() {
-    for (const element of this.#rows.values()) element.remove();
-    this.#rows.clear();
   }
 
   #markAll() {
@@ -281,86 +253,28 @@ export class Photos {
     }
   }
 
-  // The keyboard: one tile of the grid is in the order of the Tab key, arrow keys choose which.
-
-  #focusable() {
-    const tiles = [...this.layer.querySelectorAll(".tile")];
-    const inside = (element) => {
-      const box = element.getBoundingClientRect();
-      return box.bottom > this.host.getBoundingClientRect().top + 8;
-    };
-    const chosen = tiles.find((element) => Number(element.dataset.number) === this.#current) ??
-      tiles.sort((a, b) => a.dataset.number - b.dataset.number).find(inside);
-    for (const link of this.layer.querySelectorAll('.tile-link[tabindex="0"]')) link.tabIndex = -1;
-    if (chosen) chosen.querySelector(".tile-link").tabIndex = 0;
-    this.shown = chosen ? Number(chosen.dataset.number) : 0;
-  }
-
   /** Keys of this view. */
   get keys() {
-    const focusing = () => document.activeElement?.closest?.(".tile");
-    const move = (step) => (focusing() ? this.#focus(step(this.#number())) : this.#focus(this.shown));
-    return {
-      ArrowRight: () => move((number) => number + 1),
-      ArrowLeft: () => move((number) => number - 1),
-      ArrowDown: () => move((number) => this.#vertical(number, 1)),
-      ArrowUp: () => move((number) => this.#vertical(number, -1)),
-      Home: () => this.#focus(0),
-      End: () => this.#focus(this.collection.total - 1),
-      PageDown: () => this.#page(1),
-      PageUp: () => this.#page(-1),
-    };
+    return this.focus.keys;
   }
 
-  #number() {
-    return Number(document.activeElement.closest(".tile").dataset.number);
-  }
-
-  #vertical(number, step) {
+  /** Loads a photo and scrolls so that it is on the screen. @param {number} number in the order */
+  async reveal(number) {
     const block = this.collection.blockOf(number);
-    const index = number - block.offset;
-    const at = block.rows.findIndex((row) => index < row.to);
-    const row = block.rows[at];
-    const centre = row.x[index - row.from] + row.width[index - row.from] / 2;
-    const target = block.rows[at + step];
-    if (target) return block.offset + nearest(target, centre);
-    const next = this.collection.blocks[block.index + step];
-    if (!next) return number;
-    if (!next.rows) return step > 0 ? next.offset : next.offset + next.count - 1;
-    return next.offset + nearest(step > 0 ? next.rows[0] : next.rows.at(-1), centre);
+    if (!block.images) this.scroller.jump(block.y);
+    if (!(await this.#load(block))) return false;
+    const row = block.rows.find((candidate) => number - block.offset < candidate.to);
+    if (!row) return false;
+    this.#show(this.#rowTop(block, number - block.offset), row.height);
+    this.#draw(false);
+    return true;
   }
 
-  #page(step) {
-    this.#jump(this.scroller.top + step * this.host.clientHeight * 0.9);
-    this.#current = null;
-    this.#focusable();
-    this.#focus(this.shown);
-  }
-
-  /** Moves the focus to a photo; loads it and scrolls to it where necessary. */
-  #focus(number) {
-    const wanted = Math.min(Math.max(number, 0), this.collection.total - 1);
-    this.#current = wanted;
-    const run = async () => {
-      const block = this.collection.blockOf(wanted);
-      if (!block.images) this.scroller.jump(block.y);
-      if (!(await this.#load(block))) return;
-      const row = block.rows.find((candidate) => wanted - block.offset < candidate.to);
-      if (!row) return;
-      this.#reveal(this.#rowTop(block, wanted - block.offset), row.height);
-      this.#draw(false);
-      this.layer.querySelector(`[data-number="${wanted}"] .tile-link`)?.focus({ preventScroll: true });
-    };
-    this.#queue = this.#queue.then(run, run);
-    return this.#queue;
-  }
-
-  #reveal(y, height) {
+  #show(y, height) {
     const { top } = this.scroller;
     const view = this.host.clientHeight;
-    const margin = this.collection.shape.heading + 8;
-    const foot = this.collection.shape.foot;
-    if (y - margin < top) this.scroller.jump(y - margin);
+    const { heading, foot } = this.collection.shape;
+    if (y - heading - 8 < top) this.scroller.jump(y - heading - 8);
     else if (y + height + foot > top + view) this.scroller.jump(y + height + foot + 8 - view);
   }
 
@@ -368,15 +282,6 @@ export class Photos {
   focusPhoto(id) {
     this.layer.querySelector(`[data-photo="${id}"]`)?.focus({ preventScroll: true });
   }
-}
-
-function nearest(row, x) {
-  let best = 0;
-  for (let at = 1; at < row.x.length; at += 1) {
-    const centre = (place) => Math.abs(row.x[place] + row.width[place] / 2 - x);
-    if (centre(at) < centre(best)) best = at;
-  }
-  return row.from + best;
 }
 
 function monthHeading(block, collection) {

@@ -77,7 +77,7 @@ def test_axe_reports_nothing(
     page.evaluate(axe)
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-        page.wait_for_timeout(150)
+        page.wait_for_timeout(400)
         report = page.evaluate("axe.run()")
         violations = [
             (one["id"], [node["html"][:160] for node in one["nodes"]][:3])
