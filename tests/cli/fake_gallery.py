@@ -18,7 +18,12 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-MEDIA = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+MEDIA = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 SHAPES = ((300, 200), (200, 300), (400, 300), (300, 300), (320, 180))
 FOLDERS = {"": ("/photos",), "/photos": ("/photos/2023", "/photos/2024")}
 Query = Mapping[str, list[str]]
@@ -65,7 +70,7 @@ class Gallery:
         """The photo at a place of the timeline; its id counts from the oldest."""
         identity = self.total - place
         start = 0
-        for month, count in self.months:
+        for _, count in self.months:
             if place < start + count:
                 break
             start += count
@@ -161,7 +166,12 @@ def _answer(gallery: Gallery, body: Mapping[str, Any]) -> dict[str, Any]:
         clear = gallery.line is None or rank < gallery.line
         results.append(
             image
-            | {"rank": rank + 1, "score": round(0.95 - rank / 200, 3), "path": path, "one_in": 9000.0}
+            | {
+                "rank": rank + 1,
+                "score": round(0.95 - rank / 200, 3),
+                "path": path,
+                "one_in": 9000.0,
+            }
             | {"missing": rank == 4, "significant": clear, "copies": copies}
         )
     ordered = body.get("sort") not in (None, "score")
@@ -277,7 +287,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.gallery.ignored.append(body["ids"])
         ids = set(body["ids"])
         self.gallery.groups[:] = [
-            group for group in self.gallery.groups if not ids & {one["id"] for one in group["photos"]}
+            group
+            for group in self.gallery.groups
+            if not ids & {one["id"] for one in group["photos"]}
         ]
         return {"ignored": body["ids"]}
 

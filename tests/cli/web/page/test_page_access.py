@@ -31,7 +31,8 @@ STATES = {
     "compare": ("/?view=compare&like=12&other=starter", ".compare-column .tile img.ready"),
     "map": ("/?view=map", ".map-tile"),
 }
-SMALL = """([least]) => [...document.querySelectorAll("button, a[href], select, input, [role=slider]")]
+SMALL = """([least]) =>
+  [...document.querySelectorAll("button, a[href], select, input, [role=slider]")]
   .filter((e) => e.checkVisibility({ opacityProperty: true, visibilityProperty: true }))
   .filter((e) => !e.closest("[inert]") && getComputedStyle(e).pointerEvents !== "none")
   .filter((e) => !document.querySelector("dialog[open]") || e.closest("dialog[open]"))
