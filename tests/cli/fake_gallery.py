@@ -69,21 +69,21 @@ class Gallery:
     def image(self, place: int) -> dict[str, Any]:
         """The photo at a place of the timeline; its id counts from the oldest."""
         identity = self.total - place
-        start = 0
-        for _, count in self.months:
+        start, month = 0, None
+        for name, count in self.months:
             if place < start + count:
+                month = name
                 break
             start += count
         # Runs of one shape: what a month estimates of a part of it is wrong.
         width, height = SHAPES[identity // 130 % len(SHAPES)]
         taken = f"{month}-10T12:00:00" if month else None
-        name = f"IMG_{identity:04}.jpg"
         return {
             "id": identity,
             "width": width,
             "height": height,
             "taken": taken,
-            "name": name,
+            "name": f"IMG_{identity:04}.jpg",
             "v": "1",
         }
 
