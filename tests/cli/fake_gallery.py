@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -69,21 +70,19 @@ class Gallery:
     def image(self, place: int) -> dict[str, Any]:
         """The photo at a place of the timeline; its id counts from the oldest."""
         identity = self.total - place
-        start, month = 0, None
-        for name, count in self.months:
-            if place < start + count:
-                month = name
-                break
-            start += count
+        ends = accumulate(count for _, count in self.months)
+        names = (month for month, _ in self.months)
+        month = next(month for month, end in zip(names, ends, strict=True) if place < end)
         # Runs of one shape: what a month estimates of a part of it is wrong.
         width, height = SHAPES[identity // 130 % len(SHAPES)]
         taken = f"{month}-10T12:00:00" if month else None
+        name = f"IMG_{identity:04}.jpg"
         return {
             "id": identity,
             "width": width,
             "height": height,
             "taken": taken,
-            "name": f"IMG_{identity:04}.jpg",
+            "name": name,
             "v": "1",
         }
 
