@@ -24,7 +24,11 @@ export function setOpen(dialog, open) {
     dialog.showModal();
     // Not its first button, which is the one that closes it.
     dialog.focus();
-  } else if (!open && dialog.open) dialog.close();
+  } else if (!open && dialog.open) {
+    dialog.close();
+    // Where there was no focus before, it stays in the closed dialog until the next frame.
+    if (dialog.contains(document.activeElement)) document.activeElement.blur();
+  }
 }
 
 /** The head of a sheet: a title and a button to close it. */
