@@ -1,9 +1,9 @@
 """Who may use the server: hosts, origins, the token, its cookie and the password."""
 
-import asyncio
 import base64
 import secrets
 import time
+from asyncio import sleep
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -128,7 +128,7 @@ class Access:
             # The right one waits too: its answer must not tell that it is right.
             failures.waiting += 1
             try:
-                await asyncio.sleep(min(FIRST_DELAY * 2 ** (failures.count - 1), LAST_DELAY))
+                await sleep(min(FIRST_DELAY * 2 ** (failures.count - 1), LAST_DELAY))
             finally:
                 failures.waiting -= 1
         if _equal(text, self.password):

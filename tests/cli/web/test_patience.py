@@ -54,6 +54,24 @@ def _all(connection: socket.socket) -> bytes:
     return data
 
 
+def test_the_parts_of_an_answer_do_not_wait_for_acknowledgements(
+    address: tuple[int, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transports = []
+    watch = protocol.PatientProtocol._watch
+
+    def note(connection: protocol.PatientProtocol) -> None:
+        transports.append(connection.transport)
+        watch(connection)
+
+    monkeypatch.setattr(protocol.PatientProtocol, "_watch", note)
+    with _connect(address[0]) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        connection.recv(100)
+        server_end = transports[0].get_extra_info("socket")
+        assert server_end.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_connection_without_a_request_is_closed(address: tuple[int, str]) -> None:
     for text in (b"", b"GET /v1/info HTTP/1.1\r\nhost: x"):
         with _connect(address[0]) as connection:
