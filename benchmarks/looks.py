@@ -1,6 +1,6 @@
 """What do 10 answers gain a look over the plain query, and is the error that it states true?
 
-    python -m benchmarks.looks [--looks 100] [--indexes FOLDER]
+    python -m benchmarks.looks [--looks 50] [--indexes FOLDER]
 
 Both benchmark sets, indexed by the real command with the encoder that comes with mocosearch. A
 look is 5 random photos of a random class; its 10 answers are the class labels of the photos that
@@ -58,7 +58,7 @@ class Result:
 
 def main() -> None:
     parser = arguments(__doc__, runs=1)
-    parser.add_argument("--looks", type=int, default=100, help="looks per set [100]")
+    parser.add_argument("--looks", type=int, default=50, help="looks per set [50]")
     parser.add_argument("--indexes", type=Path, help="a folder for the indexes")
     args = parser.parse_args()
     title(__doc__)

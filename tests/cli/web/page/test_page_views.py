@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 from fake_gallery import Gallery, eventually, group, months_of, serve
 
+pytestmark = pytest.mark.slow
+
 
 def show(page: Any, query: str, selector: str) -> None:
     """Open a state of the page and wait for a part of it."""
