@@ -167,9 +167,9 @@ def _result(group: list[Match], significance: Significance, tries: int) -> Resul
     existing = {id: any(map(os.path.exists, some[:1])) for id, some in paths.items()}
     nearest = max(group, key=lambda match: (existing[match.id], match.score))
     record = replace(nearest.record, paths=paths[nearest.id])
-    first = (nearest.id, paths[nearest.id][0])
+    first = [(nearest.id, path) for path in paths[nearest.id][:1]]
     files = [(id, path) for id, some in paths.items() for path in some]
-    others = tuple(file for file in files if file != first)
+    others = tuple(file for file in files if file not in first)
     one_in = significance.one_in(nearest.score, tries)
     missing = not existing[nearest.id]
     return Result(nearest.id, nearest.score, record, others, one_in, missing)
