@@ -104,6 +104,7 @@ USED = {
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "formats")),
     *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated", "worker")),
+    "mocosearch.photos.squares",
 }
 OTHERS = {
     *("numpy", "PIL", "lmdb", "faiss", "swig_runtime_data5", "openvino", "packaging"),
