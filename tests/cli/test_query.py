@@ -77,8 +77,8 @@ def test_a_gallery_is_one_page_with_pictures(run: Run, photos: Path, tmp_path: P
 
 
 COMMANDS = (
-    "compact demo duplicates encoders evaluate export index indexes info look pick train verify "
-    "watch"
+    "compact demo duplicates encoders evaluate export index indexes info look pick serve train "
+    "verify watch"
 )
 USED = {
     # The program, with the heads of all its commands.
