@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexes.store.records import Ids, Keys
+from mocosearch.encoder.augmentation import augment
 
 FIRST = 100
 """Results that are re-ranked."""
-NEIGHBOURS, ALPHA = 3, 3
-"""Nearest keys that are added to each key, weighted by their cosines to the power ALPHA."""
-SAME = 0.95
-"""From this cosine on, a key is nearly the same picture: it adds nothing and is left out."""
+NEIGHBOURS = 3
+"""Nearest keys that are added to each key and to each view."""
 
 
 def best_of(scores: Keys, ids: Ids) -> tuple[Keys, Ids]:
@@ -28,17 +27,16 @@ def rerank(views: Keys, keys: Keys) -> NDArray[np.int64]:
     """The rows of keys, float32 (n, d), best first, for the views of one query, float32 (q, d); all
     of unit length.
 
-    The weighted nearest keys are added to each key and to each view, both within these keys alone:
-    database-side augmentation and query expansion (Arandjelovic and Zisserman, "Three things
-    everyone should know to improve object retrieval", 2012, section 4; weights of Radenovic et
-    al., "Fine-tuning CNN image retrieval with no human annotation", 2019, section 3.4). A key's
-    score is the cosine of the sums plus the plain cosine, each for its best view. The nearest key
-    stays first: it may be the picture itself, where the query is a part of it.
+    The weighted nearest keys are added to each key and to each view, both within these keys alone
+    (`augmentation.augment`). A key's score is the cosine of the sums plus the plain cosine, each
+    for its best view. The nearest key stays first: it may be the picture itself, where the query
+    is a part of it.
     """
     cosines = _products(views, keys)
     plain = cosines.max(0)
-    augmented = _augment(keys, _products(keys, keys), keys)
-    scores = _products(_augment(views, cosines, keys), augmented).max(0) + plain
+    augmented = augment(keys, _products(keys, keys), keys, NEIGHBOURS)
+    queries = augment(views, cosines, keys, NEIGHBOURS)
+    scores = _products(queries, augmented).max(0) + plain
     order: NDArray[np.int64] = np.lexsort((-scores, plain < plain.max()))
     return order
 
@@ -49,15 +47,3 @@ def _products(some: Keys, keys: Keys) -> Keys:
     """
     products: Keys = np.einsum("md,nd->mn", some, keys)
     return products
-
-
-def _augment(some: Keys, cosines: Keys, keys: Keys) -> Keys:
-    """Each of some (m, d) plus its weighted NEIGHBOURS among keys (n, d), of unit length; cosines:
-    (m, n), of both.
-    """
-    cosines = np.where(cosines < SAME, cosines.clip(0), np.float32(0))
-    near = np.argsort(-cosines, axis=1, kind="stable")[:, :NEIGHBOURS]
-    weights = np.take_along_axis(cosines, near, 1) ** ALPHA
-    sums: Keys = some + np.einsum("mk,mkd->md", weights, keys[near])
-    sums /= np.linalg.norm(sums, axis=1, keepdims=True)
-    return sums

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from indexes.search.ranking import ALPHA, NEIGHBOURS, SAME, best_of, rerank
+from indexes.search.ranking import NEIGHBOURS, best_of, rerank
+from mocosearch.encoder.augmentation import ALPHA, SAME
 
 COUNTS = st.integers(1, 30)
 

@@ -11,32 +11,12 @@ from mocosearch.encoder.whitening import Whitening, fit
 D = 24
 
 
-def classes(n: int, seed: int = 0, count: int = 12) -> tuple[np.ndarray, np.ndarray]:
-    """Features whose classes differ in a third of the dimensions, and the photos of a class in all
-    others; and the classes.
-    """
-    rng = np.random.default_rng(seed)
-    labels = np.arange(n) % count
-    centres = np.random.default_rng(99).standard_normal((count, D // 3))
-    x = np.concatenate([centres[labels], np.zeros((n, D - D // 3))], 1)
-    noise = rng.standard_normal((n, D)) * np.where(np.arange(D) < D // 3, 0.25, 0.6)
-    return (x + noise).astype(np.float32), labels
-
-
-def precision_at_10(white: Whitening, features: np.ndarray, labels: np.ndarray) -> float:
-    keys = white.keys(features)
-    cosines = keys @ keys.T
-    np.fill_diagonal(cosines, -2)
-    best = np.argsort(-cosines, axis=1)[:, :10]
-    return float((labels[best] == labels[:, None]).mean())
-
-
 def cosines(white: Whitening, features: np.ndarray) -> np.ndarray:
     keys = white.keys(features)
     return keys @ keys.T
 
 
-def test_it_finds_more_of_a_class_among_other_photos_too():
+def test_it_finds_more_of_a_class_among_other_photos_too(classes, precision_at_10):
     features, labels = classes(900)
     white = fit(features, D)
     adapted = adapt(white, features)
@@ -47,7 +27,7 @@ def test_it_finds_more_of_a_class_among_other_photos_too():
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_cosines_do_not_depend_on_the_basis(seed):
+def test_cosines_do_not_depend_on_the_basis(classes, seed):
     features, _ = classes(300)
     white = fit(features, D)
     turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((D, D)))[0]
@@ -57,7 +37,7 @@ def test_cosines_do_not_depend_on_the_basis(seed):
 
 
 @pytest.mark.parametrize("n", [1, 2, NEAREST, NEAREST + 1, 40])
-def test_few_photos_change_little(n):
+def test_few_photos_change_little(classes, n):
     features, _ = classes(n)
     white = fit(features, D, prior=fit(classes(500)[0], D))
     before, after = cosines(white, features), cosines(adapt(white, features), features)
@@ -75,7 +55,7 @@ def test_copies_alone_give_a_finite_whitening(features):
     assert adapted.projection.dtype == adapted.centre.dtype == np.float32
 
 
-def test_the_result_is_the_same_every_time():
+def test_the_result_is_the_same_every_time(classes):
     features, _ = classes(300)
     white = fit(features, D)
     assert np.array_equal(adapt(white, features).projection, adapt(white, features).projection)
@@ -83,7 +63,7 @@ def test_the_result_is_the_same_every_time():
 
 @settings(max_examples=10, deadline=None)
 @given(st.integers(600, 1500))
-def test_as_a_prior_it_keeps_its_cosines(n):
+def test_as_a_prior_it_keeps_its_cosines(classes, n):
     """A later fit on two photos hardly changes what an adapted whitening has learned."""
     features, _ = classes(n)
     adapted = adapt(fit(features, D), features)
