@@ -9,12 +9,15 @@ solarization of MoCo v3 (arXiv:2104.02057, as in BYOL, arXiv:2006.07733, appendi
 
 from dataclasses import dataclass, fields
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mocosearch.photos.decode import Pixels
 
 LUMA = (0.299, 0.587, 0.114)
+ROWS = 50
+"""Photos whose views `random_views` computes at once."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +133,16 @@ def render(photos: Tensor, views: Views, size: int) -> Tensor:
     return pixels.reshape(n, 3, size, size).contiguous(memory_format=torch.channels_last)
 
 
-def to_levels(pixels: Tensor) -> Pixels:
-    """Views as `render` computes them, changed in place, as uint8 (n, size, size, 3)."""
-    levels = pixels.mul_(255).round_().byte().permute(0, 2, 3, 1).contiguous()
-    array: Pixels = levels.numpy()
-    return array
+def random_views(photos: Pixels, settings: ViewSettings, seed: int = 0) -> Pixels:
+    """A random view of each photo, of the same size: uint8 (n, side, side, 3), as the photos."""
+    side = photos.shape[1]
+    generator = torch.Generator().manual_seed(seed)
+    views = np.empty_like(photos)
+    for at in range(0, len(photos), ROWS):
+        part = torch.from_numpy(np.array(photos[at : at + ROWS]))
+        pixels = render(part, draw(len(part), side, side, settings, generator), side)
+        views[at : at + ROWS] = pixels.mul_(255).round_().byte().permute(0, 2, 3, 1).numpy()
+    return views
 
 
 def _resample(start: Tensor, length: Tensor, side: int, size: int) -> Tensor:

@@ -20,7 +20,7 @@ from mocosearch.encoder.whitening import Whitening
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.inference import as_encoder, features
-from mocosearch.moco.views import ViewSettings, draw, render, to_levels
+from mocosearch.moco.views import ViewSettings, random_views
 from mocosearch.photos.decode import Pixels
 from mocosearch.training.plan import Plan
 
@@ -31,8 +31,6 @@ VIEW_SECONDS = 0.003
 CONVERSION_SECONDS = 0.04
 """Time to convert the network, per module of it."""
 
-ROWS = 64
-"""Views drawn at once."""
 CROPS = ViewSettings(scale=(0.25, 1.0), jitter=0.0, grey=0.0, blur=0.0)
 """Views that the projection is learned from: crops and mirror images, in the photo's colours."""
 
@@ -92,23 +90,11 @@ def write_encoder(
     features = refit.features(sample)
     white = adapt(whitening.fit(features, card.dimension, prior=prior), features)
     if card.recipe["learned_projection"]:
-        white = learn(white, features, refit.features(_views(sample)))
+        white = learn(white, features, refit.features(random_views(sample, CROPS)))
     graph = refit.with_whitening(white)
     descriptor.set_whitening(torch.from_numpy(white.centre), torch.from_numpy(white.projection))
     card = replace(card, dimension=white.projection.shape[1])
     return export(descriptor, backbone, card, folder, files, sample, start, graph)
-
-
-def _views(photos: Pixels) -> Pixels:
-    """A random view of each photo, uint8 (n, side, side, 3), of the same size."""
-    side = photos.shape[1]
-    generator = torch.Generator().manual_seed(0)
-    views = np.empty(photos.shape, np.uint8)
-    for at in range(0, len(photos), ROWS):
-        part = torch.from_numpy(np.array(photos[at : at + ROWS]))
-        pixels = render(part, draw(len(part), side, side, CROPS, generator), side)
-        views[at : at + ROWS] = to_levels(pixels)
-    return views
 
 
 def export_seconds(backbone: Backbone, sample: Pixels, learned_projection: bool) -> float:

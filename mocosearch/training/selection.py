@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
@@ -14,7 +13,7 @@ from mocosearch.evaluation.metrics import recall_at_1
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
 from mocosearch.moco.inference import features
-from mocosearch.moco.views import ViewSettings, draw, render, to_levels
+from mocosearch.moco.views import ViewSettings, random_views
 from mocosearch.photos.decode import Pixels
 
 T = TypeVar("T", bound=np.generic)
@@ -48,20 +47,10 @@ def view_retrieval(backbone: Backbone, photos: Pixels, seed: int = 0) -> ViewRet
     alone, so that networks can be compared. Over the networks of this project the order by
     recall is nearly that by P@10 with labels (benchmarks/recipes.md).
     """
-    n, side = photos.shape[0], photos.shape[1]
-    generator = torch.Generator().manual_seed(seed)
-    views = [
-        _views(torch.from_numpy(photos[start : start + 50]), side, generator)
-        for start in range(0, n, 50)
-    ]
+    views = random_views(photos, HARD_VIEWS, seed)
     descriptor = Descriptor(deepcopy(backbone).cpu()).float().eval()
     photo_features = features(descriptor, photos)
     white = whitening.fit(photo_features, DIMENSION)
     keys = white.keys(photo_features)
-    queries = white.keys(features(descriptor, np.concatenate(views)))
-    return ViewRetrieval(recall_at_1(keys, queries, range(n)), keys)
-
-
-def _views(photos: torch.Tensor, side: int, generator: torch.Generator) -> Pixels:
-    views = draw(len(photos), side, side, HARD_VIEWS, generator)
-    return to_levels(render(photos, views, side))
+    queries = white.keys(features(descriptor, views))
+    return ViewRetrieval(recall_at_1(keys, queries, range(len(photos))), keys)
