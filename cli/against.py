@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cli.display import finish, one_line, progress, say, show, show_json, show_raw, warn_skipped
-from cli.duplicates import plain, show_for_programs
+from cli.duplicates import plain, show_for_programs, size_of
 
 if TYPE_CHECKING:
     from indexes import Index
@@ -134,22 +134,17 @@ def _show_path(path: str, output: str) -> None:
 
 def _show_proof(photo: "Comparison") -> None:
     note = "  (all copies have fewer pixels)" if photo.smaller else ""
-    show(f"{photo.group.name}  {_size(photo.new.record)}  {one_line(photo.new.path)}{note}")
+    show(f"{photo.group.name}  {size_of(photo.new.record)}  {one_line(photo.new.path)}{note}")
     for copy in photo.copies:
         for file in copy.files:
             show(
-                f"  {_words(copy):18}  {copy.score:.3f}  {_size(file.record)}  "
+                f"  {_words(copy):18}  {copy.score:.3f}  {size_of(file.record)}  "
                 f"{one_line(file.path)}"
             )
 
 
 def _words(copy: "Copy") -> str:
     return copy.agreement + (", turned" if copy.orientation else "")
-
-
-def _size(record: "Record") -> str:
-    size = f"{record.width}x{record.height}"
-    return f"{size:>10}  {record.format:4}  {record.size / 1e6:6.1f} MB"
 
 
 def _summarise(result: Comparisons, missing: bool, seconds: float) -> None:

@@ -88,18 +88,31 @@ def interruptible() -> Iterator[Callable[[], bool]]:
     """A function that tells whether to stop: true after the first Ctrl-C. The second one raises
     KeyboardInterrupt.
     """
+    notice = "stopping after this step; Ctrl-C again stops at once"
+    with stop_event(signal.SIGINT, notice=notice) as stop:
+        yield stop.is_set
+
+
+@contextmanager
+def stop_event(*signals: signal.Signals, notice: str = "") -> Iterator[threading.Event]:
+    """An event that the first of some signals sets; a second Ctrl-C raises KeyboardInterrupt.
+
+    notice: a line for the first one.
+    """
     stop = threading.Event()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         stop.set()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        say("stopping after this step; Ctrl-C again stops at once")
+        if notice:
+            say(notice)
 
-    before = signal.signal(signal.SIGINT, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in signals}
     try:
-        yield stop.is_set
+        yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def warn(line: str) -> None:

@@ -15,6 +15,7 @@ from cli.display import one_line, say, show, show_json, show_raw, warn
 if TYPE_CHECKING:
     from indexes import Index
     from indexes.duplicates.groups import Group, Member
+    from indexes.store.records import Record
 
 SCRIPT_HEAD = "#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu\n"
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
@@ -236,12 +237,14 @@ def _check_known(index: "Index", folder: str) -> None:
 def _show_group(group: "Group") -> None:
     show(f"{group.name}  {len(group.members)} files, {group.score:.3f}")
     for member in group.members:
-        r = member.record
         mark = "keep" if member is group.keep else ""
-        size = f"{r.width}x{r.height}"
-        show(
-            f"  {mark:4}  {size:>10}  {r.format:4}  {r.size / 1e6:6.1f} MB  {one_line(member.path)}"
-        )
+        show(f"  {mark:4}  {size_of(member.record)}  {one_line(member.path)}")
+
+
+def size_of(record: "Record") -> str:
+    """Pixels, format and bytes of a photo, as columns."""
+    size = f"{record.width}x{record.height}"
+    return f"{size:>10}  {record.format:4}  {record.size / 1e6:6.1f} MB"
 
 
 def _show_script(group: "Group", others: "Sequence[Member]", head: bool) -> None:

@@ -180,8 +180,13 @@ def _show_counts(counts: "Counts", json: bool) -> None:
         f"in {counts.seconds:.1f} s"
     )
     if json:
-        keys = ["embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures", "seconds"]
-        show_json({key: getattr(counts, key) for key in keys})
+        show_json(facts_of(counts))
+
+
+def facts_of(counts: "Counts") -> dict[str, float]:
+    """The counts of a run, as JSON has them."""
+    keys = ["embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures", "seconds"]
+    return {key: getattr(counts, key) for key in keys}
 
 
 def _show_scan(scan_report: "ScanReport") -> None:

@@ -1,8 +1,7 @@
 """mocosearch look: searches with names, which learn from answers."""
 
 import sys
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -86,13 +85,12 @@ def teach_look(
             answers = {looks.digest_of_file(path): True for path in yes or []}
             answers |= {looks.digest_of_file(path): False for path in no or []}
             taught = taught.with_answers(answers)
-            lesson = Lesson(taught, opened.snapshot, opened.encoder)
-        else:
-            lesson = Lesson(taught, opened.snapshot, opened.encoder)
+        lesson = Lesson(taught, opened.snapshot, opened.encoder)
+        if not (yes or no):
             taught = _ask(taught, lesson, count)
         expectation = lesson.expectation()
     if json:
-        show_json(_facts(taught) | _expected(expectation))
+        show_json(_facts(taught) | asdict(expectation))
     else:
         show(_words(expectation))
 
@@ -139,7 +137,7 @@ def show_look(name: Name, index: IndexName = "default", json: Json = False) -> N
                 expectation = Lesson(shown, opened.snapshot, opened.encoder).expectation()
     facts = _facts(shown)
     if json:
-        show_json(facts | (_expected(expectation) if expectation else {}))
+        show_json(facts | (asdict(expectation) if expectation else {}))
         return
     for picture in facts["pictures"]:
         show(f"{'wanted' if picture['wanted'] else 'unwanted':8}  {one_line(picture['path'])}")
@@ -199,12 +197,9 @@ def _answer(words: str) -> str | None:
 def _draw(paths: list[str]) -> None:
     if sys.stdout.isatty():
         from cli.preview import draw
+        from indexes.search.answer import existing_first
 
-        draw([next(filter(_exists, paths), paths[0])])
-
-
-def _exists(path: str) -> bool:
-    return Path(path).exists()
+        draw(existing_first(paths)[:1])
 
 
 def _facts(one: "Look") -> dict[str, Any]:
@@ -213,14 +208,6 @@ def _facts(one: "Look") -> dict[str, Any]:
     ]
     yes = sum(one.answers.values())
     return {"name": one.name, "pictures": pictures, "yes": yes, "no": len(one.answers) - yes}
-
-
-def _expected(expectation: "Expectation") -> dict[str, Any]:
-    return {
-        "adds": expectation.adds,
-        "wrong": expectation.wrong,
-        "examples": expectation.examples,
-    }
 
 
 def _words(expectation: "Expectation") -> str:

@@ -3,19 +3,16 @@
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from threading import Event
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.common import IndexName, Json
-from cli.display import finish, say, show, show_json, warn, warn_skipped
+from cli.display import finish, say, show, show_json, stop_event, warn, warn_skipped
+from cli.index import facts_of
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from indexes.sync.counts import Counts
     from indexes.sync.watch import Change
 
@@ -54,7 +51,7 @@ def watch(
             return places(opened.snapshot)
 
     roots, _ = load()
-    with _stop_event() as stop:
+    with stop_event(signal.SIGINT, signal.SIGTERM) as stop:
         if once:
             counts = _sync(index, Change(roots), exclude or [], stop)
             if counts is not None:
@@ -69,24 +66,6 @@ def watch(
                 _show(counts, json)
             first = False
     finish(True, 0)
-
-
-@contextmanager
-def _stop_event() -> Iterator[Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second Ctrl-C raises KeyboardInterrupt."""
-    stop = Event()
-
-    def interrupt(number: int, frame: "FrameType | None") -> None:
-        stop.set()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _sync(index: str, change: "Change", exclude: list[str], stop: Event) -> "Counts | None":
@@ -120,11 +99,10 @@ def _show(counts: "Counts", json: bool) -> None:
     warn_skipped(counts.reasons)
     for absent in (*counts.absent, *counts.unmounted):
         warn(f"{absent} is missing or empty: its photos stay in the index")
-    keys = ["embedded", "unchanged", "moved", "deleted", "skipped", "not_pictures", "seconds"]
-    facts = {key: getattr(counts, key) for key in keys}
+    facts = facts_of(counts)
     if json:
         show_json(facts)
     else:
-        words = ", ".join(f"{facts[key]} {key}" for key in keys[:5])
+        words = ", ".join(f"{facts[key]} {key}" for key in list(facts)[:5])
         show(f"{time.strftime('%H:%M:%S')}  {words}, in {counts.seconds:.1f} s")
     sys.stdout.flush()
