@@ -13,7 +13,7 @@ from cli.web.errors import RequestError, answer_json
 from cli.web.service import Service
 from indexes import Index, Where
 from indexes.search.answer import existing_first
-from indexes.store.records import Record
+from indexes.store.records import Record, id_key
 
 if TYPE_CHECKING:
     from indexes.timeline import Timeline
@@ -111,8 +111,6 @@ async def get_image(service: Service, request: Request, values: Values) -> Respo
 
 def record_of(index: Index, id: int) -> Record:
     """A photo's record. Raises RequestError where there is none."""
-    from indexes.store.records import id_key
-
     if index.txn.get("images", id_key(id)) is None:
         raise RequestError(404, f"there is no photo {id}", "it may have been removed")
     record = index.record(id)

@@ -44,10 +44,7 @@ class Snapshots:
 
     def refresh_all(self) -> bool:
         """End every snapshot; returns whether the store is another environment now."""
-        with self._lock:
-            for snapshot in list(self._open):
-                snapshot.end()
-            self._open.clear()
+        with self.suspend():
             return self._store.follow()
 
     @contextmanager
