@@ -11,7 +11,7 @@ from starlette.responses import Response, StreamingResponse
 
 from cli.web.endpoint import HANDLE, ID, SIDE, Endpoint, Values
 from cli.web.errors import RequestError
-from cli.web.photos import record_of
+from cli.web.photos import TAG, record_of
 from cli.web.service import Service
 from indexes import Index
 from indexes.search.answer import existing_first
@@ -50,7 +50,7 @@ async def get_thumbnail(service: Service, request: Request, values: Values) -> R
     record, data = await service.collection.read(work)
     tag = f'"{record.digest}-{side}"'
     # With `v` the address is another one for another file.
-    life = FOREVER if values.get("v") == record.digest[:12] else CHECKED
+    life = FOREVER if values.get("v") == record.digest[:TAG] else CHECKED
     headers = {"etag": tag, "cache-control": life}
     if tag in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
