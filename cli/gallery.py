@@ -19,32 +19,13 @@ if TYPE_CHECKING:
     from indexes import Result
     from indexes.pick import Pick
 
-SIDE = 240
+SIDE = 320
 """Longest side of a picture on the page, in pixels."""
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1c1c1e; --soft: #6b6b70; --ground: #fafafa;
-        --card: #fff; --line: #e3e3e6; --mark: #2f6fed; }
-@media (prefers-color-scheme: dark) { :root { --ink: #f2f2f3; --soft: #a0a0a6;
-        --ground: #161618; --card: #222225; --line: #35353a; --mark: #7aa5ff; } }
-body { font: 14px/1.45 system-ui, sans-serif; color: var(--ink); background: var(--ground);
-       margin: 2.5rem auto; max-width: 1240px; padding: 0 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem; } p { color: var(--soft); margin: 0 0 1.8rem; }
-section { display: grid; grid-template-columns: repeat(auto-fill, minmax(136px, 1fr));
-          gap: .8rem; padding: 1.1rem 0; border-top: 1px solid var(--line); }
-h2 { grid-column: 1 / -1; font-size: 14px; font-weight: 600; margin: 0; }
-figure { margin: 0; background: var(--card); border: 1px solid var(--line);
-         border-radius: 8px; overflow: hidden; }
-figure.query { border: 2px solid var(--mark); }
-img { display: block; width: 100%; aspect-ratio: 1; object-fit: cover; }
-figcaption { padding: .35rem .55rem .5rem; font-size: 12px; color: var(--soft);
-             overflow-wrap: anywhere; }
-figcaption b { color: var(--ink); font-variant-numeric: tabular-nums; }
-figure.query b { color: var(--mark); }
-.bar { height: 3px; background: var(--mark); opacity: .75; }
-footer { color: var(--soft); font-size: 12px; border-top: 1px solid var(--line);
-         padding-top: 1rem; }
-"""
+_STATIC = Path(__file__).parent / "web" / "static"
+_SHEETS = ("base.css", "gallery.css")
+"""Style sheets of the page of `serve` that give this one its look."""
+_NARROWEST, _WIDEST = 0.5, 2.6
+"""Ratios of width to height outside of which a picture is cropped, as in the grid of `serve`."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +54,7 @@ def write(
     text = (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
-        f"<title>{html.escape(title)}</title><style>{_STYLE}</style>"
+        f"<title>{html.escape(title)}</title><style>{_style()}</style>"
         f"<h1>{html.escape(title)}</h1><p>{html.escape(words)}</p>{body}"
         f"<footer>{html.escape(footer)}</footer></html>\n"
     )
@@ -102,30 +83,37 @@ def check_name(page: Path) -> None:
         raise typer.BadParameter(f"--gallery {page}: the name must end in .html")
 
 
+def _style() -> str:
+    return "".join((_STATIC / name).read_text(encoding="utf-8") for name in _SHEETS)
+
+
 def _section(row: Row) -> str:
     title = f"<h2>{_escape(row.words)}</h2>" if row.words else ""
     query = ""
     if row.image is not None:
-        query = _figure(row.image, "<b>query</b> " + _escape(row.name), 0.0, "query")
-    return f"<section>{title}{query}{''.join(map(_result, row.results))}</section>"
+        query = _figure(row.image, "<b>query</b> " + _escape(row.name), "shot query")
+    results = "".join(map(_result, row.results))
+    return f"<section>{title}<div class=flow>{query}{results}</div></section>"
 
 
 def _result(result: "Result | Pick") -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
-    return _figure(path, caption, result.score, "")
+    return _figure(path, caption, "shot")
 
 
-def _figure(image: str | bytes, caption: str, score: float, kind: str) -> str:
-    bar = f"<div class=bar style='width:{max(score, 0.0):.0%}'></div>" if score else ""
-    picture = _thumbnail(image)
+def _figure(image: str | bytes, caption: str, kind: str) -> str:
+    picture, ratio = _thumbnail(image)
     shown = f"<img alt='' src='data:image/jpeg;base64,{picture}'>" if picture else ""
-    return f"<figure class='{kind}'>{shown}{bar}<figcaption>{caption}</figcaption></figure>"
+    style = f"--ratio:{ratio:.3f}"
+    return (
+        f"<figure class='{kind}' style='{style}'>{shown}<figcaption>{caption}</figcaption></figure>"
+    )
 
 
-def _thumbnail(image: str | bytes) -> str:
-    """A JPEG in base64; empty if the picture cannot be read."""
+def _thumbnail(image: str | bytes) -> tuple[str, float]:
+    """A JPEG in base64 and its ratio of width to height; empty if the picture cannot be read."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import decode_image
 
@@ -133,10 +121,11 @@ def _thumbnail(image: str | bytes) -> str:
         data = image if isinstance(image, bytes) else Path(image).read_bytes()
         picture = decode_image(data, SIDE)
     except (OSError, Unreadable):
-        return ""
+        return "", 1.0
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=82)
-    return base64.b64encode(out.getvalue()).decode()
+    ratio = min(max(picture.width / picture.height, _NARROWEST), _WIDEST)
+    return base64.b64encode(out.getvalue()).decode(), ratio
 
 
 def _escape(text: str) -> str:
