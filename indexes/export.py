@@ -12,7 +12,7 @@ import numpy as np
 
 from indexes.search import segments
 from indexes.search.filters import Where
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Ids, Record
 from mocosearch.errors import StorageFailed, Unsuitable
 
@@ -20,7 +20,7 @@ AT_ONCE = 10_000
 _NEXT = "free some disk space there, or name another folder"
 
 
-def export(snapshot: Snapshot, dimension: int, folder: Path) -> list[str]:
+def export(snapshot: View, dimension: int, folder: Path) -> list[str]:
     """Write an index's photos into a new folder; returns the names of the files.
 
     `keys.npy`, fp16 (n, d), `ids.npy`, uint64 (n,), and `records.jsonl`, one photo per line, have
@@ -46,7 +46,7 @@ def export(snapshot: Snapshot, dimension: int, folder: Path) -> list[str]:
     return names
 
 
-def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
+def _write(snapshot: View, dimension: int, folder: Path) -> None:
     ids = snapshot.among(Where())
     np.save(folder / "ids.npy", ids)
     shape = (len(ids), dimension)
@@ -54,7 +54,7 @@ def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
     with open(folder / "keys.npy", "wb") as file:
         header = {"descr": "<f2", "fortran_order": False, "shape": shape}
         np.lib.format.write_array_header_1_0(file, header)
-        for some in segments.read_keys(snapshot.txn, ids):
+        for some in snapshot.read_keys(ids):
             file.write(some.tobytes())
     keys = np.load(folder / "keys.npy", mmap_mode="r")
     with open(folder / "records.jsonl", "w", encoding="ascii") as lines:
@@ -63,7 +63,7 @@ def _write(snapshot: Snapshot, dimension: int, folder: Path) -> None:
     _write_parquet(snapshot, folder / "photos.parquet", ids, keys)
 
 
-def records(snapshot: Snapshot, ids: Ids) -> Iterator[dict[str, Any]]:
+def records(snapshot: View, ids: Ids) -> Iterator[dict[str, Any]]:
     """The records of some photos, as plain values with the id."""
     for id in ids:
         yield {"id": int(id), **asdict(snapshot.record(int(id)))}
@@ -82,7 +82,7 @@ def _write_faiss(file: Path, ids: Ids, keys: Any) -> None:
         raise OSError(f"FAISS cannot write {file.name}") from error
 
 
-def _write_parquet(snapshot: Snapshot, file: Path, ids: Ids, keys: Any) -> None:
+def _write_parquet(snapshot: View, file: Path, ids: Ids, keys: Any) -> None:
     try:
         import pyarrow
         from pyarrow import parquet
