@@ -51,6 +51,7 @@ class Library(Reader):
         self._folder, self.layout, self._writable = folder, layout, writable
         self._indexes: dict[str, Index] = {}
         self._unavailable: dict[str, str] = {}
+        self._excluded: list[Index] = []
         self._lock = threading.Lock()
         self._significance: tuple[str, Significance] | None = None
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "shards", _use_one_core)
@@ -164,6 +165,8 @@ class Library(Reader):
         self.layout = layout
         for index in self._indexes.values():
             index.refresh_all()
+        while self._excluded:
+            self._excluded.pop().close()
         self._open_shards()
 
     def open_segments(self) -> None:
@@ -194,6 +197,8 @@ class Library(Reader):
             rest = {n: index for n, index in self._indexes.items() if n != failure.shard}
             if not rest:
                 raise failure
+            # Other threads may be reading it.
+            self._excluded.append(self._indexes[failure.shard])
             self._unavailable[failure.shard] = failure.reason
             self._indexes = rest
 
@@ -210,7 +215,7 @@ class Library(Reader):
     def close(self) -> None:
         """Close all shards."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for index in self._indexes.values():
+        for index in (*self._indexes.values(), *self._excluded):
             index.close()
 
 

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from indexes.store.locks import LOCK as WRITER_LOCK
 from indexes.store.place import DATA
-from mocosearch.errors import Damaged, NotFound, StorageFailed
+from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 
 FORMAT = 1
 ABOUT = "library.json"
@@ -72,6 +73,15 @@ class Layout:
         write_whole(folder / ABOUT, json.dumps(asdict(self), indent=1).encode())
 
 
+def check_place(folder: Path) -> None:
+    """Raises Unsuitable where a new library would share its folder with other files."""
+    own = {ENCODER, PLANS, WRITER_LOCK}
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    others = sorted(name for name in names if name not in own and not name.startswith("."))
+    if others or folder.is_file():
+        raise Unsuitable(f"{folder} is not empty and no library", "name a new folder")
+
+
 def is_library(folder: Path) -> bool:
     """Whether a folder is a library."""
     return (folder / ABOUT).is_file()
@@ -94,7 +104,9 @@ def load_layout(folder: Path) -> Layout:
             "update mocosearch",
         )
     try:
-        shards = tuple(ShardPlan(**shard) for shard in stored["shards"])
+        shards = tuple(
+            ShardPlan(**{**shard, "numbers": tuple(shard["numbers"])}) for shard in stored["shards"]
+        )
         return Layout(**{**stored, "shards": shards})
     except (KeyError, TypeError) as error:
         raise _damaged(folder) from error
