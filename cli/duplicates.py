@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json, require_photos
+from cli.common import Json, ReaderName, reading, require_photos
 from cli.display import one_line, say, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
-    from indexes import Index
+    from indexes import Reader
     from indexes.duplicates.groups import Group, Member
     from indexes.store.records import Record
 
@@ -62,7 +62,7 @@ Script = Annotated[
 
 def duplicates(
     folder: Folder = None,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     against: Against = False,
     missing: Missing = False,
     threshold: Threshold = 0.9,
@@ -92,7 +92,8 @@ def duplicates(
 
     roots = roots_of([folder]) if folder is not None else []
     changed: set[str] = set()
-    with _opened(index, writable=bool(ignore)) as opened:
+    with reading(index, writable=bool(ignore)) as opened:
+        require_photos(opened)
         if against:
             from cli.against import compare, show_comparisons
 
@@ -143,21 +144,8 @@ def _check_missing(against: bool, ignore: list[str] | None, output: str) -> None
         raise typer.BadParameter("--missing excludes --ignore, --csv and --script")
 
 
-def _opened(name: str, writable: bool) -> "Index":
-    """The index. Raises NotFound, and NoPhotos where it is empty."""
-    from indexes import Index
-
-    index = Index.open(name, writable=writable)
-    try:
-        require_photos(index)
-    except BaseException:
-        index.close()
-        raise
-    return index
-
-
 def _groups(
-    index: "Index",
+    index: "Reader",
     roots: list[str],
     threshold: float,
     turned: bool,
@@ -221,7 +209,7 @@ def row(group: "Group", member: "Member") -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
-def _check_known(index: "Index", folder: str) -> None:
+def _check_known(index: "Reader", folder: str) -> None:
     """Raises NotFound for a folder of which the index can hold nothing."""
     from mocosearch.errors import NotFound
     from mocosearch.photos.scan import unicode_forms

@@ -5,22 +5,20 @@ from typing import Annotated
 
 import typer
 
-from cli.common import IndexName, Json
+from cli.common import Json, ReaderName, reading
 from cli.display import say, show, show_json
 
 
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="New folder for the files.")],
-    index: IndexName = "default",
+    index: ReaderName = "default",
     json: Json = False,
 ) -> None:
     """Write keys, records and a FAISS index as plain files for other programs.
 
     Example: mocosearch export photos-as-files
     """
-    from indexes import Index
-
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         names = opened.export(folder.absolute())
     if "photos.parquet" not in names:
         say("no Parquet file: to get one, pip install 'mocosearch[export]'")

@@ -23,6 +23,7 @@ from cli.export import export
 from cli.index import index
 from cli.indexes import indexes
 from cli.info import info
+from cli.library import library
 from cli.look import look
 from cli.pick import pick
 from cli.query import query
@@ -51,6 +52,7 @@ for command in (
 ):
     app.command(cls=PlainCommand)(common(command))
 app.add_typer(encoders, name="encoders")
+app.add_typer(library, name="library")
 app.add_typer(look, name="look")
 
 

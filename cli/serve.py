@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import IndexName
+from cli.common import ReaderName, warn_unavailable
 from cli.display import say, show, size, warn
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ ThumbnailSize = Annotated[
 
 
 def serve(
-    index: IndexName = "default",
+    index: ReaderName = "default",
     port: Port = PORT,
     no_browser: NoBrowser = False,
     host: Host = LOOPBACK,
@@ -78,6 +78,7 @@ def serve(
     password = _password(host, password_file)
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
     service = Service.open(index, path_of("indexes", index), thumbnail_bytes)
+    service.collection.run(warn_unavailable)
     try:
         sock = listen(host, port)
         access = _access(host, sock, tls is not None, password)

@@ -40,6 +40,11 @@ def open_reader(name: str | os.PathLike[str], *, writable: bool = False) -> Read
     return Index.open(folder, writable=writable)
 
 
+def exists(name: str) -> bool:
+    """Whether there is an index or a library of this name or at this path."""
+    return is_library(path_of("indexes", name)) or Index.exists(name)
+
+
 class Library(Reader):
     """Many indexes, its shards, read as one.
 

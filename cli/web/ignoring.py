@@ -6,7 +6,7 @@ A process opens an index once, and the server reads it; so this one changes it.
 import sys
 from pathlib import Path
 
-from indexes import Index
+from indexes import open_reader
 from indexes.duplicates.groups import Group, Member, group_name
 from mocosearch.errors import Busy, MocosearchError
 
@@ -16,7 +16,7 @@ BUSY = 75
 
 def ignore(folder: Path, ids: list[int]) -> None:
     """Raises Busy, Damaged, StorageFailed."""
-    with Index.open(folder, writable=True) as index:
+    with open_reader(folder, writable=True) as index:
         records = [index.record(id) for id in ids]
         members = [Member(path, record) for record in records for path in record.paths]
         group = Group(group_name(records), 0.0, members, members[0])

@@ -49,7 +49,7 @@ class Service:
 
     @classmethod
     def open(cls, name: str, folder: Path, thumbnail_bytes: int = LIMIT) -> "Service":
-        """Raises what `Index.open` raises."""
+        """Raises what `open_reader` raises."""
         collection = Collection(folder)
         decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
         thumbnails = Thumbnails.open(folder, thumbnail_bytes)

@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from cli.web.endpoint import Endpoint, Values
 from cli.web.errors import answer_json
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from mocosearch.home import names, path_of
 
 
@@ -20,7 +20,7 @@ async def get_info(service: Service, request: Request, values: Values) -> Respon
     return answer_json(document)
 
 
-def _info(service: Service, index: Index) -> dict[str, Any]:
+def _info(service: Service, index: Reader) -> dict[str, Any]:
     card = index.encoder.card
     thumbnails = service.thumbnails
     return {
