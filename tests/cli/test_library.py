@@ -47,9 +47,17 @@ def test_a_library_answers_in_place_of_an_index(run: Run, built: Path, photos: P
     assert run("duplicates", "--index", built, photos / "other").returncode == 0
 
 
-def test_a_library_is_evaluated_and_exported(run: Run, built: Path, tmp_path: Path) -> None:
-    figures = json.loads(run("evaluate", "--classes", "--index", built, "--json").stdout)
+def test_a_library_is_evaluated(trained_home: Path, photos: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "library"
+    for words in (("plan", photos, "--shards", 2), ("build",)):
+        done = command("library", *words, "--library", folder, home=trained_home, fork=False)
+        assert done.returncode == 0, done.stderr
+    words = ("evaluate", "--classes", "--index", folder, "--json")
+    figures = json.loads(command(*words, home=trained_home, fork=False).stdout)
     assert figures["photos"] == 30
+
+
+def test_a_library_is_exported(run: Run, built: Path, tmp_path: Path) -> None:
     exported = run("export", tmp_path / "files", "--index", built)
     assert exported.returncode == 0, exported.stderr
     lines = (tmp_path / "files" / "records.jsonl").read_text().splitlines()
@@ -64,7 +72,6 @@ def test_a_missing_shard_is_named_and_the_exit_code_is_3(
     for words in (
         ("query", image, *index),
         ("info", *index),
-        ("evaluate", "--classes", *index),
         ("export", tmp_path / "files", *index),
         ("duplicates", *index),
     ):
