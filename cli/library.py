@@ -81,6 +81,13 @@ Scratch = Annotated[
         help="Folder on a local disk for a shard until it is complete [default: in the library].",
     ),
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Build the shards as tasks of Ray: local, or the address of a cluster.",
+    ),
+]
 Below = Annotated[
     int, typer.Option(metavar="PHOTOS", min=1, help="Merge the shards with fewer photos.")
 ]
@@ -145,22 +152,34 @@ def build_library(
     shard: Shard = None,
     scratch: Scratch = None,
     workers: Workers = None,
+    ray: OnRay = None,
     json: Json = False,
 ) -> None:
     """Build shards. Each becomes visible when it is complete; those that are built are skipped.
 
     Ctrl-C keeps every finished batch. A build that was stopped or killed is continued by the same
-    command. Several machines may build different shards at the same time.
+    command. Several machines may build different shards at the same time. With --ray, --workers is
+    the number of cores for each shard [1].
 
     Example: mocosearch library build --library /shared/library --shard 3
     """
-    from indexes.library.build import build_shard
     from indexes.library.layout import load_layout
     from mocosearch.home import path_of
 
     folder = path_of("indexes", library)
-    layout = load_layout(folder)
-    names = _names(folder, layout, shard)
+    names = _names(folder, load_layout(folder), shard)
+    if ray is not None and names:
+        results = _build_on_ray(folder, names, ray, scratch, workers or 1)
+    else:
+        results = _build(folder, names, scratch, workers)
+    _show_counts(results, json)
+
+
+def _build(
+    folder: Path, names: list[str], scratch: Path | None, workers: int | None
+) -> "dict[str, Counts]":
+    from indexes.library.build import build_shard
+
     results: dict[str, Counts] = {}
     with progress() as bar, interruptible() as stopped:
         for number, name in enumerate(names):
@@ -174,7 +193,25 @@ def build_library(
             )
             if results[name].interrupted:
                 break
-    _show_counts(results, json)
+    return results
+
+
+def _build_on_ray(
+    folder: Path, names: list[str], address: str, scratch: Path | None, cores: int
+) -> "dict[str, Counts]":
+    from indexes.library.cluster import build_on_ray
+    from indexes.library.layout import load_layout
+
+    layout = load_layout(folder)
+    files = max(1, sum(layout.shard(name).files for name in names))
+    with progress() as bar, interruptible() as stopped:
+
+        def report(done: int, total: int) -> None:
+            bar("library", done / files, f"{done} of {files} files")
+
+        return build_on_ray(
+            folder, names, address, scratch=scratch, cores=cores, report=report, stopped=stopped
+        )
 
 
 def _names(folder: Path, layout: "Layout", shards: list[str] | None) -> list[str]:
