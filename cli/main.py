@@ -17,6 +17,7 @@ from cli.compact import compact
 from cli.demo import demo
 from cli.display import one_line
 from cli.duplicates import duplicates
+from cli.encoder_files import export_encoder
 from cli.encoders import encoders
 from cli.evaluate import evaluate
 from cli.export import export
@@ -51,6 +52,7 @@ for command in (
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))
+encoders.command("export")(common(export_encoder))
 app.add_typer(encoders, name="encoders")
 app.add_typer(library, name="library")
 app.add_typer(look, name="look")

@@ -260,15 +260,17 @@ class Reader(ABC):
 
         return self._up_to_date(lambda: redundancy(self.snapshot))
 
-    def export(self, folder: str | os.PathLike[str]) -> list[str]:
-        """Write the photos as plain files into a new folder; returns the names of the files.
+    def export(self, folder: str | os.PathLike[str], format: str = "plain") -> list[str]:
+        """Write the photos as files for other programs into a new folder; returns their names.
 
-        See `indexes.export`. Raises Unsuitable where the folder exists and is not empty,
-        StorageFailed.
+        format: one of `indexes.export.FORMATS`. Raises Unsuitable for another one, and where the
+        folder exists and is not empty; MissingPackage, StorageFailed.
         """
         from indexes.export import export
 
-        return self._up_to_date(lambda: export(self.snapshot, self.encoder.dimension, Path(folder)))
+        return self._up_to_date(
+            lambda: export(self.snapshot, self.encoder.dimension, Path(folder), format)
+        )
 
     def duplicates(
         self,
