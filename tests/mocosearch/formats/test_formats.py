@@ -77,7 +77,7 @@ def test_timm_computes_the_same_features(architecture, tmp_path, monkeypatch):
     _save(backbone, tmp_path / "encoder", monkeypatch)
     write_timm(tmp_path / "encoder", tmp_path / "timm")
     model = timm.create_model(f"local-dir:{tmp_path / 'timm'}", pretrained=True).eval()
-    assert model.pretrained_cfg["input_size"] == [3, 64, 64]
+    assert tuple(model.pretrained_cfg["input_size"]) == (3, 64, 64)
     pictures = torch.rand(2, 3, 64, 64)
     with torch.no_grad():
         expected = load_backbone(tmp_path / "encoder")(pictures)
