@@ -14,12 +14,15 @@ from indexes.library.layout import (
     ShardPlan,
     is_complete,
     load_layout,
+    load_template,
     manifest_path,
+    save_template,
     shard_folder,
 )
 from indexes.library.manifest import read_manifest
-from indexes.search import merging
+from indexes.search import merging, segments
 from indexes.search.kinds import Plan
+from indexes.search.template import Template
 from indexes.store import roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import LOCK, Store
@@ -77,7 +80,7 @@ def build_shard(
         counts.interrupted = stopped()
         if not counts.interrupted:
             store.write(lambda txn: clean_up(txn, None))
-            finish(store, shard_folder(folder, shard.name))
+            finish(store, folder, shard.name)
     finally:
         store.close()
     if not counts.interrupted:
@@ -106,10 +109,21 @@ def create_store(place: Path, layout: Layout, encoder: Encoder, number: int) -> 
     return Store(place, writable=True, initialise=initialise)
 
 
-def finish(store: Store, target: Path) -> None:
-    """One segment of the library's kind, and roots that are right in another folder."""
-    merging.merge(store, everything=True)
-    store.write(lambda txn: Roots.of(txn).save(txn, target))
+def finish(store: Store, folder: Path, name: str) -> None:
+    """One segment of the library's kind, and roots that are right in the shard's folder. The first
+    shard of an approximate kind leaves its trained lists to the others.
+    """
+    template = load_template(folder)
+    merging.merge(store, everything=True, template=template)
+    store.write(lambda txn: Roots.of(txn).save(txn, shard_folder(folder, name)))
+    if template is not None:
+        return
+    with store.read() as txn:
+        for number in segments.numbers(txn)[:1]:
+            about = segments.about(txn, number)
+            if about.settings:
+                blob = segments.part(txn, number, b"faiss")
+                save_template(folder, Template.of(about.kind, about.settings, blob))
 
 
 def publish(place: Path, target: Path) -> None:

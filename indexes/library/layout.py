@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from indexes.search.template import Template
 from indexes.store.locks import LOCK as WRITER_LOCK
 from indexes.store.place import DATA
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
@@ -16,6 +17,7 @@ ABOUT = "library.json"
 ENCODER = "encoder"
 SHARDS = "shards"
 PLANS = "plans"
+TEMPLATE, SETTINGS = "template.faiss", "template.json"
 BUILDING = ".building"
 """The folder of shards that are not complete yet."""
 BLOCK = 1 << 40
@@ -134,6 +136,21 @@ def is_complete(folder: Path, shard: str) -> bool:
 def manifest_path(folder: Path, plan: int) -> Path:
     """The manifest of a plan."""
     return folder / PLANS / f"{plan:04}.parquet"
+
+
+def load_template(folder: Path) -> Template | None:
+    """The trained lists that the first shard has left; None where there are none."""
+    try:
+        facts = json.loads((folder / SETTINGS).read_bytes())
+        return Template(facts["kind"], facts["settings"], (folder / TEMPLATE).read_bytes())
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def save_template(folder: Path, template: Template) -> None:
+    """Store the lists for later shards. Raises StorageFailed."""
+    write_whole(folder / TEMPLATE, template.empty)
+    write_whole(folder / SETTINGS, json.dumps(template.facts()).encode())
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -97,7 +97,7 @@ def _merge(
                     done += copied
                     report(done, total)
         merging.rebuild(store)
-        finish(store, target)
+        finish(store, folder, merged.name)
     publish(place, target)
     others = [shard for shard in layout.shards if shard not in small]
     replace(layout, shards=(*others, merged), next_number=layout.next_number + 1).save(folder)

@@ -1,6 +1,7 @@
 """The state of several indexes as that of one."""
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
@@ -18,6 +19,8 @@ from indexes.store.records import Ids, Keys, PathEntry, Record, SkippedFile
 from indexes.store.roots import Roots
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 
+MARGIN = 4
+"""Standard deviations by which a shard is asked for more results than its share."""
 AT_ONCE = 16384
 """Keys of one piece."""
 
@@ -88,22 +91,40 @@ class Union:
         return sum(map(len, self.parts))
 
     def search(self, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
-        """See `View.search`: the best results of all shards, merged as those of segments are."""
-        return best(self._each(lambda part: part.search(keys, k, where)), len(keys), k)
+        """See `View.search`: the best results of all shards, merged as those of segments are.
+
+        Each shard is first asked for its share of the k and a margin. One whose last result is
+        among the k best is asked for all k: so the results are those of k from every shard.
+        """
+        share = k / len(self.snapshots)
+        few = min(k, math.ceil(share + MARGIN * (share**0.5 + 1)))
+        parts = self._each(lambda part: part.search(keys, few, where))
+        scores, _ = best(parts, len(keys), k)
+        least = scores[:, -1] if scores.shape[1] == k else np.full(len(keys), -np.inf)
+        names = list(self.snapshots)
+        short = [
+            at
+            for at, (some, _) in enumerate(parts)
+            if few < k and some.shape[1] >= few and (some[:, -1] > least).any()
+        ]
+        more = self._each(lambda part: part.search(keys, k, where), [names[at] for at in short])
+        for at, part in zip(short, more, strict=True):
+            parts[at] = part
+        return best(parts, len(keys), k)
 
     def among(self, where: Where) -> Ids:
         """See `View.among`."""
         parts = self._each(lambda part: part.among(where))
         return np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))
 
-    def _each(self, work: Callable[[Snapshot], T]) -> list[T]:
-        """Some work with every shard, in parallel. Raises ShardFailed."""
+    def _each(self, work: Callable[[Snapshot], T], names: Sequence[str] | None = None) -> list[T]:
+        """Some work with every shard, or with some, in parallel. Raises ShardFailed."""
 
         def run(name: str) -> T:
             with naming(name):
                 return work(self.snapshots[name])
 
-        return list(self.threads.map(run, self.snapshots))
+        return list(self.threads.map(run, self.snapshots if names is None else names))
 
     def resolve(self, where: Where) -> Where:
         """See `View.resolve`. A folder may have photos in some shards only, and so may a format."""

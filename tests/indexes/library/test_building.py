@@ -242,6 +242,28 @@ def test_photos_are_not_changed(folder, files):
     assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
 
 
+def test_later_shards_use_the_lists_and_settings_of_the_first(
+    tmp_path, photos, fill, encoder, monkeypatch
+):
+    from indexes.search import kinds
+
+    fill(photos, range(160))
+    folder = tmp_path / "library"
+    plan(folder, Request([photos], 2, kind="IVF4,Flat", recall=0.5), encoder)
+    build_shard(folder, "0")
+    monkeypatch.setattr(kinds, "_train", None)
+    build_shard(folder, "1")
+    with Library.open(folder) as library:
+        one, other = library.info()["segment_list"]
+        assert one["settings"] == other["settings"]
+        assert one["kind"] == other["kind"] == "IVF4,Flat"
+        centroids = [
+            part.segments[0].index.quantizer.reconstruct_n(0, 4) for part in library.snapshot.parts
+        ]
+        assert np.array_equal(*centroids)
+        assert min(one["recall"], other["recall"]) >= 0.5
+
+
 def test_an_approximate_kind_is_fixed_for_all_shards(tmp_path, photos, files, encoder):
     folder = tmp_path / "library"
     plan(folder, Request([photos], 2, kind="HNSW8", recall=0.9), encoder)
