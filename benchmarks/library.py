@@ -86,10 +86,11 @@ def build(folder: Path, options: argparse.Namespace, queries: Any) -> Any:
             about = segments.about(txn, segments.numbers(txn)[0])
         store.close()
         publish(place, shard_folder(folder, shard.name))
-        seconds = (
-            f"{written - begun:.0f} s to write, {time.perf_counter() - written:.0f} s to build"
+        done = time.perf_counter()
+        say(
+            f"shard {shard.name}: {written - begun:.0f} s to write, {done - written:.0f} s to build"
         )
-        say(f"shard {shard.name}: {seconds}: {about.kind}, {about.settings}, {about.recall:.3f}")
+        say(f"{about.kind}, {about.settings}, recall {about.recall:.3f}")
     return truth[1]
 
 

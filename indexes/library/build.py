@@ -22,6 +22,7 @@ from indexes.library.layout import (
 from indexes.library.manifest import read_manifest
 from indexes.search import merging, segments
 from indexes.search.kinds import Plan
+from indexes.search.segments import EXACT
 from indexes.search.template import Template
 from indexes.store import roots
 from indexes.store.encoder import save_encoder
@@ -102,7 +103,8 @@ def create_store(place: Path, layout: Layout, encoder: Encoder, number: int) -> 
     def initialise(txn: Txn) -> None:
         dates.save_none(txn)
         save_encoder(txn, encoder)
-        merging.save_plan(txn, Plan(layout.kind, layout.recall))
+        # Until it is complete: an approximate kind would be trained again and again.
+        merging.save_plan(txn, Plan(EXACT.kind))
         save_next_id(txn, max(next_id(txn), number * BLOCK + 1))
         roots.add(txn, [p if os.path.isdir(p) else os.path.dirname(p) for p in layout.folders])
 
@@ -113,7 +115,8 @@ def finish(store: Store, folder: Path, name: str) -> None:
     """One segment of the library's kind, and roots that are right in the shard's folder. The first
     shard of an approximate kind leaves its trained lists to the others.
     """
-    template = load_template(folder)
+    template, layout = load_template(folder), load_layout(folder)
+    store.write(lambda txn: merging.save_plan(txn, Plan(layout.kind, layout.recall)))
     merging.merge(store, everything=True, template=template)
     store.write(lambda txn: Roots.of(txn).save(txn, shard_folder(folder, name)))
     if template is not None:
