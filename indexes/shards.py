@@ -17,7 +17,7 @@ from indexes.library.layout import (
     shard_folder,
 )
 from indexes.library.significance import load_significance
-from indexes.library.union import ShardFailed, Union, combined
+from indexes.library.union import Search, ShardFailed, Union, combined
 from indexes.reader import Reader
 from indexes.search.segments import load_faiss
 from indexes.search.significance import Significance
@@ -59,6 +59,7 @@ class Library(Reader):
         self._excluded: list[Index] = []
         self._lock = threading.Lock()
         self._significance: tuple[str, Significance] | None = None
+        self._remote: Search | None = None
         self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "shards", _use_one_core)
 
     @classmethod
@@ -78,6 +79,10 @@ class Library(Reader):
                 f"build them: mocosearch library build --library {folder}",
             )
         return library
+
+    def search_by(self, remote: Search | None) -> None:
+        """Have shards searched elsewhere: see `indexes.library.replicas`."""
+        self._remote = remote
 
     def _open_shards(self) -> None:
         """Open the shards that are not open yet."""
@@ -122,7 +127,7 @@ class Library(Reader):
         indexes = self._indexes
         snapshots = {name: index.snapshot for name, index in indexes.items()}
         numbers = {n: shard.name for shard in self.layout.shards for n in shard.numbers}
-        return Union(snapshots, numbers, self._threads, self._measure)
+        return Union(snapshots, numbers, self._threads, self._measure, self._remote)
 
     def _measure(self, union: Union) -> Significance:
         version, cached = union.version, self._significance

@@ -31,10 +31,15 @@ class Collection:
     opened again.
     """
 
-    def __init__(self, folder: Path, threads: int = THREADS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = THREADS,
+        open: Callable[[Path], Reader] = open_reader,
+    ) -> None:
         """Raises NotFound, Damaged, StorageFailed."""
-        self.folder = folder
-        self._index: Reader | None = open_reader(folder)
+        self.folder, self._open = folder, open
+        self._index: Reader | None = open(folder)
         self._gate = Gate()
         self._failure: tuple[float, MocosearchError] | None = None
         self._version = ""
@@ -77,7 +82,7 @@ class Collection:
                     self._index.close()
             self._index = None
             try:
-                self._index = open_reader(self.folder)
+                self._index = self._open(self.folder)
                 self._failure = None
             except MocosearchError as error:
                 self._failure = now, _lost(self.folder, error)

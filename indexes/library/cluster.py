@@ -42,7 +42,7 @@ def build_on_ray(
     Raises MissingPackage, what `build_shard` raises, and StorageFailed where a cluster cannot be
     reached or its machines die.
     """
-    with _connected(address) as ray:
+    with connected(address) as ray:
         progress = ray.remote(num_cpus=0, max_restarts=-1)(_Totals).remote()
         task = ray.remote(
             num_cpus=cores, max_retries=RETRIES, retry_exceptions=[StorageFailed, Busy]
@@ -108,7 +108,7 @@ def _result(ray: Any, one: Any) -> Counts:
 
 
 @contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def connected(address: str) -> Iterator[Any]:
     """Ray, connected. Only programs with the cluster's token can use it, and it reports nothing."""
     ray = load_ray()
     options: dict[str, Any] = {"num_cpus": os.cpu_count()} if address == LOCAL else {}

@@ -21,6 +21,8 @@ from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 
 MARGIN = 4
 """Standard deviations by which a shard is asked for more results than its share."""
+Search = Callable[[str, Keys, int, Where | None], tuple[Keys, Ids] | None]
+"""From a shard's name, keys, k and a filter to scores and ids; None where there is no answer."""
 AT_ONCE = 16384
 """Keys of one piece."""
 
@@ -59,12 +61,14 @@ class Union:
         numbers: Mapping[int, str],
         threads: Executor,
         significance: Callable[["Union"], Significance],
+        remote: Search | None = None,
     ) -> None:
         """snapshots: of this thread, by the names of the shards. numbers: the shard that has the
-        ids from number times BLOCK on. significance: that of this state.
+        ids from number times BLOCK on. significance: that of this state. remote: searches a
+        shard in another process.
         """
         self.snapshots, self.numbers, self.threads = snapshots, numbers, threads
-        self._significance = significance
+        self._significance, self._remote = significance, remote
 
     @property
     def parts(self) -> Sequence[Snapshot]:
@@ -98,7 +102,7 @@ class Union:
         """
         share = k / len(self.snapshots)
         few = min(k, math.ceil(share + MARGIN * (share**0.5 + 1)))
-        parts = self._each(lambda part: part.search(keys, few, where))
+        parts = self._search(keys, few, where, list(self.snapshots))
         scores, _ = best(parts, len(keys), k)
         least = scores[:, -1] if scores.shape[1] == k else np.full(len(keys), -np.inf)
         names = list(self.snapshots)
@@ -107,24 +111,36 @@ class Union:
             for at, (some, _) in enumerate(parts)
             if few < k and some.shape[1] >= few and (some[:, -1] > least).any()
         ]
-        more = self._each(lambda part: part.search(keys, k, where), [names[at] for at in short])
+        more = self._search(keys, k, where, [names[at] for at in short])
         for at, part in zip(short, more, strict=True):
             parts[at] = part
         return best(parts, len(keys), k)
+
+    def _search(
+        self, keys: Keys, k: int, where: Where | None, names: Sequence[str]
+    ) -> list[tuple[Keys, Ids]]:
+        def search(name: str) -> tuple[Keys, Ids]:
+            result = None if self._remote is None else self._remote(name, keys, k, where)
+            if result is not None:
+                return result
+            with naming(name):
+                return self.snapshots[name].search(keys, k, where)
+
+        return list(self.threads.map(search, names))
 
     def among(self, where: Where) -> Ids:
         """See `View.among`."""
         parts = self._each(lambda part: part.among(where))
         return np.sort(np.concatenate([np.empty(0, np.uint64), *parts]))
 
-    def _each(self, work: Callable[[Snapshot], T], names: Sequence[str] | None = None) -> list[T]:
-        """Some work with every shard, or with some, in parallel. Raises ShardFailed."""
+    def _each(self, work: Callable[[Snapshot], T]) -> list[T]:
+        """Some work with every shard, in parallel. Raises ShardFailed."""
 
         def run(name: str) -> T:
             with naming(name):
                 return work(self.snapshots[name])
 
-        return list(self.threads.map(run, self.snapshots if names is None else names))
+        return list(self.threads.map(run, self.snapshots))
 
     def resolve(self, where: Where) -> Where:
         """See `View.resolve`. A folder may have photos in some shards only, and so may a format."""
