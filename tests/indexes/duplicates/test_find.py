@@ -22,7 +22,7 @@ from indexes.sync import embed
 from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import oriented_hashes, perceptual_hash
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
