@@ -392,17 +392,21 @@ def test_one_more_file_of_an_ignored_content_is_told(encoder, fill, tmp_path):
         assert names(index.duplicates()) == [{"0001.jpg", "same.jpg", "again.jpg"}]
 
 
-def test_the_pictures_for_copies(data, tmp_path):
+@pytest.fixture(scope="module")
+def copies(data, tmp_path_factory):
+    """An index of the pictures for copies, with the starter."""
+    with Index.create(tmp_path_factory.mktemp("copies") / "i", Encoder.open("starter")) as index:
+        index.sync([data / "copies"])
+        yield index
+
+
+def test_the_pictures_for_copies(data, copies):
     """Precision 1 and recall 1 over what is resized, blurred, re-encoded or changed in contrast;
     turned and mirrored ones are found when asked for.
     """
-    from mocosearch.encoder import Encoder
-
     labels = dict(line.split("\t") for line in (data / "copies.tsv").read_text().splitlines())
-    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
-        index.sync([data / "copies"])
-        (upright,) = names(index.duplicates())
-        (every,) = names(index.duplicates(turned=True))
+    (upright,) = names(copies.duplicates())
+    (every,) = names(copies.duplicates(turned=True))
     bridge = {Path(path).name for path, label in labels.items() if label == "bridge"}
     turned_ones = {f"reg-test-input__dih__bridge-{n}-" for n in range(2, 9)}
     plain = {name for name in bridge if not name.startswith(tuple(turned_ones))}
@@ -443,13 +447,11 @@ def test_pictures_decide_where_only_the_hashes_agree(tmp_path, changed, same):
     assert Thumbnails().same(*records) == same
 
 
-def test_copies_of_a_photo_form_one_group(data, tmp_path):
+def test_copies_of_a_photo_form_one_group(data, copies):
     """27 versions of one photo: at least 26 in one group, and no other photo with them."""
     lines = (data / "copies.tsv").read_text().splitlines()
     label = {str(data / name): kind for name, kind in (line.split("\t") for line in lines)}
-    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
-        index.sync([data / "copies"])
-        group = index.duplicates()[0]
+    group = copies.duplicates()[0]
     paths = [member.path for member in group.members]
     assert {label[path] for path in paths} == {"bridge"}
     assert len(paths) >= 26
