@@ -27,6 +27,11 @@ from mocosearch.photos.workers.worker import read_photo
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
 
 
+def copies_of(index, photos, **options):
+    """The groups of the new photos that have copies in an index."""
+    return (one.group for one in index.compare(photos, **options) if one.copies)
+
+
 def some_records(rng, n):
     """Keys float32 (n, 8) near a few directions, and records with hashes 0 to 40 bits apart."""
     keys = rng.standard_normal((n, 8))[rng.integers(0, n, n)] + rng.normal(0, 0.1, (n, 8))
@@ -253,7 +258,7 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
     new = photos.parent / "new"
     new.mkdir()
     (new / "again.jpg").write_bytes(first.read_bytes())
-    groups = index.copies_of(new_photos(new, index.encoder.side))
+    groups = copies_of(index, new_photos(new, index.encoder.side))
     assert names(groups) == [{"again.jpg", "0001.jpg"}]
 
 
@@ -303,7 +308,7 @@ def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how)
     assert names(index.duplicates(changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
     assert changed == {str(b)}
     changed.clear()
-    groups = list(index.copies_of(new_photos(new, index.encoder.side), changed=changed))
+    groups = list(copies_of(index, new_photos(new, index.encoder.side), changed=changed))
     assert names(groups) == [{"again.jpg", "small b.png"}]
     assert changed == {str(b)}
 
@@ -351,14 +356,14 @@ def test_new_photos_are_compared_with_what_stands_elsewhere(encoder, fill, tmp_p
         index.sync([old])
         c.unlink()
         wanted = [{"one.jpg", "0001.jpg"}, {"two.jpg", "0001.jpg"}]
-        assert names(index.copies_of(new_photos(new, index.encoder.side))) == wanted
+        assert names(copies_of(index, new_photos(new, index.encoder.side))) == wanted
         index.sync([new])
         seen = [str(new)]
-        assert names(index.copies_of(new_photos(new, index.encoder.side), folders=seen)) == wanted
+        assert names(copies_of(index, new_photos(new, index.encoder.side), folders=seen)) == wanted
         (tmp_path / "way").symlink_to(old)
         way = tmp_path / "way"
         photos = list(new_photos(way, index.encoder.side))
-        assert names(index.copies_of(iter(photos), folders=[str(way)])) == [
+        assert names(copies_of(index, iter(photos), folders=[str(way)])) == [
             {"0001.jpg", "one.jpg", "two.jpg"}
         ]
 
