@@ -117,13 +117,8 @@ def duplicates(
                 BURSTS if threshold is None else threshold, _where(opened, roots), changed
             )
         else:
-            groups = opened.duplicates(
-                least,
-                _where(opened, roots),
-                turned=turned,
-                keep=keep or "largest",
-                changed=changed,
-            )
+            where, best = _where(opened, roots), keep or "largest"
+            groups = opened.duplicates(least, where, turned=turned, keep=best, changed=changed)
             if ignore:
                 opened.ignore(ignore, groups)
                 groups = [group for group in groups if group.name not in ignore]
