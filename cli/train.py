@@ -182,7 +182,7 @@ def _check_tensorboard(folder: str | None, photos: list[str]) -> None:
     if folder is None:
         return
     from mocosearch.errors import MissingPackage
-    from mocosearch.training.tensorboard import check
+    from mocosearch.training.figures.tensorboard import check
 
     try:
         check(folder, photos)

@@ -27,17 +27,17 @@ from mocosearch.training.collection import (
     decode_collection,
     find_files,
 )
+from mocosearch.training.figures.metrics import Metrics
+from mocosearch.training.figures.report import render_report
+from mocosearch.training.figures.tensorboard import check as check_tensorboard
 from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
 from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.metrics import Metrics
 from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, resumable
 from mocosearch.training.recipes import Recipe, fit_to
-from mocosearch.training.report import render_report
 from mocosearch.training.schedule import Budget
 from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
 from mocosearch.training.teacher import Keys, agreement
-from mocosearch.training.tensorboard import check as check_tensorboard
 
 FEW = 500
 """With fewer photos a pretrained start is advised, and its whitening is used as a prior."""
