@@ -12,6 +12,7 @@ listed separately.
 """
 
 import argparse
+import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -84,8 +85,9 @@ def build(folder: Path, options: argparse.Namespace, queries: Any) -> Any:
         finish(store, folder, shard.name)
         with store.read() as txn:
             about = segments.about(txn, segments.numbers(txn)[0])
+        publish(store, shard_folder(folder, shard.name))
         store.close()
-        publish(place, shard_folder(folder, shard.name))
+        shutil.rmtree(place)
         done = time.perf_counter()
         say(
             f"shard {shard.name}: {written - begun:.0f} s to write, {done - written:.0f} s to build"

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import lmdb
+
 from indexes.library.layout import (
     BLOCK,
     BUILDING,
@@ -26,8 +28,7 @@ from indexes.search.segments import EXACT
 from indexes.search.template import Template
 from indexes.store import roots
 from indexes.store.encoder import save_encoder
-from indexes.store.environment import LOCK, Store
-from indexes.store.locks import LOCK as WRITER_LOCK
+from indexes.store.environment import Store
 from indexes.store.place import DATA
 from indexes.store.records import next_id, save_next_id
 from indexes.store.roots import Roots
@@ -82,10 +83,11 @@ def build_shard(
         if not counts.interrupted:
             store.write(lambda txn: clean_up(txn, None))
             finish(store, folder, shard.name)
+            publish(store, shard_folder(folder, shard.name))
     finally:
         store.close()
     if not counts.interrupted:
-        publish(place, shard_folder(folder, shard.name))
+        shutil.rmtree(place, ignore_errors=True)
     counts.seconds = time.monotonic() - start
     return counts
 
@@ -129,33 +131,26 @@ def finish(store: Store, folder: Path, name: str) -> None:
                 save_template(folder, Template.of(about.kind, about.settings, blob))
 
 
-def publish(place: Path, target: Path) -> None:
-    """Move a closed index to its place, through a copy where that is on another disk.
-
-    Raises StorageFailed.
+def publish(store: Store, target: Path) -> None:
+    """Copy the store of a shard without its free pages, and put the copy into its place by a
+    rename. Raises StorageFailed.
     """
-    for name in (LOCK, WRITER_LOCK):
-        (place / name).unlink(missing_ok=True)
     part = target.with_name(f".{target.name}.{os.getpid()}")
+    shutil.rmtree(part, ignore_errors=True)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if os.stat(place).st_dev == os.stat(target.parent).st_dev:
-            os.rename(place, target)
-        else:
-            shutil.rmtree(part, ignore_errors=True)
-            part.mkdir()
-            shutil.copyfile(place / DATA, part / DATA)
-            with open(part / DATA, "rb") as file:
-                os.fsync(file.fileno())
-            os.rename(part, target)
-    except OSError as error:
+        part.mkdir(parents=True)
+        store.env.copy(os.fspath(part), compact=True)
+        with open(part / DATA, "rb") as file:
+            os.fsync(file.fileno())
+        os.rename(part, target)
+    except (OSError, lmdb.Error) as error:
         if not (target / DATA).is_file():
+            reason = getattr(error, "strerror", None) or error
             raise StorageFailed(
-                f"cannot write {target}: {error.strerror or error}", "free some disk space there"
+                f"cannot write {target}: {reason}", "free some disk space there"
             ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    shutil.rmtree(place, ignore_errors=True)
 
 
 def _present(file: FileStat) -> FileStat:

@@ -98,7 +98,8 @@ def _merge(
                     report(done, total)
         merging.rebuild(store)
         finish(store, folder, merged.name)
-    publish(place, target)
+        publish(store, target)
+    shutil.rmtree(place, ignore_errors=True)
     others = [shard for shard in layout.shards if shard not in small]
     replace(layout, shards=(*others, merged), next_number=layout.next_number + 1).save(folder)
     for shard in small:
