@@ -28,6 +28,8 @@ from mocosearch.home import path_of
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
 
+MOST_THREADS = 64
+"""That wait for searches in other processes."""
 UNBUILT = "it is not built yet"
 T = TypeVar("T")
 
@@ -60,7 +62,8 @@ class Library(Reader):
         self._lock = threading.Lock()
         self._significance: tuple[str, Significance] | None = None
         self._remote: Search | None = None
-        self._threads = ThreadPoolExecutor(os.cpu_count() or 1, "shards", _use_one_core)
+        self._cores = os.cpu_count() or 1
+        self._threads = ThreadPoolExecutor(self._cores, "shards", _use_one_core)
 
     @classmethod
     def open(cls, folder: Path, *, writable: bool = False) -> Self:
@@ -83,6 +86,10 @@ class Library(Reader):
     def search_by(self, remote: Search | None) -> None:
         """Have shards searched elsewhere: see `indexes.library.replicas`."""
         self._remote = remote
+        # Threads that wait for other processes.
+        count = self._cores if remote is None else max(self._cores, len(self.layout.shards))
+        self._threads.shutdown(wait=False)
+        self._threads = ThreadPoolExecutor(min(count, MOST_THREADS), "shards", _use_one_core)
 
     def _open_shards(self) -> None:
         """Open the shards that are not open yet."""
@@ -127,7 +134,8 @@ class Library(Reader):
         indexes = self._indexes
         snapshots = {name: index.snapshot for name, index in indexes.items()}
         numbers = {n: shard.name for shard in self.layout.shards for n in shard.numbers}
-        return Union(snapshots, numbers, self._threads, self._measure, self._remote)
+        threads = self._threads, self._cores
+        return Union(snapshots, numbers, *threads, self._measure, self._remote)
 
     def _measure(self, union: Union) -> Significance:
         version, cached = union.version, self._significance

@@ -3,10 +3,10 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class Union:
         snapshots: Mapping[str, Snapshot],
         numbers: Mapping[int, str],
         threads: Executor,
+        cores: int,
         significance: Callable[["Union"], Significance],
         remote: Search | None = None,
     ) -> None:
@@ -67,7 +68,8 @@ class Union:
         ids from number times BLOCK on. significance: that of this state. remote: searches a
         shard in another process.
         """
-        self.snapshots, self.numbers, self.threads = snapshots, numbers, threads
+        self.snapshots, self.numbers = snapshots, numbers
+        self.threads, self.cores = threads, cores
         self._significance, self._remote = significance, remote
 
     @property
@@ -126,7 +128,9 @@ class Union:
             with naming(name):
                 return self.snapshots[name].search(keys, k, where)
 
-        return list(self.threads.map(search, names))
+        if self._remote is not None:
+            return _results([self.threads.submit(search, name) for name in names])
+        return self._spread(search, names)
 
     def among(self, where: Where) -> Ids:
         """See `View.among`."""
@@ -140,7 +144,24 @@ class Union:
             with naming(name):
                 return work(self.snapshots[name])
 
-        return list(self.threads.map(run, self.snapshots))
+        return self._spread(run, list(self.snapshots))
+
+    def _spread(self, work: Callable[[str], T], names: Sequence[str]) -> list[T]:
+        """Some work with each of some shards, one share of them for each core, the first in this
+        thread: a thread that is woken for each shard costs more than its search.
+        """
+        count = max(1, min(self.cores, len(names)))
+        shares = [names[at::count] for at in range(count)]
+        futures = [self.threads.submit(_all, work, share) for share in shares[1:]]
+        futures.insert(0, Future())
+        try:
+            futures[0].set_result(_all(work, shares[0]))
+        except Exception as error:
+            futures[0].set_exception(error)
+        results: list[T | None] = [None] * len(names)
+        for at, share in enumerate(_results(futures)):
+            results[at::count] = share
+        return cast(list[T], results)
 
     def resolve(self, where: Where) -> Where:
         """See `View.resolve`. A folder may have photos in some shards only, and so may a format."""
@@ -253,6 +274,16 @@ class Union:
         """See `View.skipped_files`."""
         parts = self._each(lambda part: part.skipped_files())
         return sorted((file for part in parts for file in part), key=lambda file: file.path)
+
+
+def _all(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
+    return [work(name) for name in names]
+
+
+def _results(futures: "Sequence[Future[T]]") -> list[T]:
+    """The results, once all have ended: an error must leave no thread at work with a snapshot."""
+    wait(futures)
+    return [future.result() for future in futures]
 
 
 def combined(versions: "Iterator[tuple[str, str]]") -> str:
