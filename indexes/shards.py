@@ -58,7 +58,7 @@ class Library(Reader):
         self._folder, self.layout, self._writable = folder, layout, writable
         self._indexes: dict[str, Index] = {}
         self._unavailable: dict[str, str] = {}
-        self._excluded: list[Index] = []
+        self._failing: list[Index] = []
         self._lock = threading.Lock()
         self._significance: tuple[str, Significance] | None = None
         self._remote: Search | None = None
@@ -140,8 +140,8 @@ class Library(Reader):
     def _measure(self, union: Union) -> Significance:
         version, cached = union.version, self._significance
         if cached is None or cached[0] != version:
-            measured = load_significance(self.folder, union.parts)
-            cached = self._significance = version, measured
+            figures = load_significance(self.folder, union.parts)
+            cached = self._significance = version, figures
         return cached[1]
 
     @property
@@ -183,8 +183,8 @@ class Library(Reader):
         self.layout = layout
         for index in self._indexes.values():
             index.refresh_all()
-        while self._excluded:
-            self._excluded.pop().close()
+        while self._failing:
+            self._failing.pop().close()
         self._open_shards()
 
     def open_segments(self) -> None:
@@ -216,7 +216,7 @@ class Library(Reader):
             if not rest:
                 raise failure
             # Other threads may be reading it.
-            self._excluded.append(self._indexes[failure.shard])
+            self._failing.append(self._indexes[failure.shard])
             self._unavailable[failure.shard] = failure.reason
             self._indexes = rest
 
@@ -233,7 +233,7 @@ class Library(Reader):
     def close(self) -> None:
         """Close all shards."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for index in (*self._indexes.values(), *self._excluded):
+        for index in (*self._indexes.values(), *self._failing):
             index.close()
 
 

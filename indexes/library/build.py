@@ -71,12 +71,12 @@ def build_shard(
     encoder = Encoder.open(folder / ENCODER)
     encoder.threads = threads
     number = shard.numbers[0]
-    planned = list(read_manifest(manifest_path(folder, shard.plan), number))
-    ids = {file.path: id for id, file in planned}
+    entries = list(read_manifest(manifest_path(folder, shard.plan), number))
+    ids = {file.path: id for id, file in entries}
     place.mkdir(parents=True, exist_ok=True)
     store = create_store(place, layout, encoder, number)
     try:
-        files = [_present(file) for _, file in planned]
+        files = [_present(file) for _, file in entries]
         to_read = compare(store, files, Coverage(), False, counts)
         embed(store, encoder, to_read, workers, counts, report, stopped, ids)
         counts.interrupted = stopped()

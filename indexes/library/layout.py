@@ -63,8 +63,8 @@ class Layout:
             if shard.name == name or (name.isdecimal() and shard.name == shard_name(int(name))):
                 return shard
         names = [shard.name for shard in self.shards]
-        known = f"there are {names[0]} to {names[-1]}" if names else "plan some first"
-        raise NotFound(f"no shard {name}", known)
+        hint = f"there are {names[0]} to {names[-1]}" if names else "plan some first"
+        raise NotFound(f"no shard {name}", hint)
 
     def with_shards(self, shards: Sequence[ShardPlan]) -> "Layout":
         """The same with other shards."""

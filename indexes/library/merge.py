@@ -75,14 +75,14 @@ def _merge(
     report: Callable[[int, int], None],
 ) -> ShardPlan:
     numbers = tuple(sorted(number for shard in small for number in shard.numbers))
-    merged = ShardPlan(
+    result = ShardPlan(
         shard_name(layout.next_number),
         numbers,
         max(shard.plan for shard in small),
         sum(shard.files for shard in small),
     )
-    target = shard_folder(folder, merged.name)
-    place = building_folder(folder, merged.name, None)
+    target = shard_folder(folder, result.name)
+    place = building_folder(folder, result.name, None)
     # What a merge left that was killed.
     for left in (target, place):
         shutil.rmtree(left, ignore_errors=True)
@@ -93,18 +93,18 @@ def _merge(
         # The newest first: of a file that is in two shards, it has the present content.
         for shard in reversed(small):
             with closing(Store(shard_folder(folder, shard.name), writable=False)) as source:
-                for copied in _copy(source, store):
-                    done += copied
+                for count in _copy(source, store):
+                    done += count
                     report(done, total)
         merging.rebuild(store)
-        finish(store, folder, merged.name)
+        finish(store, folder, result.name)
         publish(store, target)
     shutil.rmtree(place, ignore_errors=True)
     others = [shard for shard in layout.shards if shard not in small]
-    replace(layout, shards=(*others, merged), next_number=layout.next_number + 1).save(folder)
+    replace(layout, shards=(*others, result), next_number=layout.next_number + 1).save(folder)
     for shard in small:
         shutil.rmtree(shard_folder(folder, shard.name), ignore_errors=True)
-    return merged
+    return result
 
 
 def _copy(source: Store, target: Store) -> Iterator[int]:

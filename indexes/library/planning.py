@@ -161,14 +161,14 @@ def _new_files(
     folder: Path, layout: Layout, places: Sequence[str], request: Request, result: PlanReport
 ) -> tuple[list[FileStat], dict[str, list[str]]]:
     """The files to plan, and by the complete shard the paths that have changed since."""
-    known = _known_files(folder, layout)
+    earlier = _earlier_files(folder, layout)
     own = os.path.abspath(folder)
     files: list[FileStat] = []
     stale: dict[str, list[str]] = {}
     for file in scan(places, request.exclude, result.scan_report):
         if is_within(file.path, own):
             continue
-        before = known.get(_digest(file.path))
+        before = earlier.get(_digest(file.path))
         if before is None:
             result.new += 1
         elif before[0] in (0, _state(file)):
@@ -180,16 +180,16 @@ def _new_files(
     return files, stale
 
 
-def _known_files(folder: Path, layout: Layout) -> dict[bytes, tuple[int, str]]:
+def _earlier_files(folder: Path, layout: Layout) -> dict[bytes, tuple[int, str]]:
     """By the digest of a path, what it was like when it was read, and the shard that has it; 0 for
     a file of a shard that is not built, which will be read as it is then.
     """
-    known: dict[bytes, tuple[int, str]] = {}
+    earlier: dict[bytes, tuple[int, str]] = {}
     for shard in layout.shards:
         if not is_complete(folder, shard.name):
             for number in shard.numbers:
                 for _, file in read_manifest(manifest_path(folder, shard.plan), number):
-                    known[_digest(file.path)] = 0, shard.name
+                    earlier[_digest(file.path)] = 0, shard.name
             continue
         store = Store(shard_folder(folder, shard.name), writable=False)
         with closing(store), store.read() as txn:
@@ -198,8 +198,8 @@ def _known_files(folder: Path, layout: Layout) -> dict[bytes, tuple[int, str]]:
                 for _, value in txn.items(database):
                     entry = kind.from_bytes(value)
                     state = hash((entry.size, entry.mtime)) or 1
-                    known[_digest(places.path(entry.path))] = state, shard.name
-    return known
+                    earlier[_digest(places.path(entry.path))] = state, shard.name
+    return earlier
 
 
 def _digest(path: str) -> bytes:
@@ -295,8 +295,8 @@ def assign(sizes: Sequence[int], count: int) -> list[int]:
     result = shard_of[which]
     spread = np.flatnonzero(result < 0)
     result[spread] = random.permutation(np.arange(len(spread)) % count)
-    chosen: list[int] = result.tolist()
-    return chosen
+    numbers: list[int] = result.tolist()
+    return numbers
 
 
 def _write(

@@ -29,11 +29,11 @@ def load_significance(folder: Path, parts: Sequence[Snapshot]) -> Significance:
         stored = json.loads((folder / CACHE).read_bytes())
         if stored["of"] == photos:
             return Significance(stored["scores"])
-    measured = measure(_sample(parts))
+    figures = measure(_sample(parts))
     with suppress(StorageFailed):
-        document = {"of": photos, "scores": measured.scores}
+        document = {"of": photos, "scores": figures.scores}
         write_whole(folder / CACHE, json.dumps(document).encode())
-    return measured
+    return figures
 
 
 def _photos(parts: Sequence[Snapshot]) -> str:

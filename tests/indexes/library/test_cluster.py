@@ -72,17 +72,17 @@ def test_a_node_that_dies_half_way_costs_its_own_shard_only(
 
     killer = threading.Thread(target=kill)
     killer.start()
-    seen = []
+    reports = []
     counts = build_on_ray(
         folder,
         [shard.name for shard in shards],
         cluster.address,
-        report=lambda done, total: seen.append((done, total)),
+        report=lambda done, total: reports.append((done, total)),
     )
     killer.join()
     assert dead.is_set()
     assert all(is_complete(folder, shard.name) for shard in shards)
-    assert seen[-1][0] > 0
+    assert reports[-1][0] > 0
     repeated = [shard.name for shard in shards if counts[shard.name].unchanged]
     assert len(repeated) <= 1
     for shard in shards:

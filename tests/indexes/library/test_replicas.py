@@ -30,17 +30,17 @@ def answers(library, keys):
 
 def test_a_shard_without_an_answer_is_searched_here(folder, encoder):
     keys = keys_of(20, encoder.dimension, seed=5)
-    asked = []
+    names = []
 
     def remote(shard, keys, k, where):
-        asked.append(shard)
+        names.append(shard)
         return None
 
     with Library.open(folder) as library:
         expected = answers(library, keys)
         library.search_by(remote)
         assert answers(library, keys) == expected
-        assert set(asked) == {"00000", "00001"}
+        assert set(names) == {"00000", "00001"}
 
 
 @pytest.mark.slow
@@ -58,7 +58,7 @@ def test_a_replica_that_is_killed_costs_no_answer(folder, encoder, monkeypatch):
     with Library.open(folder) as library:
         expected = answers(library, keys)
         where = Where(under=("/photos/1",))
-        filtered = library.query(keys[:3], 4, where)
+        below = library.query(keys[:3], 4, where)
         with replicas(folder, "local") as fleet:
             results = []
 
@@ -71,7 +71,7 @@ def test_a_replica_that_is_killed_costs_no_answer(folder, encoder, monkeypatch):
             some = answers(library, keys[:300])
             assert all(result is not None for result in results)
             ids = [[match.id for match in row] for row in library.query(keys[:3], 4, where)]
-            assert ids == [[match.id for match in row] for row in filtered]
+            assert ids == [[match.id for match in row] for row in below]
             os.kill(first, signal.SIGKILL)
             some += answers(library, keys[300:])
             assert some == expected
