@@ -12,6 +12,7 @@ from cli.web.bodies import Bodies
 from cli.web.collection import Collection
 from cli.web.copies import Copies
 from cli.web.events import Events
+from cli.web.maps import Maps
 from cli.web.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
@@ -37,6 +38,7 @@ class Service:
     thumbnails: Thumbnails
     decoders: Decoders
     copies: Copies
+    maps: Maps
     limits: Limits = field(default_factory=lambda: Limits(MOST_BYTES, MOST_PIXELS))
     uploads: Uploads = field(default_factory=Uploads)
     events: Events = field(default_factory=Events)
@@ -53,7 +55,7 @@ class Service:
         collection = Collection(folder)
         decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
         thumbnails = Thumbnails.open(folder, thumbnail_bytes)
-        return cls(name, collection, thumbnails, decoders, Copies(folder))
+        return cls(name, collection, thumbnails, decoders, Copies(folder), Maps(folder))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of some work that waits for a disk or a decoder."""
@@ -67,6 +69,7 @@ class Service:
         """End the processes and threads; nothing waits for work that still runs."""
         self.events.close()
         self.copies.close()
+        self.maps.close()
         self.decoders.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.collection.close()

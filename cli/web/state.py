@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from cli.web.endpoint import Endpoint, Values
 from cli.web.errors import answer_json
+from cli.web.maps import has_maps
 from cli.web.service import Service
 from indexes import Index
 from mocosearch.home import names, path_of
@@ -41,7 +42,7 @@ def _info(service: Service, index: Index) -> dict[str, Any]:
             if path_of("indexes", name) != index.folder
         ],
         "thumbnails": {"bytes": thumbnails.size, "limit": thumbnails.limit},
-        "map": False,
+        "map": has_maps(),
         "limits": {"bytes": service.limits.bytes, "pixels": service.limits.pixels},
     }
 

@@ -111,6 +111,11 @@ def _info(gallery: Gallery) -> dict[str, Any]:
     }
 
 
+def _map(gallery: Gallery) -> dict[str, Any]:
+    state = {"state": "done", "updating": False, "progress": 1, "tiles": 4}
+    return state | {"photos": gallery.total, "v": str(gallery.version)}
+
+
 def _timeline(gallery: Gallery) -> dict[str, Any]:
     mean = sum(width / height for width, height in SHAPES) / len(SHAPES)
     months = [
@@ -245,7 +250,7 @@ class _Handler(BaseHTTPRequestHandler):
             "/v1/folders": lambda: _folders(query.get("under", [""])[0]),
             "/v1/duplicates": lambda: self._duplicates(query),
             "/v1/duplicates/ignore": lambda: self._ignore(body),
-            "/v1/map": lambda: {"state": "done", "progress": 1, "tiles": 4},
+            "/v1/map": lambda: _map(self.gallery),
             "/v1/map/at": lambda: {"id": 5},
         }
         parts = path.strip("/").split("/")

@@ -46,6 +46,7 @@ export const SHORTCUTS = [
   ["Map", [
     ["← → ↑ ↓", "Move"],
     ["+ −", "Nearer, farther"],
+    ["0", "The whole map"],
     ["Enter", "Open the photo in the middle"],
   ]],
 ];
