@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from fake_gallery import Gallery, eventually
 
-pytestmark = pytest.mark.slow
-
 DESKTOP, PHONE = 1440, 390
 TOUCH = 44
 """Least side of what a finger presses, in pixels (WCAG 2.5.5)."""

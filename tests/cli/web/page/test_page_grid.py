@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from fake_gallery import Gallery, months_of, serve
 
-pytestmark = pytest.mark.slow
-
 MILLION = 1_000_000
 MOST_PIXELS = 4_000_000
 """Of the height of any element; browsers stop at about 16.7 million."""

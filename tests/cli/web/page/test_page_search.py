@@ -7,8 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from fake_gallery import Gallery, eventually
 
-pytestmark = pytest.mark.slow
-
 DROP = """async ([name, type, bytes]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));

@@ -10,8 +10,6 @@ import pytest
 from fake_gallery import eventually
 from program import PROGRAM, command, environment, make_photos
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def real(ready_home: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:

@@ -1,11 +1,10 @@
 """One photo, duplicates, two encoders, the map, help, and the server's absence."""
 
+import re
 from typing import Any
 
 import pytest
 from fake_gallery import Gallery, eventually, group, months_of, serve
-
-pytestmark = pytest.mark.slow
 
 
 def show(page: Any, query: str, selector: str) -> None:
@@ -168,9 +167,17 @@ def test_two_encoders_are_side_by_side(page: Any, gallery: Gallery) -> None:
 def test_the_map_moves_and_opens_photos(page: Any) -> None:
     page.keyboard.press("m")
     page.locator(".map-tile.ready").first.wait_for()
+    # The whole map is on the screen.
+    eventually(page, lambda: "place=1.7" in page.url)
     page.keyboard.press("+")
+    eventually(page, lambda: "place=2.7" in page.url)
     page.keyboard.press("ArrowRight")
-    eventually(page, lambda: "place=2,0.7" in page.url)
+    eventually(page, lambda: re.search(r"place=2\.7\d*,0\.6[67]", page.url) is not None)
+    page.mouse.move(700, 500)
+    page.mouse.wheel(0, -400)
+    eventually(page, lambda: "place=3.7" in page.url)
+    page.keyboard.press("0")
+    eventually(page, lambda: "place=1.7" in page.url)
     page.locator(".map-plane").click()
     page.locator(".facts h2", has_text="IMG_0005.jpg").wait_for()
     page.keyboard.press("Escape")
