@@ -13,6 +13,7 @@ from cli.web.collection import Collection
 from cli.web.copies import Copies
 from cli.web.events import Events
 from cli.web.maps import Maps
+from cli.web.memory import release
 from cli.web.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
@@ -63,7 +64,11 @@ class Service:
 
     async def follow(self) -> None:
         """Show what is committed now, and tell the open pages."""
-        self.events.publish(await asyncio.to_thread(self.collection.follow))
+        self.events.publish(await asyncio.to_thread(self._follow))
+
+    def _follow(self) -> str:
+        release(self.collection.folder)
+        return self.collection.follow()
 
     def close(self) -> None:
         """End the processes and threads; nothing waits for work that still runs."""
