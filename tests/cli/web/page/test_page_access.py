@@ -60,6 +60,10 @@ def axe() -> str:
     return path.read_text()
 
 
+def _is_slow(state: str, width: int) -> bool:
+    return width == PHONE and state not in ("photos", "results", "photo", "map")
+
+
 def show(open_page: Any, address: str, state: str, **options: Any) -> Any:
     """A state of the page."""
     query, selector = STATES[state]
@@ -71,8 +75,14 @@ def show(open_page: Any, address: str, state: str, **options: Any) -> Any:
     return page
 
 
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("state", "width"),
+    [
+        pytest.param(state, width, marks=() if _is_slow(state, width) else pytest.mark.browser)
+        for state in STATES
+        for width in (DESKTOP, PHONE)
+    ],
+)
 def test_axe_reports_nothing(
     open_page: Any, address: str, gallery: Gallery, axe: str, state: str, width: int
 ) -> None:
@@ -107,6 +117,7 @@ def test_a_finger_can_press_everything_and_nothing_moves(
     assert longest <= 1
 
 
+@pytest.mark.browser
 def test_the_keyboard_alone_does_everything(page: Any, gallery: Gallery) -> None:
     gallery.line = 20
     press = page.keyboard.press

@@ -36,6 +36,7 @@ def real(ready_home: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.stdout.close()
 
 
+@pytest.mark.browser
 def test_a_file_is_found_and_new_photos_appear(
     real: tuple[str, Path], open_page: Callable[..., Any], ready_home: Path, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_a_photo_that_is_gone(page: Any) -> None:
     assert "there is no photo 999" in page.locator(".photo-dialog .message").inner_text()
 
 
+@pytest.mark.browser
 def test_copies_are_side_by_side(page: Any) -> None:
     page.keyboard.press("d")
     page.locator(".group").first.wait_for()
@@ -164,6 +165,7 @@ def test_two_encoders_are_side_by_side(page: Any, gallery: Gallery) -> None:
     page.locator(".results .tile").first.wait_for()
 
 
+@pytest.mark.browser
 def test_the_map_moves_and_opens_photos(page: Any) -> None:
     page.keyboard.press("m")
     page.locator(".map-tile.ready").first.wait_for()
