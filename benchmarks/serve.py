@@ -5,6 +5,7 @@
 Keys and records are synthetic (benchmarks/keys.py, benchmarks/filtered_query.py), of the dimension
 of the starter, whose graph the index holds. The server runs as a process of its own, and so do the
 clients. The photos have no files; the thumbnails of the results are stored before they are timed.
+Where there is Chromium, the page is timed in it, too (benchmarks/serve_page.py).
 Baseline in the same run: numpy's cosines of a key with all keys, in 32 bits, and the best 100.
 """
 
@@ -30,6 +31,7 @@ from PIL import Image
 from benchmarks.filtered_query import ROOT, record
 from benchmarks.keys import clustered, merge_all, put, stored_keys
 from benchmarks.measure import COMMAND, conclude, middle, say, table, title
+from benchmarks.serve_page import measure_page
 from indexes import Index
 from indexes.store import roots
 from indexes.thumbnails import Thumbnails
@@ -95,6 +97,9 @@ def measure(folder: Path, count: int, clients: int) -> dict[str, float]:
         )
         store_thumbnails(folder, server, ids[:20])
         figures["pictures"] = middle(timed(lambda id=id: server.show(id)) for id in ids[:20])
+        newest = newest_ids(server)
+        store_thumbnails(folder, server, newest)
+        figures |= measure_page(server.address, newest)
         figures["searches/s"] = throughput(server, ids, clients)
         figures["bytes"], figures["private bytes"] = memory(server.process.pid)
     return figures
@@ -106,6 +111,8 @@ def report(count: int, figures: dict[str, float], clients: int) -> None:
         "a click: the 100 nearest photos to one, ms": "click",
         "the same in numpy, all keys in memory, ms": "loop",
         "the same until 24 thumbnails are there, ms": "pictures",
+        "first paint of the page in a browser, ms": "first paint",
+        "there, from a key until the first result has its picture, ms": "first pictures",
         "the first click after the start, ms": "first",
         "the first picture that is sent, ms": "first picture",
         "a further picture, ms": "picture",
@@ -119,13 +126,16 @@ def report(count: int, figures: dict[str, float], clients: int) -> None:
     }
     figures = {k: v / 1e6 if k.endswith("bytes") else v for k, v in figures.items()}
     print(f"\n{count} photos\n")
+    rows = {what: name for what, name in rows.items() if name in figures}
     table(["what", "figure"], [[what, f"{figures[name]:.1f}"] for what, name in rows.items()])
     if count == 100_000:
         bars = (
             ("server's share", 60, "a click in the server"),
             ("pictures", 150, "first pictures"),
         )
-        for name, bar, what in (*bars, ("first", 100, "the first query after the start")):
+        bars = (*bars, ("first", 100, "the first query after the start"))
+        page = (("first paint", 300, "first paint"), ("first pictures", 150, "a key to a picture"))
+        for name, bar, what in (*bars, *(one for one in page if one[0] in figures)):
             conclude(bar, figures[name], what=what, unit=" ms", most=True)
         conclude(40, figures["searches/s"], what=f"searches with {clients} clients", unit="/s")
     if count == 1_000_000:
@@ -137,6 +147,7 @@ class Client:
 
     def __init__(self, process: subprocess.Popen[str], port: int, token: str) -> None:
         self.process, self.port, self.token = process, port, token
+        self.address = f"http://127.0.0.1:{port}/?token={token}"
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def another(self) -> "Client":
@@ -218,12 +229,18 @@ def plain_loop(folder: Path) -> float:
     return middle(timed(lambda row=row: search(row)) for row in range(0, 900, 30))
 
 
+def newest_ids(server: Client) -> list[int]:
+    """The photos on the first screen of the page."""
+    return [one["id"] for one in json.loads(server.get("/v1/images?limit=24"))["images"]]
+
+
 def store_thumbnails(folder: Path, server: Client, ids: list[int]) -> None:
     """Thumbnails of the results of some searches, as if their photos had been shown before."""
     store, data = Thumbnails.open(folder), picture(320)
     for id in ids:
-        for one in server.search(id)["results"][:PICTURES]:
-            store.put(f"{one['id']:032x}", 320, data)
+        for one in (id, *(one["id"] for one in server.search(id)["results"][:PICTURES])):
+            for side in (160, 320, 640):
+                store.put(f"{one:032x}", side, data)
     store.close()
 
 
