@@ -17,6 +17,7 @@ from cli.web import (
     compare,
     duplicates,
     knn_service,
+    looks,
     map,
     openapi,
     page,
@@ -43,6 +44,7 @@ ENDPOINTS: Sequence[Endpoint] = (
     *compare.ENDPOINTS,
     *duplicates.ENDPOINTS,
     *map.ENDPOINTS,
+    *looks.ENDPOINTS,
     *knn_service.ENDPOINTS,
 )
 

@@ -45,6 +45,8 @@ class Service:
     events: Events = field(default_factory=Events)
     metrics: Metrics = field(default_factory=Metrics)
     bodies: Bodies = field(default_factory=lambda: Bodies(MOST_BYTES))
+    changing_look: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a look is read, changed and stored."""
     others: Others = field(default_factory=Others)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(2 * WORKERS + 2, "decoding")

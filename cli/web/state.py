@@ -12,6 +12,7 @@ from cli.web.maps import has_maps
 from cli.web.memory import mapped_bytes, resident_bytes
 from cli.web.service import Service
 from indexes import Index
+from indexes.looks.look import names as look_names
 from mocosearch.home import names, path_of
 
 
@@ -43,6 +44,7 @@ def _info(service: Service, index: Index) -> dict[str, Any]:
         ],
         "thumbnails": {"bytes": thumbnails.size, "limit": thumbnails.limit},
         "map": has_maps(),
+        "looks": len(look_names()),
         "limits": {"bytes": service.limits.bytes, "pixels": service.limits.pixels},
     }
 

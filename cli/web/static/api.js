@@ -59,6 +59,9 @@ export const duplicates = (threshold, offset, limit) =>
 export const ignoreDuplicates = (ids) => post("/v1/duplicates/ignore", { ids: ids.map(Number) });
 export const script = async (threshold) =>
   (await request(`/v1/duplicates/script${query(null, threshold ? { threshold } : {})}`)).text();
+export const looks = () => get("/v1/looks");
+export const look = (name) => get(`/v1/looks/${encodeURIComponent(name)}`);
+export const answerLook = (name, answers) => post(`/v1/looks/${encodeURIComponent(name)}/answers`, { answers });
 export const map = () => get("/v1/map");
 export const photoAt = (x, y, z, reach) => get(`/v1/map/at${query(null, { x, y, z, reach })}`);
 

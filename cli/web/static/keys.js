@@ -10,7 +10,7 @@ export const SHORTCUTS = [
     ["f", "Filters"],
     ["h", "All photos"],
     ["d", "Duplicates"],
-    ["m", "Map, if there is one"],
+    ["m l", "Map, looks"],
     ["Esc", "Close, or clear the selection"],
     ["?", "This list"],
   ]],
@@ -42,6 +42,11 @@ export const SHORTCUTS = [
     ["Enter", "Compare with the slider"],
     ["n", "Not a copy"],
     ["← →", "Move the slider"],
+  ]],
+  ["A look", [
+    ["y n", "It belongs to the look, or does not"],
+    ["s u", "Skip; the photo before"],
+    ["Enter", "Open the photo"],
   ]],
   ["Map", [
     ["← → ↑ ↓", "Move"],
@@ -90,6 +95,7 @@ export class Keys {
       h: () => app.follow(""),
       d: () => app.follow("?view=duplicates"),
       m: () => app.info?.map && app.follow("?view=map"),
+      l: () => app.follow("?view=looks"),
       s: () => app.selection.size ? app.selectionBar.find() : withPhoto((id) => app.search([id])),
       x: () => withPhoto((id) => app.selection.toggle(id)),
       "+": () => refine("like"),

@@ -30,6 +30,8 @@ STATES = {
     "script": ("/?view=duplicates&panel=script", ".script"),
     "compare": ("/?view=compare&like=12&other=starter", ".compare-column .tile img.ready"),
     "map": ("/?view=map", ".map-tile"),
+    "looks": ("/?view=looks", ".look-card"),
+    "look": ("/?view=looks&look=beach", ".look-photo img"),
 }
 FRAMES = """async () => {
   for (let number = 0; number < 5; number += 1) await new Promise(requestAnimationFrame);
@@ -61,7 +63,7 @@ def axe() -> str:
 
 
 def _is_slow(state: str, width: int) -> bool:
-    return width == PHONE and state not in ("photos", "results", "photo", "map")
+    return width == PHONE and state not in ("photos", "results", "photo", "map", "look")
 
 
 def show(open_page: Any, address: str, state: str, **options: Any) -> Any:

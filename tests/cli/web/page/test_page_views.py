@@ -203,6 +203,36 @@ def test_the_map_is_hidden_where_there_is_none(open_page: Any) -> None:
         assert page.get_by_role("link", name="Map").count() == 0
 
 
+def test_a_look_is_taught_by_click_and_by_key(page: Any, gallery: Gallery) -> None:
+    page.keyboard.press("l")
+    page.get_by_role("link", name="beach").click()
+    question = page.locator(".look-words strong")
+    page.locator(".look-error", has_text="40 further photos belong to it").wait_for()
+    page.locator(".look-error", has_text="about 4 of them (10%)").wait_for()
+    assert "IMG_0100.jpg" in question.inner_text()
+    page.get_by_role("button", name="Yes").click()
+    eventually(page, lambda: gallery.answers == {100: True})
+    eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.locator(".view-head", has_text="1 yes, 0 no").wait_for()
+    page.keyboard.press("n")
+    eventually(page, lambda: gallery.answers == {100: True, 99: False})
+    eventually(page, lambda: "IMG_0098.jpg" in question.inner_text())
+    page.keyboard.press("s")
+    eventually(page, lambda: "IMG_0097.jpg" in question.inner_text())
+    page.keyboard.press("u")
+    eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.locator(".view-head", has_text="1 yes, 1 no").wait_for()
+    page.keyboard.press("y")
+    eventually(page, lambda: gallery.answers == {100: True, 99: True})
+    eventually(page, lambda: "IMG_0097.jpg" in question.inner_text())
+    page.get_by_role("button", name="Ask about IMG_0095.jpg now").click()
+    eventually(page, lambda: "IMG_0095.jpg" in question.inner_text())
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.locator(".look-photo").click()
+    page.locator(".facts h2").wait_for()
+
+
 def test_every_state_has_an_address(page: Any) -> None:
     page.keyboard.press("?")
     page.locator(".shortcuts").wait_for()
