@@ -13,11 +13,13 @@ from cli.common import IndexName, Json, require_photos
 from cli.display import one_line, say, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
-    from indexes import Index
+    from indexes import Index, Where
     from indexes.duplicates.groups import Group, Member
     from indexes.store.records import Record
 
 SCRIPT_HEAD = "#!/bin/sh\n# Made by mocosearch duplicates. Read it before you run it.\nset -eu\n"
+COPIES, BURSTS = 0.9, 0.5
+"""Default thresholds."""
 COLUMNS = "group,score,keep,width,height,format,bytes,path"
 
 
@@ -31,8 +33,18 @@ Missing = Annotated[
     bool,
     typer.Option("--missing", help="With --against: list the photos that have no copy in it."),
 ]
+Bursts = Annotated[
+    bool,
+    typer.Option("--bursts", help="Group photos taken within seconds, and name the sharpest."),
+]
 Threshold = Annotated[
-    float, typer.Option(metavar="X", min=0.0, max=1.0, help="Lowest cosine of two copies' keys.")
+    float | None,
+    typer.Option(
+        metavar="X",
+        min=0.0,
+        max=1.0,
+        help="Lowest cosine of two copies' keys [default: 0.9], or of two photos of a burst [0.5].",
+    ),
 ]
 Turned = Annotated[
     bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
@@ -65,7 +77,8 @@ def duplicates(
     index: IndexName = "default",
     against: Against = False,
     missing: Missing = False,
-    threshold: Threshold = 0.9,
+    bursts: Bursts = False,
+    threshold: Threshold = None,
     turned: Turned = False,
     keep: Keep = None,
     ignore: Ignore = None,
@@ -86,8 +99,8 @@ def duplicates(
     start = time.perf_counter()
     output = _output(json, as_csv, paths, print0, script)
     _check(folder, against, turned, keep)
-    if missing:
-        _check_missing(against, ignore, output)
+    _check_lists(against, missing, bursts, bool(turned or keep), bool(ignore), output)
+    least = (BURSTS if bursts else COPIES) if threshold is None else threshold
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
@@ -96,20 +109,25 @@ def duplicates(
         if against:
             from cli.against import compare, show_comparisons
 
-            comparisons = compare(opened, roots, threshold, ignore or [], changed)
+            comparisons = compare(opened, roots, least, ignore or [], changed)
+        elif bursts:
+            from cli.bursts import show_bursts
+
+            series = opened.bursts(
+                BURSTS if threshold is None else threshold, _where(opened, roots), changed
+            )
         else:
-            groups = _groups(opened, roots, threshold, turned, keep, changed)
+            where, best = _where(opened, roots), keep or "largest"
+            groups = opened.duplicates(least, where, turned=turned, keep=best, changed=changed)
             if ignore:
                 opened.ignore(ignore, groups)
                 groups = [group for group in groups if group.name not in ignore]
     seconds = time.perf_counter() - start
-    if changed:
-        warn(
-            "left out, missing, unreadable or changed since they were indexed: "
-            f"{len(changed)} files; next: mocosearch index FOLDER"
-        )
+    _warn_changed(changed)
     if against:
         show_comparisons(comparisons, output, missing, seconds)
+    elif bursts:
+        show_bursts(series, output, seconds)
     else:
         _show(groups, output, seconds)
 
@@ -135,12 +153,19 @@ def _check(folder: str | None, against: bool, turned: bool, keep: str | None) ->
         raise typer.BadParameter("--against needs a folder of new photos")
 
 
-def _check_missing(against: bool, ignore: list[str] | None, output: str) -> None:
-    """Raises typer.BadParameter for options that do not go with --missing."""
-    if not against:
+def _check_lists(
+    against: bool, missing: bool, bursts: bool, groups: bool, ignore: bool, output: str
+) -> None:
+    """Raises typer.BadParameter for options that do not go with --missing or --bursts."""
+    if missing and not against:
         raise typer.BadParameter("--missing needs a folder and --against")
-    if ignore or output in ("csv", "script"):
+    if missing and (ignore or output in ("csv", "script")):
         raise typer.BadParameter("--missing excludes --ignore, --csv and --script")
+    if bursts and (against or groups or ignore):
+        raise typer.BadParameter("--bursts excludes --against, --turned, --keep and --ignore")
+    if bursts and output not in ("text", "json"):
+        # The other photos of a burst are no copies: nothing here helps to delete them unseen.
+        raise typer.BadParameter("--bursts prints text or --json only: look before you delete")
 
 
 def _opened(name: str, writable: bool) -> "Index":
@@ -156,21 +181,21 @@ def _opened(name: str, writable: bool) -> "Index":
     return index
 
 
-def _groups(
-    index: "Index",
-    roots: list[str],
-    threshold: float,
-    turned: bool,
-    keep: str | None,
-    changed: set[str],
-) -> "list[Group]":
+def _warn_changed(paths: set[str]) -> None:
+    if paths:
+        warn(
+            "left out, missing, unreadable or changed since they were indexed: "
+            f"{len(paths)} files; next: mocosearch index FOLDER"
+        )
+
+
+def _where(index: "Index", roots: list[str]) -> "Where":
+    """What lies below some folders; everything if there are none. Raises NotFound."""
     from indexes import Where
 
     for root in roots:
         _check_known(index, root)
-    return index.duplicates(
-        threshold, Where(under=tuple(roots)), turned=turned, keep=keep or "largest", changed=changed
-    )
+    return Where(under=tuple(roots))
 
 
 def _show(groups: "Sequence[Group]", output: str, seconds: float) -> None:

@@ -34,6 +34,7 @@ from mocosearch.photos.squares import Crop
 
 if TYPE_CHECKING:
     from indexes.duplicates.against import Comparison
+    from indexes.duplicates.bursts import Burst
     from indexes.duplicates.groups import Group
     from indexes.pick import Pick
     from indexes.redundancy import Redundancy
@@ -359,6 +360,20 @@ class Index:
             self.snapshot, min_score, self.snapshot.resolve(where or Where()), turned, keep, changed
         )
 
+    def bursts(
+        self, min_score: float = 0.5, where: Where | None = None, changed: set[str] | None = None
+    ) -> "list[Burst]":
+        """Photos of one subject taken within seconds of each other, by their time, and the sharpest
+        of each burst. min_score: the lowest cosine of two consecutive ones. See
+        `indexes.duplicates.bursts.find_bursts`.
+        """
+        from indexes.duplicates.bursts import find_bursts
+
+        resolved = self.snapshot.resolve(where or Where())
+        return list(
+            find_bursts(self.snapshot, min_score, resolved, set() if changed is None else changed)
+        )
+
     def compare(
         self,
         photos: "Iterator[tuple[str, int, bytes, Picture]]",
@@ -373,17 +388,6 @@ class Index:
 
         above = [os.fspath(folder) for folder in paths_of(folders)]
         return compare(self.snapshot, self.encoder, photos, min_score, above, changed)
-
-    def copies_of(
-        self,
-        photos: "Iterator[tuple[str, int, bytes, Picture]]",
-        min_score: float = COSINE,
-        folders: PathOrPaths = (),
-        changed: set[str] | None = None,
-    ) -> "Iterator[Group]":
-        """The new photos that have copies in the index, as groups: see `compare`."""
-        comparisons = self.compare(photos, min_score, folders, changed)
-        return (comparison.group for comparison in comparisons if comparison.copies)
 
     def pick(self, count: int, where: Where | None = None, *, odd: bool = False) -> "list[Pick]":
         """Photos that differ as much as possible and so stand for many, or, with `odd`, those least

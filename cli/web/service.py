@@ -18,7 +18,7 @@ from cli.web.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
 from indexes.thumbnails import LIMIT, Thumbnails
-from mocosearch.photos.isolated import Decoders, Limits
+from mocosearch.photos.workers.decoders import Decoders, Limits
 
 MOST_BYTES = 64_000_000
 """Of the body of a request."""

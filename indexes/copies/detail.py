@@ -75,7 +75,7 @@ class Details:
         missing = list({r.digest: r for r in records if r.digest not in self._sketches}.values())
         if len(missing) > 1:
             with ThreadPoolExecutor() as pool:
-                for record, picture in zip(missing, pool.map(_read, missing), strict=True):
+                for record, picture in zip(missing, pool.map(read_grey, missing), strict=True):
                     self._add(record, picture)
 
     def equal(self, one: Record, other: Record, way: int = 0) -> bool:
@@ -100,7 +100,7 @@ class Details:
 
     def _picture(self, record: Record) -> Pixels | None:
         if record.digest not in self._pictures:
-            self._add(record, _read(record))
+            self._add(record, read_grey(record))
         self._pictures.move_to_end(record.digest)
         return self._pictures[record.digest]
 
@@ -118,7 +118,7 @@ def _have_equal_pixels(one: Record, other: Record) -> bool:
     return bool(one.pixels) and one.pixels == other.pixels
 
 
-def _read(record: Record) -> Image.Image | None:
+def read_grey(record: Record) -> Image.Image | None:
     """The picture in grey with at most LEGIBLE pixels, from the first file that still has it."""
     pixels = max(1, record.width * record.height)
     longest = math.ceil(max(record.width, record.height) * min(1.0, math.sqrt(LEGIBLE / pixels)))

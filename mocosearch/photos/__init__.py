@@ -2,9 +2,9 @@
 
 from mocosearch.photos.decode import Picture, decode
 from mocosearch.photos.metadata.facts import Facts
-from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat, ScanReport, scan
-from mocosearch.photos.worker import Photo, ReadResult
+from mocosearch.photos.workers.reading import read_photos
+from mocosearch.photos.workers.worker import Photo, ReadResult
 
 __all__ = [
     "Facts",

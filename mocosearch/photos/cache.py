@@ -15,9 +15,9 @@ from mocosearch.errors import Unsuitable
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.failures import is_temporary
 from mocosearch.photos.metadata.bursts import bursts
-from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Photo
+from mocosearch.photos.workers.reading import read_photos
+from mocosearch.photos.workers.worker import Photo
 
 FORMAT = 2
 LIMIT = 8 * 1024**3

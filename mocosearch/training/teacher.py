@@ -16,9 +16,9 @@ from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import NotFound, Unsuitable
 from mocosearch.photos.cache import PixelCache
 from mocosearch.photos.decode import Pixels
-from mocosearch.photos.reading import read_photos
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import Photo
+from mocosearch.photos.workers.reading import read_photos
+from mocosearch.photos.workers.worker import Photo
 from mocosearch.training.recipes import SEED, Recipe
 
 BATCH = 16

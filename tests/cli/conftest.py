@@ -28,7 +28,8 @@ def trained_home(once: Once, tmp_path_factory: pytest.TempPathFactory, photos: P
     """A home with a network of one epoch and an index called default; tests must not change it."""
 
     def make(home: Path) -> None:
-        trained = command("train", photos, "--epochs", 1, "--size", 32, home=home, fork=False)
+        tiny = ("--arch", "resnet10", "--size", 32)
+        trained = command("train", photos, "--epochs", 1, *tiny, home=home, fork=False)
         assert trained.returncode == 0, trained.stderr
         indexed = command("index", photos, home=home, fork=False)
         assert indexed.returncode == 0, indexed.stderr

@@ -275,3 +275,31 @@ def test_a_file_that_has_gone_since_is_no_copy(
     assert run(*words).stdout == ""
     (photos / "photo 03.jpg").unlink()
     assert run(*words).stdout == f"{new / 'same.jpg'}\n"
+
+
+def test_bursts_as_text_and_json(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    with Image.open(make_photos(tmp_path / "made", 1)[0]) as image:
+        for number in range(3):
+            exif = Image.Exif()
+            exif[ExifTags.Base.Model] = "One"
+            time = f"2024:05:01 12:00:0{number}"
+            exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = time
+            image.rotate(number).save(tmp_path / "photos" / f"{number}.jpg", exif=exif)
+    assert run("index", tmp_path / "photos", "--index", tmp_path / "index").returncode == 0
+    words = ["duplicates", tmp_path / "photos", "--bursts", "--index", tmp_path / "index"]
+    (burst,) = json.loads(run(*words, "--json").stdout)["bursts"]
+    assert [Path(shot["path"]).name for shot in burst["photos"]] == ["0.jpg", "1.jpg", "2.jpg"]
+    best = max(burst["photos"], key=lambda shot: shot["sharpness"])
+    assert burst["sharpest"] == best["path"]
+    text = run(*words)
+    assert "2024-05-01T12:00:00  3 photos" in text.stdout
+    assert text.stdout.count("sharpest") == 1
+    assert "1 bursts, 3 photos" in text.stderr
+
+
+@pytest.mark.parametrize("option", ["--script", "--paths", "--turned", "--against"])
+def test_bursts_never_list_what_to_delete(run: Run, copies: Path, option: str) -> None:
+    outcome = run("duplicates", copies, "--bursts", option, "--index", copies / "index")
+    assert outcome.returncode == 2
+    assert outcome.stdout == ""

@@ -70,7 +70,7 @@ def worker_of(process: subprocess.Popen) -> psutil.Process:
     deadline = time.monotonic() + SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         for child in psutil.Process(process.pid).children():
-            if "mocosearch.photos.worker" in child.cmdline():
+            if "mocosearch.photos.workers.worker" in child.cmdline():
                 return child
         time.sleep(0.005)
     raise AssertionError(f"no process decodes: {process.communicate()[1]}")

@@ -99,13 +99,15 @@ USED = {
     *(f"indexes.search.{name}" for name in ("merging", "nearest", "question", "ranking")),
     *(f"indexes.search.{name}" for name in ("segments", "significance", "snapshot", "snapshots")),
     # A query can be a folder.
-    *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.reading"),
+    *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.workers.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
     "mocosearch.encoder.augmentation",
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "formats")),
-    *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated", "worker")),
+    *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated")),
     "mocosearch.photos.squares",
+    *("mocosearch.photos.workers", "mocosearch.photos.workers.protocol"),
+    "mocosearch.photos.workers.worker",
 }
 OTHERS = {
     *("numpy", "PIL", "lmdb", "faiss", "swig_runtime_data5", "openvino", "packaging"),

@@ -13,7 +13,7 @@ from indexes.copies.detail import Details
 from indexes.search import fold
 from indexes.sync import embed
 from mocosearch.encoder import Encoder
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 
 @pytest.fixture(scope="session")

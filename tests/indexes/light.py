@@ -12,7 +12,7 @@ from PIL import Image
 from mocosearch.encoder import Card, Encoder
 from mocosearch.encoder.card import fingerprint
 from mocosearch.encoder.runtime import CARD, GRAPH, WEIGHTS, openvino
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 if TYPE_CHECKING:
     from torch import nn

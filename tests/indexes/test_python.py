@@ -23,6 +23,11 @@ from mocosearch.photos.decode import digest_of
 README = Path(__file__).parents[2] / "README.md"
 
 
+def copies_of(index, photos, **options):
+    """The groups of the new photos that have copies in an index."""
+    return (one.group for one in index.compare(photos, **options) if one.copies)
+
+
 @pytest.fixture
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
@@ -287,8 +292,8 @@ def test_one_folder_of_new_photos_and_one_name_of_a_group(index, photos, fill):
     data = copy.read_bytes()
     new = [(str(copy), len(data), digest_of(data), decode(data, index.encoder.side))]
     for name in (str, Path):
-        assert list(index.copies_of(iter(new), folders=name(photos))) == []
-        (group,) = index.copies_of(iter(new), folders=name(photos / "c"))
+        assert list(copies_of(index, iter(new), folders=name(photos))) == []
+        (group,) = copies_of(index, iter(new), folders=name(photos / "c"))
         assert group.members[1].path == str(file)
     (group,) = index.duplicates()
     index.ignore(group.name, [group])

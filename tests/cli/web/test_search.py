@@ -12,7 +12,7 @@ from web_server import Server
 
 from cli.web import bodies
 from indexes import Index
-from mocosearch.photos.isolated import Limits
+from mocosearch.photos.workers.decoders import Limits
 
 
 def _query(server: Server, *words: object) -> list[dict[str, Any]]:

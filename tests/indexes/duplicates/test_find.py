@@ -22,9 +22,14 @@ from indexes.sync import embed
 from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound
 from mocosearch.photos.perceptual import oriented_hashes, perceptual_hash
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 PLAIN = Record(4, 3, "JPEG", None, 1, "", [])
+
+
+def copies_of(index, photos, **options):
+    """The groups of the new photos that have copies in an index."""
+    return (one.group for one in index.compare(photos, **options) if one.copies)
 
 
 def some_records(rng, n):
@@ -253,7 +258,7 @@ def test_a_raw_file_of_a_kind_without_a_known_ending_is_no_copy(index, photos, f
     new = photos.parent / "new"
     new.mkdir()
     (new / "again.jpg").write_bytes(first.read_bytes())
-    groups = index.copies_of(new_photos(new, index.encoder.side))
+    groups = copies_of(index, new_photos(new, index.encoder.side))
     assert names(groups) == [{"again.jpg", "0001.jpg"}]
 
 
@@ -303,7 +308,7 @@ def test_what_is_no_more_as_it_was_indexed_is_left_out(index, photos, fill, how)
     assert names(index.duplicates(changed=changed)) == [{"0001.jpg", "copy of a.jpg"}]
     assert changed == {str(b)}
     changed.clear()
-    groups = list(index.copies_of(new_photos(new, index.encoder.side), changed=changed))
+    groups = list(copies_of(index, new_photos(new, index.encoder.side), changed=changed))
     assert names(groups) == [{"again.jpg", "small b.png"}]
     assert changed == {str(b)}
 
@@ -351,14 +356,14 @@ def test_new_photos_are_compared_with_what_stands_elsewhere(encoder, fill, tmp_p
         index.sync([old])
         c.unlink()
         wanted = [{"one.jpg", "0001.jpg"}, {"two.jpg", "0001.jpg"}]
-        assert names(index.copies_of(new_photos(new, index.encoder.side))) == wanted
+        assert names(copies_of(index, new_photos(new, index.encoder.side))) == wanted
         index.sync([new])
         seen = [str(new)]
-        assert names(index.copies_of(new_photos(new, index.encoder.side), folders=seen)) == wanted
+        assert names(copies_of(index, new_photos(new, index.encoder.side), folders=seen)) == wanted
         (tmp_path / "way").symlink_to(old)
         way = tmp_path / "way"
         photos = list(new_photos(way, index.encoder.side))
-        assert names(index.copies_of(iter(photos), folders=[str(way)])) == [
+        assert names(copies_of(index, iter(photos), folders=[str(way)])) == [
             {"0001.jpg", "one.jpg", "two.jpg"}
         ]
 
@@ -392,17 +397,21 @@ def test_one_more_file_of_an_ignored_content_is_told(encoder, fill, tmp_path):
         assert names(index.duplicates()) == [{"0001.jpg", "same.jpg", "again.jpg"}]
 
 
-def test_the_pictures_for_copies(data, tmp_path):
+@pytest.fixture(scope="module")
+def copies(data, tmp_path_factory):
+    """An index of the pictures for copies, with the starter."""
+    with Index.create(tmp_path_factory.mktemp("copies") / "i", Encoder.open("starter")) as index:
+        index.sync([data / "copies"])
+        yield index
+
+
+def test_the_pictures_for_copies(data, copies):
     """Precision 1 and recall 1 over what is resized, blurred, re-encoded or changed in contrast;
     turned and mirrored ones are found when asked for.
     """
-    from mocosearch.encoder import Encoder
-
     labels = dict(line.split("\t") for line in (data / "copies.tsv").read_text().splitlines())
-    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
-        index.sync([data / "copies"])
-        (upright,) = names(index.duplicates())
-        (every,) = names(index.duplicates(turned=True))
+    (upright,) = names(copies.duplicates())
+    (every,) = names(copies.duplicates(turned=True))
     bridge = {Path(path).name for path, label in labels.items() if label == "bridge"}
     turned_ones = {f"reg-test-input__dih__bridge-{n}-" for n in range(2, 9)}
     plain = {name for name in bridge if not name.startswith(tuple(turned_ones))}
@@ -443,13 +452,11 @@ def test_pictures_decide_where_only_the_hashes_agree(tmp_path, changed, same):
     assert Thumbnails().same(*records) == same
 
 
-def test_copies_of_a_photo_form_one_group(data, tmp_path):
+def test_copies_of_a_photo_form_one_group(data, copies):
     """27 versions of one photo: at least 26 in one group, and no other photo with them."""
     lines = (data / "copies.tsv").read_text().splitlines()
     label = {str(data / name): kind for name, kind in (line.split("\t") for line in lines)}
-    with Index.create(tmp_path / "index", Encoder.open("starter")) as index:
-        index.sync([data / "copies"])
-        group = index.duplicates()[0]
+    group = copies.duplicates()[0]
     paths = [member.path for member in group.members]
     assert {label[path] for path in paths} == {"bridge"}
     assert len(paths) >= 26

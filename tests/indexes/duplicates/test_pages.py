@@ -111,13 +111,13 @@ def test_what_cannot_be_read_is_no_copy(pages: Index, photos):
 
 
 def test_a_wider_search_reads_no_file_again(pages: Index, photos, monkeypatch):
-    read, digests = detail._read, []
+    read, digests = detail.read_grey, []
 
     def read_and_note(record):
         digests.append(record.digest)
         return read(record)
 
-    monkeypatch.setattr(detail, "_read", read_and_note)
+    monkeypatch.setattr(detail, "read_grey", read_and_note)
     monkeypatch.setattr("indexes.search.answer.FIRST", 3)
     assert len(pages.search(photos / "0.png", 4)) == 4
     assert len(digests) == len(set(digests)) >= 3

@@ -13,7 +13,7 @@ from indexes.verify import look
 from mocosearch.encoder import Encoder
 from mocosearch.errors import MocosearchError, NotFound
 from mocosearch.photos.failures import is_temporary
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 TEMPORARY = [
     os.strerror(errno.EIO),

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 
 from indexes.sync import embed
 from mocosearch.photos import decode, scan
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 pytestmark = pytest.mark.usefixtures("reads")
 

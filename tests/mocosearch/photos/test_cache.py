@@ -13,7 +13,7 @@ from mocosearch.errors import Unsuitable
 from mocosearch.photos import cache, decode, scan
 from mocosearch.photos.cache import pixel_cache
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 SIDE = 12
 SIZE = SIDE * SIDE * 3

@@ -12,7 +12,7 @@ from PIL import Image
 from mocosearch.errors import Unreadable
 from mocosearch.photos import decode
 from mocosearch.photos.formats import format_of
-from mocosearch.photos.worker import read_photo
+from mocosearch.photos.workers.worker import read_photo
 
 LONG, SHORT, BYTE, ASCII, RATIONAL, SRATIONAL = 4, 3, 1, 2, 5, 10
 FORMS = {LONG: "I", SHORT: "H", BYTE: "B", ASCII: "B", RATIONAL: "II", SRATIONAL: "ii"}

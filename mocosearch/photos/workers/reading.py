@@ -10,17 +10,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from queue import Queue
 
-from mocosearch import processes
 from mocosearch.errors import MocosearchError
-from mocosearch.photos import worker
 from mocosearch.photos.failures import CRASHED, CRASHES, LATE
 from mocosearch.photos.scan import FileStat
-from mocosearch.photos.worker import ReadResult
+from mocosearch.photos.workers import protocol, worker
+from mocosearch.photos.workers.protocol import ATTEMPTS, TIME_LIMIT
+from mocosearch.photos.workers.worker import ReadResult
 
-TIME_LIMIT = 20.0
-"""Seconds for one file; then its worker is killed and the file is skipped."""
-ATTEMPTS = 3
-"""Times that a worker may die before it begins with a file; more are an error."""
 CHECK_INTERVAL = 0.5
 """Seconds between two checks of the time limit."""
 READ_AHEAD = 512
@@ -154,7 +150,7 @@ class _Reader(threading.Thread):
     def close(self) -> None:
         """Wait for the thread and the process to end."""
         self.join()
-        self._end_process()
+        protocol.end(self.process)
 
     def _read(self, path: str) -> ReadResult:
         crashes = 0
@@ -203,26 +199,10 @@ class _Reader(threading.Thread):
         return late
 
     def _new_process(self) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            processes.command("mocosearch.photos.worker", str(self.side)),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=processes.environment(),
-            # Ctrl-C reaches only the parent, which then ends its workers.
-            start_new_session=True,
-        )
-
-    def _end_process(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            # Closing writes what is still in the buffer, and fails because the worker is dead.
-            with contextlib.suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+        return protocol.spawn("mocosearch.photos.workers.worker", str(self.side))
 
     def _replace_process(self) -> None:
-        self._end_process()
+        protocol.end(self.process)
         self.process = self._new_process()
         self._wait_until_ready()
 
@@ -230,9 +210,9 @@ class _Reader(threading.Thread):
         """Wait for the worker's first message. One that dies before has not begun any file."""
         for _ in range(ATTEMPTS):
             assert self.process.stdout
-            if self.process.stdout.readline() == worker.READY or self.queue.stop.is_set():
+            if self.process.stdout.readline() == protocol.READY or self.queue.stop.is_set():
                 return
-            self._end_process()
+            protocol.end(self.process)
             self.process = self._new_process()
         raise _start_error()
 

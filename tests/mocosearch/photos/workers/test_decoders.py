@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from mocosearch.errors import Unreadable, Unsuitable
-from mocosearch.photos import isolated
 from mocosearch.photos.decode import digest_of
-from mocosearch.photos.isolated import Decoders, Limits
 from mocosearch.photos.squares import Crop, squares
+from mocosearch.photos.workers import protocol
+from mocosearch.photos.workers.decoders import Decoders, Limits
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +92,11 @@ def test_the_next_picture_is_decoded_after_a_crash(decoders: Decoders, file: Pat
 def test_a_decoder_that_blocks_is_killed(
     file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(isolated, "TIME_LIMIT", 0.2)
+    monkeypatch.setattr("mocosearch.photos.workers.decoders.TIME_LIMIT", 0.2)
     some = Decoders(1)
     # A worker that takes the request and never answers.
     monkeypatch.setattr(
-        isolated.processes,
+        protocol.processes,
         "command",
         lambda module: ["sh", "-c", "echo ready; exec sleep 60"],
     )

@@ -18,10 +18,11 @@ import pytest
 from PIL import Image
 
 from mocosearch.errors import MocosearchError
-from mocosearch.photos import Photo, decode, read_photos, reading, scan, worker
+from mocosearch.photos import Photo, decode, read_photos, scan
 from mocosearch.photos.decode import digest_of
 from mocosearch.photos.failures import is_temporary
 from mocosearch.photos.scan import FileStat
+from mocosearch.photos.workers import protocol, reading, worker
 
 SIDE = 16
 
@@ -34,7 +35,7 @@ def workers() -> list[psutil.Process]:
     processes = []
     for child in psutil.Process().children(recursive=True):
         try:
-            if "mocosearch.photos.worker" in child.cmdline():
+            if "mocosearch.photos.workers.worker" in child.cmdline():
                 processes.append(child)
         except psutil.Error:
             continue
@@ -96,12 +97,13 @@ def test_a_file_that_disappears_is_skipped(fill, tmp_path):
 def run_in_worker(monkeypatch, code: str) -> None:
     """Have every new worker run `code` before it begins."""
     start = subprocess.Popen
-    program = f"import os, time\nfrom mocosearch.photos import worker\n{code}\nworker.main()"
+    modules = "import os, time\nfrom mocosearch.photos.workers import protocol, worker\n"
+    program = f"{modules}{code}\nworker.main()"
 
     def start_with_code(command, **options):
         return start([command[0], "-c", program, command[-1]], **options)
 
-    monkeypatch.setattr(reading.subprocess, "Popen", start_with_code)
+    monkeypatch.setattr(protocol.subprocess, "Popen", start_with_code)
 
 
 @pytest.mark.parametrize(
@@ -268,13 +270,13 @@ def test_python_files_in_the_current_folder_are_not_imported(fill, tmp_path, mon
 def test_a_worker_without_a_parent_ends_itself():
     """It sleeps at the file `slow`, and answers at once for any other, even after a long pause."""
     code = (
-        "import time; from mocosearch.photos import worker; worker.ALARM = 1;"
+        "import time; from mocosearch.photos.workers import protocol, worker; protocol.ALARM = 1;"
         "worker.read_photo = lambda path, side: time.sleep(60 if path == 'slow' else 0);"
         "worker.main()"
     )
     command = [sys.executable, "-P", "-c", code, str(SIDE)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout.readline() == worker.READY
+        assert process.stdout.readline() == protocol.READY
         for _ in range(2):
             worker.send_path(process.stdin, "quick")
             assert worker.receive_begin(process.stdout)
@@ -312,7 +314,7 @@ def test_a_picture_that_exceeds_the_memory_limit_is_skipped(fill, tmp_path, monk
     large = bmp.getvalue()[:18] + struct.pack("<ii", 15_000, 15_000) + bmp.getvalue()[26:]
     fill(tmp_path, range(2))
     (tmp_path / "0000.jpg").write_bytes(large)
-    run_in_worker(monkeypatch, "worker.MEMORY_LIMIT = 300_000_000")
+    run_in_worker(monkeypatch, "protocol.MEMORY_LIMIT = 300_000_000")
     answers = [result for _, result in read_photos(list_files(tmp_path), SIDE, workers=1)]
     assert answers[0] == "too large for the memory"
     assert isinstance(answers[1], Photo)

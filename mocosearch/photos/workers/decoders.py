@@ -1,8 +1,8 @@
 """Decode one picture at a time in processes that a bad file may crash or block.
 
-Run as `python -m mocosearch.photos.isolated`. A request is a JSON object, then the bytes of the
-file unless the object names a path. An answer is a JSON object, then as many messages as it says.
-Both ends of this protocol are in this file.
+Run as `python -m mocosearch.photos.workers.decoders`. A request is a JSON object, then the bytes of
+the file unless the object names a path. An answer is a JSON object, then as many messages as it
+says. Both ends of this protocol are in this file.
 """
 
 import contextlib
@@ -19,19 +19,15 @@ from typing import Any
 
 import numpy as np
 
-from mocosearch import processes
 from mocosearch.errors import MocosearchError, Unreadable, Unsuitable
-from mocosearch.photos import worker
 from mocosearch.photos.decode import decode_image, digest_of, read
 from mocosearch.photos.failures import CRASHES, LATE, TOO_LARGE
 from mocosearch.photos.formats import format_of
 from mocosearch.photos.plugins import open_image
 from mocosearch.photos.squares import Crop, Squares, squares
+from mocosearch.photos.workers import protocol
+from mocosearch.photos.workers.protocol import ATTEMPTS, TIME_LIMIT
 
-TIME_LIMIT = 20.0
-"""Seconds for one picture; then its worker is killed."""
-ATTEMPTS = 3
-"""Times that a worker may fail to start."""
 QUALITY = 82
 """Of JPEG files, 1..95."""
 
@@ -144,12 +140,12 @@ class _Worker:
         timer.daemon = True
         timer.start()
         try:
-            worker.send(process.stdin, json.dumps(request).encode())
+            protocol.send(process.stdin, json.dumps(request).encode())
             if data is not None:
-                worker.send(process.stdin, data)
+                protocol.send(process.stdin, data)
             process.stdin.flush()
-            answer = json.loads(worker.receive(process.stdout))
-            return answer, [worker.receive(process.stdout) for _ in range(answer["parts"])]
+            answer = json.loads(protocol.receive(process.stdout))
+            return answer, [protocol.receive(process.stdout) for _ in range(answer["parts"])]
         except (EOFError, OSError, ValueError):
             self.end()
             reason = f"{LATE} {TIME_LIMIT:.0f} s" if late.is_set() else CRASHES
@@ -163,17 +159,9 @@ class _Worker:
             if self._process is not None and self._process.poll() is None:
                 return self._process
             self.end()
-            process = self._process = subprocess.Popen(
-                processes.command("mocosearch.photos.isolated"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                env=processes.environment(),
-                # Ctrl-C reaches only the parent, which then ends its workers.
-                start_new_session=True,
-            )
+            process = self._process = protocol.spawn("mocosearch.photos.workers.decoders")
             assert process.stdout is not None
-            if process.stdout.readline() == worker.READY and not self._closed.is_set():
+            if process.stdout.readline() == protocol.READY and not self._closed.is_set():
                 return process
             self.end()
             if self._closed.is_set():
@@ -185,14 +173,8 @@ class _Worker:
     def end(self) -> None:
         """Kill the process, if there is one."""
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            # Closing writes what is still in the buffer, and fails because the process is dead.
-            with contextlib.suppress(OSError):
-                pipe.close()  # type: ignore[union-attr]
+        if process is not None:
+            protocol.end(process)
 
 
 def _answer(request: dict[str, Any], data: bytes | None) -> tuple[dict[str, Any], list[bytes]]:
@@ -258,17 +240,17 @@ _TASKS: dict[str, Callable[[dict[str, Any], bytes], tuple[dict[str, Any], list[b
 
 def main() -> None:
     """Answer until stdin ends."""
-    results = worker.start()
+    results = protocol.start()
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            request = json.loads(worker.receive(sys.stdin.buffer))
-            data = worker.receive(sys.stdin.buffer) if request["path"] is None else None
-            worker.set_alarm(worker.ALARM)
+            request = json.loads(protocol.receive(sys.stdin.buffer))
+            data = protocol.receive(sys.stdin.buffer) if request["path"] is None else None
+            protocol.set_alarm(protocol.ALARM)
             answer, parts = _answer(request, data)
-            worker.set_alarm(0)
-            worker.send(results, json.dumps(answer | {"parts": len(parts)}).encode())
+            protocol.set_alarm(0)
+            protocol.send(results, json.dumps(answer | {"parts": len(parts)}).encode())
             for part in parts:
-                worker.send(results, part)
+                protocol.send(results, part)
             results.flush()
 
 
