@@ -88,13 +88,13 @@ def _drawing(cells: Sequence[Cell], index: Index) -> Drawing:
 def _draw(service: Service, drawing: Drawing, side: int) -> tuple[bytes, bool]:
     """The tile, and whether every photo has its picture."""
     least = side // CELLS
-    wanted = next(one for one in SIDES if one >= least)
+    longest = next(one for one in SIDES if one >= least)
     pictures: list[tuple[int, int, bytes | None]] = []
     for cell, record in drawing:
         data = None
         if record is not None:
             try:
-                data = thumbnail(service, record, wanted)
+                data = thumbnail(service, record, longest)
             except (MocosearchError, RequestError):
                 data = None
         pictures.append((cell.column, cell.row, data))

@@ -12,7 +12,7 @@ import numpy as np
 from cli.web.children import error_of, start
 from indexes import Index, Where
 from indexes.maps.grid import Grid
-from indexes.maps.stored import load
+from indexes.maps.storage import load
 from mocosearch.errors import MissingPackage, MocosearchError
 from mocosearch.requirements import is_installed
 
@@ -57,13 +57,13 @@ class Maps:
         with self._lock:
             if self._current == index.snapshot.version or self.computing:
                 return
-            stored = load(index.folder, index.encoder.card.fingerprint)
-            if stored is None:
+            newest = load(index.folder, index.encoder.card.fingerprint)
+            if newest is None:
                 self.grid, self.version = None, ""
                 return
-            if stored.version != self.version:
-                self.grid, self.version = stored.grid(), stored.version
-            if np.array_equal(np.sort(stored.ids), index.among(Where())):
+            if newest.version != self.version:
+                self.grid, self.version = newest.grid(), newest.version
+            if np.array_equal(np.sort(newest.ids), index.among(Where())):
                 self._current = index.snapshot.version
 
     def update(self, version: str) -> None:
