@@ -213,6 +213,7 @@ def test_a_look_is_taught_by_click_and_by_key(page: Any, gallery: Gallery) -> No
     page.get_by_role("button", name="Yes").click()
     eventually(page, lambda: gallery.answers == {100: True})
     eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.get_by_role("button", name="Yes").and_(page.locator(":focus")).wait_for()
     page.locator(".view-head", has_text="1 yes, 0 no").wait_for()
     page.keyboard.press("n")
     eventually(page, lambda: gallery.answers == {100: True, 99: False})
