@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from cli.display import size as size_of
 
 if TYPE_CHECKING:
     from mocosearch.encoder import Card, Encoder
+    from mocosearch.training.answers import Answers
     from mocosearch.training.loop import Progress
     from mocosearch.training.run import TrainingResult
 
@@ -83,6 +84,13 @@ Teacher = Annotated[
         help="Learn from an encoder, or from that of an index, instead of by MoCo; repeatable.",
     ),
 ]
+FromAnswers = Annotated[
+    bool,
+    typer.Option("--from-answers", help="Learn from the answers of looks and of --ignore, too."),
+]
+AnswersIndex = Annotated[
+    str, typer.Option("--index", metavar="NAME", help="With --from-answers: whose photos they are.")
+]
 Device = Annotated[
     str,
     typer.Option(metavar="NAME", help="cpu, cuda, mps, or auto: an accelerator if there is one."),
@@ -114,6 +122,8 @@ def train(
     time: For = None,
     init: Init = None,
     teacher: Teacher = None,
+    from_answers: FromAnswers = False,
+    index: AnswersIndex = "default",
     device: Device = "auto",
     seed: Seed = 0,
     cache_size: CacheSize = "8G",
@@ -134,6 +144,7 @@ def train(
     fixed: dict[str, object] = {"--arch": arch, "--size": size, "--batch": batch, "--for": time}
     fixed |= {"--recipe": recipe != "auto", "--epochs": epochs is not None}
     fixed |= {"--bursts": bursts, "--init": init, "--seed": seed, "--teacher": teacher}
+    fixed |= {"--from-answers": from_answers}
     _check_resume(fixed if resume else {})
     from mocosearch.home import path_of
     from mocosearch.photos.scan import roots_of
@@ -143,30 +154,20 @@ def train(
     # A wrong name is reported before torch is imported, which takes seconds.
     photos, folder = roots_of(photos), path_of("encoders", name)
     _check_tensorboard(tensorboard, photos)
-    teachers = [_open_teacher(each) for each in teacher or []]
+    settings: dict[str, Any] = {
+        "recipe": recipe,
+        "architecture": arch,
+        "size": size,
+        "batch": batch,
+    }
+    settings |= {"bursts": bursts, "epochs": epochs, "seconds": seconds, "init": init, "seed": seed}
+    settings |= {"teacher": [_open_teacher(each) for each in teacher or []], "device": device}
+    settings |= {"answers": _answers(index) if from_answers else None, "cache_bytes": cache_bytes}
+    settings |= {"tensorboard": tensorboard, "resume": resume}
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:
-        result = learn(
-            photos,
-            folder,
-            recipe=recipe,
-            architecture=arch,
-            size=size,
-            batch=batch,
-            bursts=bursts,
-            epochs=epochs,
-            seconds=seconds,
-            init=init,
-            teacher=teachers,
-            seed=seed,
-            device=device,
-            cache_bytes=cache_bytes,
-            tensorboard=tensorboard,
-            resume=resume,
-            report=_reporter(bar),
-            stopped=stopped,
-        )
+        result = learn(photos, folder, report=_reporter(bar), stopped=stopped, **settings)
     _show(result, json)
 
 
@@ -181,7 +182,7 @@ def _check_tensorboard(folder: str | None, photos: list[str]) -> None:
     if folder is None:
         return
     from mocosearch.errors import MissingPackage
-    from mocosearch.training.tensorboard import check
+    from mocosearch.training.figures.tensorboard import check
 
     try:
         check(folder, photos)
@@ -204,12 +205,30 @@ def _open_teacher(name: str) -> "Encoder":
             return index.encoder
 
 
+def _answers(name: str) -> "Answers":
+    """The answers about the photos of an index. Raises Unsuitable where there are none."""
+    from indexes import Index
+    from indexes.looks.answers import answers_of
+    from mocosearch.errors import Unsuitable
+
+    with Index.open(name) as index:
+        looks, different = answers_of(index.snapshot)
+    if not any(yes and no for yes, no in looks) and not different:
+        raise Unsuitable(
+            "there are no answers about the photos of this index",
+            "give some with mocosearch look teach NAME or duplicates --ignore GROUP",
+        )
+    from mocosearch.training.answers import Answers
+
+    return Answers(looks, different)
+
+
 def _reporter(bar: Bar) -> "Callable[[Progress], None]":
     def report(at: "Progress") -> None:
         if at.message:
             say(at.message)
             return
-        counted = at.stage in ("photos", "sample", "teacher")
+        counted = at.stage in ("photos", "sample", "answers", "teacher")
         text = f"{at.done:.0f} of {at.total:.0f}" if counted else ""
         if at.loss is not None:
             text = f"loss {at.loss:.2f} (chance {at.chance_loss:.2f})"

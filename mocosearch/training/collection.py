@@ -15,6 +15,7 @@ from mocosearch.photos.cache import PixelCache, pixel_cache
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.formats import looks_like_picture
 from mocosearch.photos.scan import FileStat, ScanReport, scan
+from mocosearch.training.answers import Lessons, lessons
 from mocosearch.training.loop import Progress
 from mocosearch.training.plan import Plan
 from mocosearch.training.recipes import WHITENING_PHOTOS, Recipe
@@ -43,6 +44,8 @@ class Collection:
     sample: uint8 (n, encode_side, encode_side, 3), random photos for the whitening.
     teachers, keys, sample_keys: the teachers' fingerprints and their keys of the photos, float16
         (n, d), in the order of `cache` and of `sample`; empty and None without a teacher.
+    lessons, answered: a person's answers about the photos, and uint8 (m, encode_side, encode_side,
+        3), the photos that judge a network by them; None without answers.
     """
 
     cache: PixelCache
@@ -50,6 +53,8 @@ class Collection:
     teachers: tuple[str, ...] = ()
     keys: Keys | None = None
     sample_keys: Keys | None = None
+    lessons: Lessons | None = None
+    answered: Pixels | None = None
 
 
 def find_files(roots: Sequence[str]) -> Files:
@@ -109,10 +114,16 @@ def decode_collection(
             "train under another --name, or start a new run without --resume",
         )
     sample = decode("sample", _sample(files, cache, plan.seed), plan.recipe.encode_side, cache)
+    taught, answered = None, None
+    if plan.answers is not None:
+        taught = lessons(plan.answers, cache.paths, cache.bursts, plan.seed)
+        paths = {cache.paths[row] for row in taught.held_out.rows}
+        some = [file for file in files if file.path in paths]
+        answered = decode("answers", some, plan.recipe.encode_side, cache).pixels
     resumed: Sequence[str] = [] if state is None else state.get("teacher_keys", [])
     fingerprints = tuple(resumed) or tuple(teacher.fingerprint for teacher in teachers)
     if not fingerprints:
-        return Collection(cache, sample.pixels)
+        return Collection(cache, sample.pixels, lessons=taught, answered=answered)
     folder = home() / "cache"
     if resumed:
         keys = keys_to_resume(cache, folder, fingerprints)
@@ -121,7 +132,8 @@ def decode_collection(
         keys = join([teacher_keys(each, files, cache, folder, count) for each in teachers])
     row_of = {path: row for row, path in enumerate(cache.paths)}
     rows = [row_of[path] for path in sample.paths]
-    return Collection(cache, sample.pixels, fingerprints, keys, keys[rows])
+    teachers_keys = (fingerprints, keys, keys[rows])
+    return Collection(cache, sample.pixels, *teachers_keys, taught, answered)
 
 
 def _counter(

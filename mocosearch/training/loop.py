@@ -13,7 +13,7 @@ import torch
 from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.evaluation.metrics import effective_rank
 from mocosearch.training import checkpoint
-from mocosearch.training.metrics import Metrics
+from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 

@@ -14,6 +14,7 @@ from mocosearch.home import STARTER, path_of
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.lite import SCALES
 from mocosearch.pretrained.importers import Start, start_from
+from mocosearch.training.answers import Answers
 from mocosearch.training.recipes import SMALL, SMALL_LITE, Recipe, choose
 from mocosearch.training.teacher import recipe_with_teacher, teacher_name
 
@@ -40,6 +41,8 @@ class Plan:
     epochs: int | None
     seconds: float | None
     seed: int
+    answers: Answers | None = None
+    """A person's answers about the photos."""
     teacher: str | None = None
     """Architecture, origin and licence of each teacher; None for MoCo."""
 
@@ -48,6 +51,7 @@ class Plan:
         return {
             **{key: getattr(self, key) for key in _PLAIN_FIELDS},
             "recipe": asdict(self.recipe),
+            "answers": self.answers and asdict(self.answers),
             "whitening": self.whitening
             and {name: torch.from_numpy(values) for name, values in vars(self.whitening).items()},
             "start": {name: value.clone() for name, value in self.start.state_dict().items()},
@@ -79,6 +83,7 @@ class Options:
     seconds: float | None = None
     seed: int = 0
     teachers: Sequence[Encoder] = ()
+    answers: Answers | None = None
 
 
 def make_plan(
@@ -101,7 +106,7 @@ def make_plan(
     )
     # A whitening belongs to the side that it was fitted at.
     white = plan.whitening if changed.encode_side == plan.recipe.encode_side else None
-    plan = replace(plan, recipe=changed, whitening=white)
+    plan = replace(plan, recipe=changed, whitening=white, answers=options.answers)
     if not options.teachers:
         return plan
     names = [teacher_name(teacher) for teacher in options.teachers]
@@ -162,7 +167,8 @@ def restore_plan(state: dict[str, Any]) -> Plan:
     plain: dict[str, Any] = {key: state.get(key) for key in _PLAIN_FIELDS}
     tensors = state.get("whitening")
     white = tensors and Whitening(**{name: values.numpy() for name, values in tensors.items()})
-    return Plan(recipe, "from the checkpoint", start, whitening=white, **plain)
+    answers = state.get("answers") and Answers(**state["answers"])
+    return Plan(recipe, "from the checkpoint", start, whitening=white, answers=answers, **plain)
 
 
 def resumable(state: dict[str, Any]) -> bool:

@@ -20,23 +20,24 @@ from mocosearch.photos.cache import LIMIT
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import roots_of
 from mocosearch.training import checkpoint
+from mocosearch.training.answers import Answers, share_right
 from mocosearch.training.collection import (
     Collection,
     check_cache_limit,
     decode_collection,
     find_files,
 )
+from mocosearch.training.figures.metrics import Metrics
+from mocosearch.training.figures.report import render_report
+from mocosearch.training.figures.tensorboard import check as check_tensorboard
 from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
 from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.metrics import Metrics
 from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, resumable
 from mocosearch.training.recipes import Recipe, fit_to
-from mocosearch.training.report import render_report
 from mocosearch.training.schedule import Budget
 from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
 from mocosearch.training.teacher import Keys, agreement
-from mocosearch.training.tensorboard import check as check_tensorboard
 
 FEW = 500
 """With fewer photos a pretrained start is advised, and its whitening is used as a prior."""
@@ -78,6 +79,7 @@ def train(
     seconds: float | None = None,
     init: str | None = None,
     teacher: Encoder | Sequence[Encoder] = (),
+    answers: Answers | None = None,
     seed: int = 0,
     device: str = "auto",
     cache_bytes: int = LIMIT,
@@ -96,6 +98,9 @@ def train(
     teacher: one or several frozen encoders; the network learns to reproduce their similarities
         (`moco.seed`), of several the mean, instead of MoCo's task. The recipe is `seed`, which
         starts as `small` does.
+    answers: a person's answers about the photos. Two thirds of them are trained on beside the
+        method's loss; the trained network is exported only if it gets more of the others right and
+        retrieves as well without labels.
     device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
     cache_bytes: disk space that the decoded photos may take.
     tensorboard: a folder for the figures of the run as scalars; needs tensorboard.
@@ -117,15 +122,12 @@ def train(
     state = _state_to_resume(folder, resume)
     teachers = (teacher,) if isinstance(teacher, Encoder) else tuple(teacher)
     files = find_files(roots)
-    if state is not None:
-        plan = restore_plan(state)
-    else:
-        options = Options(init, architecture, size, batch, bursts, epochs, seconds, seed, teachers)
-        plan = make_plan(recipe, files.pictures, options, cache_bytes)
-    check_cache_limit(plan.recipe, files.pictures, cache_bytes)
+    network = (init, architecture, size, batch)
+    options = Options(*network, bursts, epochs, seconds, seed, teachers, answers)
+    plan = _make_plan(state, recipe, files.pictures, options, cache_bytes)
     report(Progress("recipe", 0, 1, message=_describe(plan)))
     collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teachers)
-    cache, n = collection.cache, len(collection.cache.pixels)
+    cache = collection.cache
     plan = replace(plan, recipe=_fit_recipe(plan.recipe, collection))
     previous = _previous_encoder(folder, state)
     outcome = _Outcome(plan.start)
@@ -137,18 +139,7 @@ def train(
     keep = previous if outcome.interrupted else None
     if keep is None:
         report(Progress("encoder", 0, 1))
-        card = make_card(plan, n, outcome.learning, time.monotonic() - start)
-        prior = plan.whitening if n < FEW else None
-        card = write_encoder(
-            outcome.backbone.cpu(),
-            collection.sample,
-            card,
-            folder,
-            outcome.files(card),
-            prior,
-            start,
-        )
-        checkpoint.clear(checkpoint.folder_of(folder), keep=outcome.interrupted)
+        card = _write(plan, collection, outcome, folder, start)
         report(Progress("encoder", 1, 1))
     return TrainingResult(
         *(keep or card, folder, cache.skipped, outcome.interrupted, plan.reason, outcome.warnings),
@@ -166,6 +157,41 @@ class _Outcome:
     interrupted: bool = False
     warnings: list[str] = field(default_factory=list)
     files: Callable[[Card], dict[str, str]] = lambda card: {}
+
+
+def _make_plan(
+    state: dict[str, Any] | None,
+    recipe: str | Recipe,
+    pictures: int,
+    options: Options,
+    cache_bytes: int,
+) -> Plan:
+    """The plan of a new run, or of the one to resume. Raises what `train` does."""
+    if state is not None:
+        plan = restore_plan(state)
+    else:
+        plan = make_plan(recipe, pictures, options, cache_bytes)
+    check_cache_limit(plan.recipe, pictures, cache_bytes)
+    return plan
+
+
+def _write(
+    plan: Plan, collection: Collection, outcome: _Outcome, folder: Path, start: float
+) -> Card:
+    """Write the encoder and remove the run's checkpoints, unless it can be continued."""
+    n = len(collection.cache.pixels)
+    card = make_card(plan, n, outcome.learning, time.monotonic() - start)
+    card = write_encoder(
+        outcome.backbone.cpu(),
+        collection.sample,
+        card,
+        folder,
+        outcome.files(card),
+        plan.whitening if n < FEW else None,
+        start,
+    )
+    checkpoint.clear(checkpoint.folder_of(folder), keep=outcome.interrupted)
+    return card
 
 
 def _describe(plan: Plan) -> str:
@@ -188,11 +214,13 @@ def _start_training(
     plan: Plan, collection: Collection, device: str, state: dict[str, Any] | None
 ) -> Training:
     """The training at its first step, or as the checkpoint has it."""
-    cache = collection.cache
+    cache, taught = collection.cache, collection.lessons
     training = Training(
-        *(plan.start, cache.pixels, plan.recipe, plan.seed, cache.bursts),
+        *(plan.start, cache.pixels, plan.recipe, plan.seed),
+        cache.bursts if taught is None else taught.groups,
         device,
         collection.keys,
+        None if taught is None else taught.triples,
     )
     if state is not None:
         training.restore(state["training"])
@@ -248,13 +276,22 @@ def _learn(
     lines = _warnings(training, plan, interrupted)
     backbone, steps, best = training.backbone, training.steps, after
     score, share = _score(collection.sample_keys)
-    if score(after) < score(before):
-        backbone, steps, best = plan.start, 0, before
-        lines.append(
-            f"after training {score(after):.0%} {share}, before {score(before):.0%}: "
-            "the starting network is exported; train for longer"
+    judged = _judge(plan.start, training.backbone, photos, collection)
+    worse = "the starting network is exported; train for longer"
+    reason = f"after training {score(after):.0%} {share}, before {score(before):.0%}: {worse}"
+    if score(after) >= score(before) and judged and judged[1] <= judged[0]:
+        reason = (
+            f"after training {judged[1]:.0%} of the answers that were held out are right, before "
+            f"{judged[0]:.0%}: {worse}, or give more answers"
         )
+    elif score(after) >= score(before):
+        reason = ""
+    if reason:
+        backbone, steps, best = plan.start, 0, before
+        lines.append(reason)
     quality = {"view_recall": best.recall, "view_recall_before": before.recall}
+    if judged:
+        quality |= {"answers": judged[0 if reason else 1], "answers_before": judged[0]}
     if collection.sample_keys is not None:
         quality |= {"teacher_agreement": score(best), "teacher_agreement_before": score(before)}
     chance_loss = training.model.chance_loss
@@ -264,6 +301,16 @@ def _learn(
         return {REPORT: page, METRICS: metrics.text()}
 
     return _Outcome(backbone, Learning(steps, quality), interrupted, lines, files)
+
+
+def _judge(
+    start: Backbone, trained: Backbone, photos: Pixels, collection: Collection
+) -> tuple[float, float] | None:
+    """The shares of held-out answers that two networks get right; None without answers."""
+    if collection.lessons is None or collection.answered is None:
+        return None
+    rest = (photos, collection.lessons.held_out, collection.answered)
+    return share_right(start, *rest), share_right(trained, *rest)
 
 
 def _score(teacher: Keys | None) -> tuple[Callable[[ViewRetrieval], float], str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,6 +24,8 @@ from mocosearch.photos.decode import Pixels
 from mocosearch.training.recipes import Recipe
 from mocosearch.training.schedule import learning_rate, momentum
 
+TRIPLES = 8
+"""Triples of a person's answers per step."""
 HEAD_PHOTOS = 2560
 """Photos that a student's first head is fitted on."""
 
@@ -35,6 +38,8 @@ class Training:
         each other. If the recipe's `bursts` is `positive`, the second view is of any photo of
         the burst.
     keys: float16 (n, dim), the teacher's keys of the photos, for a recipe with a teacher.
+    triples: int64 (m, 3), rows of a photo, of its positive and of its certain negative, which
+        `_answer_loss` adds to each step.
     device: a name for `resolve_device`. Random numbers are drawn on the CPU, so that a run can
         be resumed on another device.
     """
@@ -48,8 +53,9 @@ class Training:
         bursts: NDArray[np.int64] | None = None,
         device: str = "cpu",
         keys: NDArray[np.float16] | None = None,
+        triples: NDArray[np.int64] | None = None,
     ) -> None:
-        self.pixels, self.recipe, self.keys = pixels, recipe, keys
+        self.pixels, self.recipe, self.keys, self.triples = pixels, recipe, keys, triples
         self.device = resolve_device(device)
         numbers = np.arange(len(pixels)) if bursts is None else bursts
         self.bursts = torch.from_numpy(np.unique(numbers, return_inverse=True)[1])
@@ -99,6 +105,8 @@ class Training:
         inputs = self._inputs(ids)
         with autocast(self.device.type, enabled=not self.fp32):
             loss: Tensor = self.model(*inputs, self.bursts[ids].to(self.device))
+            if self.triples is not None:
+                loss = loss + self._answer_loss(self.triples)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()
@@ -156,6 +164,16 @@ class Training:
         partners = self._burst_partners(ids) if recipe.bursts == "positive" else ids
         view = self._view(ids, recipe.views)
         return view, self._view(partners, recipe.other_views or recipe.views)
+
+    def _answer_loss(self, triples: NDArray[np.int64]) -> Tensor:
+        """InfoNCE (arXiv:1911.05722, equation 1) of random triples: the positive against the
+        certain negative alone, all three encoded by the query encoder.
+        """
+        some = torch.randint(len(triples), (TRIPLES,), generator=self.generator)
+        ids = torch.from_numpy(triples)[some].T.reshape(-1)
+        a, p, n = self.model.queries(self._view(ids, self.recipe.views)).chunk(3)
+        logits = torch.stack([(a * p).sum(1), (a * n).sum(1)], 1) / self.recipe.T
+        return F.cross_entropy(logits, torch.zeros(TRIPLES, dtype=torch.long, device=a.device))
 
     def _teacher_keys(self, ids: Tensor) -> Tensor:
         assert self.keys is not None, "a recipe with a teacher needs the teacher's keys"

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 from program import Run, make_photos
 
+from indexes import Index
+from indexes.looks.answers import answers_of
+
 
 @pytest.fixture
 def place(ready_home: Path, tmp_path: Path) -> Path:
@@ -143,3 +146,40 @@ def test_what_does_not_go_with_a_look(run: Run, place: Path, ask: Any) -> None:
     assert outcome.stdout == f"{red[3]}\n"
     (home / "looks" / "red" / "look.json").write_text("{")
     assert "mocosearch look drop red" in run("query", "@red", home=home).stderr
+
+
+def test_answers_are_collected_for_training(run: Run, place: Path, ask: Any) -> None:
+    """The photos of a look's pictures count as answers; photos that the index lacks do not."""
+    red = sorted((place / "photos" / "red").iterdir())
+    others = sorted((place / "photos").glob("*.jpg"))
+    outside = make_photos(place / "outside", 1, seed=77)[0]
+    ask("look", "save", "red", red[0], outside, "--minus", others[0])
+    ask("look", "teach", "red", "--yes", red[2], "--no", others[1])
+    shutil.copy(red[2], place / "photos" / "again.jpg")
+    ask("index", place / "photos")
+    with Index.open(str(place / "home" / "indexes" / "default")) as index:
+        (look,), different = answers_of(index.snapshot)
+    again = str(place / "photos" / "again.jpg")
+    assert sorted(map(sorted, look[0])) == sorted([[str(red[0])], [again, str(red[2])]])
+    assert sorted(look[1]) == [[str(others[0])], [str(others[1])]]
+    assert different == []
+
+
+def test_training_needs_answers(run: Run, place: Path, ask: Any) -> None:
+    outcome = run("train", place / "photos", "--from-answers", home=place / "home")
+    assert outcome.returncode == 2
+    assert "there are no answers about the photos of this index" in outcome.stderr
+    assert "mocosearch look teach NAME" in outcome.stderr
+
+
+@pytest.mark.slow
+def test_training_from_answers(run: Run, place: Path, ask: Any) -> None:
+    red = sorted((place / "photos" / "red").iterdir())
+    others = sorted((place / "photos").glob("*.jpg"))
+    ask("look", "save", "red", *red[:9])
+    ask("look", "teach", "red", *(word for file in others[:9] for word in ("--no", file)))
+    words = ["--arch", "resnet10", "--size", 32, "--epochs", 1, "--from-answers"]
+    result = ask("train", place / "photos", *words, "--name", "own")
+    quality = result["card"]["quality"]
+    assert 0 <= quality["answers_before"] <= 1
+    assert (quality["answers"] > quality["answers_before"]) == (result["card"]["epochs"] > 0)

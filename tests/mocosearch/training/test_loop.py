@@ -14,8 +14,8 @@ import torch
 from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
+from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.metrics import Metrics
 from mocosearch.training.recipes import SMALL, fit_to
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
@@ -79,7 +79,7 @@ def test_a_nan_resumes_from_the_checkpoint_in_fp32(training, tmp_path, monkeypat
 
     monkeypatch.setattr(Training, "step", step_with_nan_once)
     monkeypatch.setattr(time, "monotonic", iter(range(10**6)).__next__)
-    monkeypatch.setattr("mocosearch.training.metrics.INTERVAL", 0)
+    monkeypatch.setattr("mocosearch.training.figures.metrics.INTERVAL", 0)
     reports: list[Progress] = []
     losses = run_of(tmp_path, training, 6, reports.append)
     assert len(losses) == 6

@@ -13,7 +13,7 @@ from mocosearch import train
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import replacing
 from mocosearch.errors import MissingPackage, StorageFailed, Unsuitable
-from mocosearch.training import metrics
+from mocosearch.training.figures import metrics
 from mocosearch.training.recipes import SMALL, Recipe
 from mocosearch.training.schedule import learning_rate, momentum
 from mocosearch.training.state import Training

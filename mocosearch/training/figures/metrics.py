@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 
 from mocosearch.encoder.export import METRICS
+from mocosearch.training.figures.tensorboard import Scalars
 from mocosearch.training.schedule import Budget, learning_rate, momentum
 from mocosearch.training.state import Training
-from mocosearch.training.tensorboard import Scalars
 
 INTERVAL = 10.0
 """Seconds between two lines, apart from those at checkpoints."""
