@@ -81,7 +81,7 @@ def test_a_photo_on_an_unplugged_disk(page: Any) -> None:
 
 def test_a_photo_that_is_gone(page: Any) -> None:
     show(page, "?photo=999", ".photo-dialog .message")
-    assert "there is no photo 999" in page.locator(".photo-dialog .message").inner_text()
+    assert "There is no photo 999" in page.locator(".photo-dialog .message").inner_text()
 
 
 @pytest.mark.browser
