@@ -102,11 +102,11 @@ def measure(folder: Path, count: int, clients: int) -> dict[str, float]:
         newest = newest_ids(server)
         store_thumbnails(folder, server, newest)
         figures |= measure_page(server.address, newest)
-        with watched(server.process.pid) as sizes:
+        with memory_watch(server.process.pid) as sizes:
             figures["searches/s"] = throughput(server, ids, clients)
         figures["warm bytes"], figures["private bytes"] = map(max, zip(*sizes, strict=True))
     uncache(folder)
-    with serving(folder) as server, watched(server.process.pid) as sizes:
+    with serving(folder) as server, memory_watch(server.process.pid) as sizes:
         throughput(server, ids, clients)
         figures["bytes"] = max(resident for resident, _ in sizes)
     return figures
@@ -300,7 +300,7 @@ def uncache(folder: Path) -> None:
 
 
 @contextmanager
-def watched(pid: int) -> Iterator[list[tuple[float, float]]]:
+def memory_watch(pid: int) -> Iterator[list[tuple[float, float]]]:
     """What `memory` says of a process, again and again."""
     sizes, end = [memory(pid)], threading.Event()
 

@@ -37,8 +37,8 @@ ANSWERS: Schema = {
 
 async def get_looks(service: Service, request: Request, values: Values) -> Response:
     """All looks with their numbers of pictures and answers."""
-    found = await service.in_thread(lambda: [looks.load(name) for name in looks.names()])
-    return answer_json({"looks": [_facts(one) for one in found]})
+    all_looks = await service.in_thread(lambda: [looks.load(name) for name in looks.names()])
+    return answer_json({"looks": [_facts(one) for one in all_looks]})
 
 
 async def get_look(service: Service, request: Request, values: Values) -> Response:
@@ -51,16 +51,16 @@ async def get_look(service: Service, request: Request, values: Values) -> Respon
 async def post_answers(service: Service, request: Request, values: Values) -> Response:
     """Store answers, and answer what `get_look` does with them."""
     body = check(await service.bodies.json(request), ANSWERS, "the body")
-    given = {int(one["id"]): bool(one["belongs"]) for one in body["answers"]}
-    digests = await service.collection.read(partial(_digests, given))
+    answers = {int(one["id"]): bool(one["belongs"]) for one in body["answers"]}
+    digests = await service.collection.read(partial(_digests, answers))
     async with service.changing_look:
         look = await service.in_thread(partial(looks.load, values["name"]))
         look = await service.in_thread(partial(look.with_answers, digests))
     return answer_json(await service.collection.read(partial(_document, look, DEFAULT)))
 
 
-def _digests(given: Mapping[int, bool], index: Index) -> dict[str, bool]:
-    return {record_of(index, id).digest: belongs for id, belongs in given.items()}
+def _digests(answers: Mapping[int, bool], index: Index) -> dict[str, bool]:
+    return {record_of(index, id).digest: belongs for id, belongs in answers.items()}
 
 
 def _document(look: looks.Look, count: int, index: Index) -> dict[str, Any]:

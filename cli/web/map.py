@@ -18,7 +18,7 @@ from cli.web.service import Service
 from indexes import Index
 from indexes.maps.grid import CELLS, Cell, Grid
 from indexes.store.records import Record
-from mocosearch.errors import MocosearchError
+from mocosearch.errors import MissingPackage, MocosearchError
 
 LEVEL: Schema = {"type": "integer", "minimum": 0, "maximum": 20}
 PLACE: Schema = {"type": "integer", "minimum": 0, "maximum": 2**20 - 1}
@@ -30,9 +30,10 @@ Drawing = Sequence[tuple[Cell, Record | None]]
 async def get_map(service: Service, request: Request, values: Values) -> Response:
     """Whether there is a map, and how many levels it has; it is computed in the background."""
     maps = service.maps
-    if has_maps():
-        await service.collection.read(maps.refresh)
-    maps.update(await service.collection.read(lambda index: index.snapshot.version))
+    if not has_maps():
+        raise MissingPackage("the map needs openTSNE", "pip install 'mocosearch[map]'")
+    if await service.collection.read(maps.refresh):
+        maps.update()
     grid = maps.grid
     return answer_json(
         {
@@ -88,13 +89,13 @@ def _drawing(cells: Sequence[Cell], index: Index) -> Drawing:
 def _draw(service: Service, drawing: Drawing, side: int) -> tuple[bytes, bool]:
     """The tile, and whether every photo has its picture."""
     least = side // CELLS
-    wanted = next(one for one in SIDES if one >= least)
+    longest = next(one for one in SIDES if one >= least)
     pictures: list[tuple[int, int, bytes | None]] = []
     for cell, record in drawing:
         data = None
         if record is not None:
             try:
-                data = thumbnail(service, record, wanted)
+                data = thumbnail(service, record, longest)
             except (MocosearchError, RequestError):
                 data = None
         pictures.append((cell.column, cell.row, data))

@@ -27,7 +27,7 @@ def main() -> None:
         from indexes.maps.update import update
 
         with Index.open(Path(sys.argv[1])) as index:
-            update(index, _report)
+            update(index.snapshot, index.folder, index.encoder.card.fingerprint, _report)
     except MocosearchError as error:
         sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")
         sys.exit(1)

@@ -12,8 +12,8 @@ import numpy as np
 from cli.web.children import error_of, start
 from indexes import Index, Where
 from indexes.maps.grid import Grid
-from indexes.maps.stored import load
-from mocosearch.errors import MissingPackage, MocosearchError
+from indexes.maps.storage import load
+from mocosearch.errors import MocosearchError
 from mocosearch.requirements import is_installed
 
 TILE_BYTES = 48_000_000
@@ -52,30 +52,29 @@ class Maps:
         """Whether a newer map is being computed."""
         return self._task is not None and not self._task.done()
 
-    def refresh(self, index: Index) -> None:
-        """Load the stored map, unless that of this version of the index is there already."""
+    def refresh(self, index: Index) -> bool:
+        """Load the stored map, unless that of this version of the index is there already. Returns
+        whether a newer one is to be computed, and is not being computed yet.
+        """
         with self._lock:
             if self._current == index.snapshot.version or self.computing:
-                return
-            stored = load(index.folder, index.encoder.card.fingerprint)
-            if stored is None:
+                return False
+            newest = load(index.folder, index.encoder.card.fingerprint)
+            if newest is None:
                 self.grid, self.version = None, ""
-                return
-            if stored.version != self.version:
-                self.grid, self.version = stored.grid(), stored.version
-            if np.array_equal(np.sort(stored.ids), index.among(Where())):
+                return True
+            if newest.version != self.version:
+                self.grid, self.version = newest.grid(), newest.version
+            if np.array_equal(np.sort(newest.ids), index.among(Where())):
                 self._current = index.snapshot.version
+            return self._current != index.snapshot.version
 
-    def update(self, version: str) -> None:
-        """Compute the map in the background, where that of this version of the index is not there.
-        Raises MissingPackage, and the error of the last attempt.
-        """
-        if not has_maps():
-            raise MissingPackage("the map needs openTSNE", "pip install 'mocosearch[map]'")
+    def update(self) -> None:
+        """Compute the map in the background. Raises the error of the last attempt."""
         if self._error is not None:
             error, self._error = self._error, None
             raise error
-        if self._current != version and not self.computing:
+        if not self.computing:
             self.progress = 0.0
             self._task = asyncio.create_task(self._compute())
 

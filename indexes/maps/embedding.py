@@ -71,7 +71,7 @@ def extend(keys: Keys, points: Points, new: Keys, threads: int, report: Report) 
     """Places for new keys, float32 (m, d), among n keys with places, which stay where they are."""
     if len(keys) < FEW:
         raise ValueError(f"{len(keys)} keys are too few")
-    affinities = _ToKnown(keys, threads)
+    affinities = _Affinities(keys, threads)
     pieces = []
     for start in range(0, len(new), BATCH):
         reference = TSNEEmbedding(points, affinities, n_jobs=threads, random_state=0)
@@ -120,7 +120,7 @@ class _Neighbours:
         return rows, np.sqrt(np.maximum(2 - 2 * cosines.astype(np.float64), 0))
 
 
-class _ToKnown:
+class _Affinities:
     """The affinities of new keys to keys that have places: `Affinities` of openTSNE."""
 
     def __init__(self, keys: Keys, threads: int) -> None:

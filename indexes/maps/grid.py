@@ -53,8 +53,8 @@ class Grid:
             levels += 1
         side = CELLS << (levels - 1)
         cells = np.clip((points * side).astype(np.int64), 0, side - 1)
-        taken = np.zeros(side * side, bool)
-        spread = [_spread(part, side, taken) for part in (cells[:first], cells[first:])]
+        used = np.zeros(side * side, bool)
+        spread = [_spread(part, side, used) for part in (cells[:first], cells[first:])]
         return cls(ids, _interleave(np.concatenate(spread)), levels)
 
     def __len__(self) -> int:
@@ -95,9 +95,9 @@ class Grid:
         return starts, ends
 
 
-def _spread(cells: NDArray[np.int64], side: int, taken: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The cells, (n, 2), with those that are taken replaced by free ones nearby; a photo that finds
-    none keeps its cell. taken: (side * side,), changed.
+def _spread(cells: NDArray[np.int64], side: int, used: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The cells, (n, 2), or free ones nearby where they are used already; a photo that finds none
+    keeps its cell. used: bool (side * side,), by row, changed.
     """
     result = cells.copy()
     waiting = np.arange(len(cells))
@@ -105,14 +105,14 @@ def _spread(cells: NDArray[np.int64], side: int, taken: NDArray[np.bool_]) -> ND
         wanted = cells[waiting] + step
         inside = ((wanted >= 0) & (wanted < side)).all(axis=1)
         places = np.where(inside, wanted[:, 0] + wanted[:, 1] * side, 0)
-        free = inside & ~taken[places]
+        free = inside & ~used[places]
         # The first of those that want the same place.
         candidates = np.flatnonzero(free)
         _, firsts = np.unique(places[candidates], return_index=True)
-        settled = candidates[firsts]
-        taken[places[settled]] = True
-        result[waiting[settled]] = wanted[settled]
-        waiting = np.delete(waiting, settled)
+        winners = candidates[firsts]
+        used[places[winners]] = True
+        result[waiting[winners]] = wanted[winners]
+        waiting = np.delete(waiting, winners)
         if not len(waiting):
             break
     return result

@@ -2,16 +2,17 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.index import Index
-from indexes.maps import stored
+from indexes.maps import storage
 from indexes.maps.embedding import FEW, Report, embed, extend
-from indexes.maps.stored import StoredMap
+from indexes.maps.storage import CollectionMap
 from indexes.search.filters import Where
 from indexes.search.segments import are_in
+from indexes.search.snapshot import Snapshot
 from indexes.store.records import Ids
 
 MOST = 100_000
@@ -24,53 +25,57 @@ were there when it was.
 """
 
 
-def update(index: Index, report: Report) -> StoredMap:
-    """The map of an index as it is now, stored beside it. It takes minutes for 100,000 photos.
+def update(snapshot: Snapshot, folder: Path, fingerprint: str, report: Report) -> CollectionMap:
+    """The map of an index as it is now, stored in its folder. It takes minutes for 100,000 photos.
 
-    Raises StorageFailed and Damaged.
+    fingerprint: of its encoder. Raises StorageFailed and Damaged.
     """
-    fingerprint, ids = index.encoder.card.fingerprint, index.among(Where())
+    ids = snapshot.among(Where())
     # Threads that wait for each other on a busy machine take longer than one for a small map.
     threads = 1 if len(ids) < MANY else os.cpu_count() or 1
-    before = stored.load(index.folder, fingerprint)
-    known = None if before is None else _without_deleted(before, ids)
-    if known is None or known.learned.sum() < max(FRESH * min(len(ids), MOST), FEW):
-        known = _learn(index, fingerprint, ids, threads, report)
-    new = _shuffled(ids[~are_in(ids, np.sort(known.ids))])
+    before = storage.load(folder, fingerprint)
+    current = None if before is None else _without_deleted(before, ids)
+    if current is None or current.reference.sum() < max(FRESH * min(len(ids), MOST), FEW):
+        current = _learn(snapshot, fingerprint, ids, threads, report)
+    new = _shuffled(ids[~are_in(ids, np.sort(current.ids))])
     if len(new):
-        known = _extend(index, known, new, threads, report)
-    if before is None or known.version != before.version:
-        stored.save(index.folder, known)
-    return known
+        current = _extend(snapshot, current, new, threads, report)
+    if before is None or current.version != before.version:
+        storage.save(folder, current)
+    return current
 
 
-def _without_deleted(before: StoredMap, ids: Ids) -> StoredMap:
+def _without_deleted(before: CollectionMap, ids: Ids) -> CollectionMap:
     present = are_in(before.ids, ids)
     return replace(
         before,
         ids=before.ids[present],
         points=before.points[present],
-        learned=before.learned[present],
+        reference=before.reference[present],
     )
 
 
-def _learn(index: Index, fingerprint: str, ids: Ids, threads: int, report: Report) -> StoredMap:
+def _learn(
+    snapshot: Snapshot, fingerprint: str, ids: Ids, threads: int, report: Report
+) -> CollectionMap:
     chosen = _shuffled(ids)[:MOST]
-    keys = index.keys(chosen) if len(chosen) else np.zeros((0, index.encoder.dimension), np.float32)
+    keys = snapshot.keys(chosen) if len(chosen) else np.zeros((0, 1), np.float32)
     points = embed(keys, threads, report)
-    learned: NDArray[np.bool_] = np.ones(len(chosen), np.bool_)
-    return StoredMap(fingerprint, chosen, points, learned, stored.frame_of(points))
+    reference: NDArray[np.bool_] = np.ones(len(chosen), np.bool_)
+    return CollectionMap(fingerprint, chosen, points, reference, storage.frame_of(points))
 
 
-def _extend(index: Index, known: StoredMap, new: Ids, threads: int, report: Report) -> StoredMap:
-    base = np.flatnonzero(known.learned)
-    keys = index.keys(known.ids[base])
-    points = extend(keys, known.points[base], index.keys(new), threads, report)
+def _extend(
+    snapshot: Snapshot, current: CollectionMap, new: Ids, threads: int, report: Report
+) -> CollectionMap:
+    base = np.flatnonzero(current.reference)
+    keys = snapshot.keys(current.ids[base])
+    points = extend(keys, current.points[base], snapshot.keys(new), threads, report)
     return replace(
-        known,
-        ids=np.concatenate([known.ids, new]),
-        points=np.concatenate([known.points, points]),
-        learned=np.concatenate([known.learned, np.zeros(len(new), np.bool_)]),
+        current,
+        ids=np.concatenate([current.ids, new]),
+        points=np.concatenate([current.points, points]),
+        reference=np.concatenate([current.reference, np.zeros(len(new), np.bool_)]),
     )
 
 

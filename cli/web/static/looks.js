@@ -61,6 +61,7 @@ export class Looks {
   #show(look) {
     this.#doubts = look.doubts.filter(({ id }) => !this.#skipped.has(id));
     this.look = look;
+    const title = this.#focusTitle();
     this.element.replaceChildren(
       h("div", { class: "view-head" },
         h("div", {}, h("h1", {}, look.name), h("p", { class: "soft" }, counts(look))),
@@ -69,10 +70,15 @@ export class Looks {
       h("p", { class: "look-error", role: "status" }, expectation(look)),
       this.question = h("div", { class: "look-question" }),
     );
-    this.#ask();
+    this.#ask(title);
   }
 
-  #ask() {
+  /** The tooltip of the button that has the focus, which the same button of the next photo gets. */
+  #focusTitle() {
+    return this.element.contains(document.activeElement) ? document.activeElement.title : "";
+  }
+
+  #ask(title = this.#focusTitle()) {
     const [photo, ...rest] = this.#doubts;
     if (!photo) {
       this.question.replaceChildren(message("look", "No photo left to ask about", h("p", {}, "Save more pictures, or add photos to the index.")));
@@ -93,8 +99,9 @@ export class Looks {
         button("Skip", () => this.#skip(), { title: "Skip (s)" }),
         button("Yes", () => this.#answer(true), { picture: "check", title: "Yes (y)", look: "main" }),
         button("Back", () => this.#back(), { picture: "back", title: "The photo before (u)", disabled: !this.#past.length })),
-      rest.length ? h("div", { class: "look-rest", role: "group", "aria-label": "Next questions" }, ...rest.slice(0, 11).map(small)) : "",
+      ...(rest.length ? [h("div", { class: "look-rest", role: "group", "aria-label": "Next questions" }, ...rest.slice(0, 11).map(small))] : []),
     );
+    if (title) this.question.querySelector(`.look-answers [title="${title}"]:not(:disabled)`)?.focus();
   }
 
   #first(id) {

@@ -13,7 +13,7 @@ from web_server import Server
 
 from cli.web import maps
 from indexes import Where
-from indexes.maps import stored
+from indexes.maps import storage
 
 SECONDS = 120
 
@@ -24,10 +24,12 @@ def _store(server: Server, seed: int = 0) -> str:
         lambda index: (index.among(Where()), index.encoder.card.fingerprint)
     )
     points = np.random.default_rng(seed).random((len(ids), 2))
-    learned = np.ones(len(ids), np.bool_)
-    found = stored.StoredMap(fingerprint, ids, points, learned, stored.frame_of(points))
-    stored.save(server.folder, found)
-    return found.version
+    reference = np.ones(len(ids), np.bool_)
+    collection_map = storage.CollectionMap(
+        fingerprint, ids, points, reference, storage.frame_of(points)
+    )
+    storage.save(server.folder, collection_map)
+    return collection_map.version
 
 
 def _tile(server: Server, address: str, **options: Any) -> Any:
@@ -199,6 +201,6 @@ def test_the_least_used_tiles_are_dropped(tmp_path: Any, monkeypatch: pytest.Mon
     for number in range(9):
         some.keep(("v", 0, number, 0, 256), bytes(30))
         some.tile(("v", 0, 0, 0, 256))
-    held = [number for number in range(9) if some.tile(("v", 0, number, 0, 256))]
-    assert held == [0, 7, 8]
+    numbers = [number for number in range(9) if some.tile(("v", 0, number, 0, 256))]
+    assert numbers == [0, 7, 8]
     some.close()

@@ -18,13 +18,13 @@ def _grid(points: np.ndarray, first: int = 0) -> Grid:
 
 def _cells(grid: Grid, level: int) -> dict[tuple[int, int], int]:
     """Photos by their cell of the whole level."""
-    found = {}
+    cells = {}
     for column in range(2**level):
         for row in range(2**level):
             for cell in grid.tile(level, column, row):
                 assert 0 <= min(cell[:2]) <= max(cell[:2]) < CELLS
-                found[CELLS * column + cell.column, CELLS * row + cell.row] = cell.id
-    return found
+                cells[CELLS * column + cell.column, CELLS * row + cell.row] = cell.id
+    return cells
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,7 +9,8 @@ import pytest
 from light import light
 
 from indexes import Index
-from indexes.maps import embedding, stored, update
+from indexes.maps import embedding, storage, update
+from indexes.search.snapshot import Snapshot
 from indexes.store.place import MAP
 from mocosearch.errors import StorageFailed
 
@@ -19,6 +20,11 @@ COUNT = 60
 
 def _report(share: float) -> None:
     assert 0 <= share <= 1
+
+
+def _update(index: Index) -> storage.CollectionMap:
+    fingerprint = index.encoder.card.fingerprint
+    return update.update(index.snapshot, index.folder, fingerprint, _report)
 
 
 def _clusters(count: int, seed: int = 0) -> np.ndarray:
@@ -34,21 +40,23 @@ def keys(index: Index, monkeypatch: pytest.MonkeyPatch) -> dict[int, np.ndarray]
     """The keys of the index, by id; no photo is read."""
     stored_keys = dict(zip(range(1, COUNT + 1), _clusters(COUNT), strict=True))
     monkeypatch.setattr(
-        Index, "among", lambda self, where: np.array(sorted(stored_keys), np.uint64)
+        Snapshot, "among", lambda self, where: np.array(sorted(stored_keys), np.uint64)
     )
     monkeypatch.setattr(
-        Index, "keys", lambda self, ids: np.stack([stored_keys[int(id)] for id in ids])
+        Snapshot, "keys", lambda self, ids: np.stack([stored_keys[int(id)] for id in ids])
     )
     return stored_keys
 
 
-def _places(found: stored.StoredMap) -> dict[int, tuple[float, float]]:
-    return dict(zip(found.ids.tolist(), map(tuple, found.points.tolist()), strict=True))
+def _places(collection_map: storage.CollectionMap) -> dict[int, tuple[float, float]]:
+    return dict(
+        zip(collection_map.ids.tolist(), map(tuple, collection_map.points.tolist()), strict=True)
+    )
 
 
-def _ratio(found: stored.StoredMap) -> float:
+def _ratio(collection_map: storage.CollectionMap) -> float:
     """The distance to other photos of the same cluster, per distance to all others."""
-    places = _places(found)
+    places = _places(collection_map)
     same, other = [], []
     for one, two in itertools.combinations(places, 2):
         distance = np.hypot(*np.subtract(places[one], places[two]))
@@ -57,64 +65,64 @@ def _ratio(found: stored.StoredMap) -> float:
 
 
 def test_similar_photos_lie_together_and_the_map_is_stored(index: Index, keys: Any) -> None:
-    found = update.update(index, _report)
-    assert sorted(found.ids.tolist()) == sorted(keys)
-    assert found.learned.all()
-    assert _ratio(found) < 0.5
-    again = stored.load(index.folder, index.encoder.card.fingerprint)
+    collection_map = _update(index)
+    assert sorted(collection_map.ids.tolist()) == sorted(keys)
+    assert collection_map.reference.all()
+    assert _ratio(collection_map) < 0.5
+    again = storage.load(index.folder, index.encoder.card.fingerprint)
     assert again is not None
-    assert (again.version, again.frame) == (found.version, found.frame)
-    assert again.grid().levels == found.grid().levels
+    assert (again.version, again.frame) == (collection_map.version, collection_map.frame)
+    assert again.grid().levels == collection_map.grid().levels
 
 
 def test_new_photos_are_placed_among_the_others_which_stay(
     index: Index, keys: dict[int, np.ndarray]
 ) -> None:
-    before = _places(update.update(index, _report))
+    before = _places(_update(index))
     keys |= dict(zip(range(COUNT + 1, COUNT + 13), _clusters(12, seed=1), strict=True))
     for gone in (3, 5):
         del keys[gone]
-    found = update.update(index, _report)
-    after = _places(found)
+    collection_map = _update(index)
+    after = _places(collection_map)
     assert sorted(after) == sorted(keys)
     assert all(after[id] == before[id] for id in before if id in keys)
-    assert found.learned.sum() == COUNT - 2
-    assert _ratio(found) < 0.5
+    assert collection_map.reference.sum() == COUNT - 2
+    assert _ratio(collection_map) < 0.5
 
 
 def test_a_map_of_few_of_the_photos_is_learned_again(
     index: Index, keys: dict[int, np.ndarray]
 ) -> None:
-    update.update(index, _report)
+    _update(index)
     keys |= dict(zip(range(COUNT + 1, 3 * COUNT + 1), _clusters(2 * COUNT, seed=1), strict=True))
-    assert update.update(index, _report).learned.all()
+    assert _update(index).reference.all()
 
 
 def test_a_large_map_is_learned_from_some_and_extended_by_the_others(
     index: Index, keys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(update, "MOST", 40)
-    found = update.update(index, _report)
-    assert (found.learned.sum(), len(found.ids)) == (40, COUNT)
-    assert _ratio(found) < 0.5
-    assert update.update(index, _report).version == found.version
+    collection_map = _update(index)
+    assert (collection_map.reference.sum(), len(collection_map.ids)) == (40, COUNT)
+    assert _ratio(collection_map) < 0.5
+    assert _update(index).version == collection_map.version
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 10, 12])
 def test_few_photos_have_a_map(index: Index, keys: dict[int, np.ndarray], count: int) -> None:
     for id in list(keys)[count:]:
         del keys[id]
-    found = update.update(index, _report)
-    assert len(found.grid()) == count
-    assert np.isfinite(found.points).all()
+    collection_map = _update(index)
+    assert len(collection_map.grid()) == count
+    assert np.isfinite(collection_map.points).all()
 
 
 def test_copies_have_a_map(index: Index, keys: dict[int, np.ndarray]) -> None:
     for id in keys:
         keys[id] = keys[1]
-    found = update.update(index, _report)
-    assert np.isfinite(found.points).all()
-    grid = found.grid()
+    collection_map = _update(index)
+    assert np.isfinite(collection_map.points).all()
+    grid = collection_map.grid()
     assert sum(len(list(grid.tile(1, *place))) for place in itertools.product((0, 1), (0, 1))) > 0
 
 
@@ -135,24 +143,26 @@ def test_the_neighbours_are_those_of_a_plain_loop(
 
 def test_a_map_of_another_encoder_or_a_damaged_one_is_none(index: Index, keys: Any) -> None:
     fingerprint = index.encoder.card.fingerprint
-    found = update.update(index, _report)
-    assert stored.load(index.folder, light(1).card.fingerprint) is None
+    collection_map = _update(index)
+    assert storage.load(index.folder, light(1).card.fingerprint) is None
     file = index.folder / MAP
     whole = file.read_bytes()
     for damage in (b"", whole[:300], b"x" * 500, whole[: len(whole) // 2]):
         file.write_bytes(damage)
-        assert stored.load(index.folder, fingerprint) is None
-    stored.save(index.folder, dataclasses.replace(found, points=found.points[1:]))
-    assert stored.load(index.folder, fingerprint) is None
+        assert storage.load(index.folder, fingerprint) is None
+    storage.save(
+        index.folder, dataclasses.replace(collection_map, points=collection_map.points[1:])
+    )
+    assert storage.load(index.folder, fingerprint) is None
     file.unlink()
-    assert stored.load(index.folder, fingerprint) is None
-    assert update.update(index, _report).version == found.version
+    assert storage.load(index.folder, fingerprint) is None
+    assert _update(index).version == collection_map.version
 
 
 def test_a_full_disk_is_one_clear_error_and_leaves_the_map_before(
     index: Index, keys: dict[int, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = update.update(index, _report)
+    collection_map = _update(index)
     del keys[1]
 
     def full(*arguments: Any, **arrays: Any) -> None:
@@ -160,17 +170,17 @@ def test_a_full_disk_is_one_clear_error_and_leaves_the_map_before(
 
     monkeypatch.setattr(np, "savez", full)
     with pytest.raises(StorageFailed, match="cannot store the map"):
-        update.update(index, _report)
-    again = stored.load(index.folder, index.encoder.card.fingerprint)
+        _update(index)
+    again = storage.load(index.folder, index.encoder.card.fingerprint)
     assert again is not None
-    assert again.version == found.version
+    assert again.version == collection_map.version
     assert [one.name for one in index.folder.iterdir() if one.name.startswith(MAP)] == [MAP]
 
 
 def test_an_index_with_a_map_can_be_removed(index: Index, keys: Any) -> None:
     from indexes.store.place import check_place, remove
 
-    update.update(index, _report)
+    _update(index)
     index.close()
     remove(index.folder)
     assert not index.folder.exists()

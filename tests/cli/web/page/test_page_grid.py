@@ -4,7 +4,7 @@ import random
 from typing import Any
 
 import pytest
-from fake_gallery import Gallery, months_of, serve
+from fake_gallery import Gallery, eventually, months_of, serve
 
 MILLION = 1_000_000
 MOST_PIXELS = 4_000_000
@@ -109,6 +109,8 @@ def test_rows_above_that_load_do_not_move_the_screen(open_page: Any, photos: int
             tile = page.locator(f'.tile[data-number="{number}"]')
             before = tile.bounding_box()["y"]
             page.mouse.wheel(0, -200)
+            # On a busy machine the wheel takes longer.
+            eventually(page, lambda tile=tile, y=before: tile.bounding_box()["y"] > y + 100)
             page.wait_for_timeout(120)
             steps.append(tile.bounding_box()["y"] - before)
         # The wheel moves the photo by 200 pixels, and what loads meanwhile does not.

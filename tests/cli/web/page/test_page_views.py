@@ -81,7 +81,7 @@ def test_a_photo_on_an_unplugged_disk(page: Any) -> None:
 
 def test_a_photo_that_is_gone(page: Any) -> None:
     show(page, "?photo=999", ".photo-dialog .message")
-    assert "there is no photo 999" in page.locator(".photo-dialog .message").inner_text()
+    assert "There is no photo 999" in page.locator(".photo-dialog .message").inner_text()
 
 
 @pytest.mark.browser
@@ -213,6 +213,7 @@ def test_a_look_is_taught_by_click_and_by_key(page: Any, gallery: Gallery) -> No
     page.get_by_role("button", name="Yes").click()
     eventually(page, lambda: gallery.answers == {100: True})
     eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.get_by_role("button", name="Yes").and_(page.locator(":focus")).wait_for()
     page.locator(".view-head", has_text="1 yes, 0 no").wait_for()
     page.keyboard.press("n")
     eventually(page, lambda: gallery.answers == {100: True, 99: False})

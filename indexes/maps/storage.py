@@ -20,10 +20,10 @@ MARGIN = 0.02
 
 
 @dataclass(frozen=True)
-class StoredMap:
+class CollectionMap:
     """Where photos lie.
 
-    ids: uint64 (n,), by rank. points: float64 (n, 2), in the units of t-SNE. learned: bool (n,),
+    ids: uint64 (n,), by rank. points: float64 (n, 2), in the units of t-SNE. reference: bool (n,),
     whether the photo was there when the map was learned, rather than placed among others later.
     frame: the least x, the least y and the side of the square that the learned points fill.
     fingerprint: of the encoder.
@@ -32,7 +32,7 @@ class StoredMap:
     fingerprint: str
     ids: Ids
     points: NDArray[np.float64]
-    learned: NDArray[np.bool_]
+    reference: NDArray[np.bool_]
     frame: tuple[float, float, float]
 
     def grid(self) -> Grid:
@@ -40,7 +40,7 @@ class StoredMap:
         left, top, side = self.frame
         places = np.clip((self.points - np.array([left, top])) / side, 0, 1)
         places = MARGIN + (1 - 2 * MARGIN) * places
-        return Grid.of(self.ids, places, int(self.learned.sum()))
+        return Grid.of(self.ids, places, int(self.reference.sum()))
 
     @property
     def version(self) -> str:
@@ -60,7 +60,7 @@ def frame_of(points: NDArray[np.float64]) -> tuple[float, float, float]:
     return float(left), float(top), side
 
 
-def load(folder: Path, fingerprint: str) -> StoredMap | None:
+def load(folder: Path, fingerprint: str) -> CollectionMap | None:
     """The map of the index in a folder; None where there is none for this encoder, or where it
     cannot be read.
     """
@@ -68,17 +68,17 @@ def load(folder: Path, fingerprint: str) -> StoredMap | None:
         with open(folder / MAP, "rb") as data, np.load(data, allow_pickle=False) as file:
             if int(file["format"]) != FORMAT or str(file["fingerprint"]) != fingerprint:
                 return None
-            ids, points, learned = file["ids"], file["points"], file["learned"]
+            ids, points, reference = file["ids"], file["points"], file["reference"]
             left, top, side = file["frame"].tolist()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None
-    right = ids.dtype == np.uint64 and points.dtype == np.float64 and learned.dtype == np.bool_
-    if not right or ids.ndim != 1 or points.shape != (len(ids), 2) or len(learned) != len(ids):
+    right = ids.dtype == np.uint64 and points.dtype == np.float64 and reference.dtype == np.bool_
+    if not right or ids.ndim != 1 or points.shape != (len(ids), 2) or len(reference) != len(ids):
         return None
-    return StoredMap(fingerprint, ids, points, learned, (left, top, side))
+    return CollectionMap(fingerprint, ids, points, reference, (left, top, side))
 
 
-def save(folder: Path, stored: StoredMap) -> None:
+def save(folder: Path, collection_map: CollectionMap) -> None:
     """Store a map in the folder of its index, whole or not at all. Raises StorageFailed."""
     part = folder / f"{MAP}.{os.getpid()}"
     try:
@@ -86,11 +86,11 @@ def save(folder: Path, stored: StoredMap) -> None:
             np.savez(
                 file,
                 format=np.array(FORMAT),
-                fingerprint=np.array(stored.fingerprint),
-                ids=stored.ids,
-                points=stored.points,
-                learned=stored.learned,
-                frame=np.array(stored.frame),
+                fingerprint=np.array(collection_map.fingerprint),
+                ids=collection_map.ids,
+                points=collection_map.points,
+                reference=collection_map.reference,
+                frame=np.array(collection_map.frame),
             )
         part.replace(folder / MAP)
     except OSError as error:
