@@ -5,6 +5,7 @@
 Keys and records are synthetic (benchmarks/keys.py, benchmarks/filtered_query.py), of the dimension
 of the starter, whose graph the index holds. The server runs as a process of its own, and so do the
 clients. The photos have no files; the thumbnails of the results are stored before they are timed.
+Where there is Chromium, the page is timed in it, too (benchmarks/serve_page.py).
 Baseline in the same run: numpy's cosines of a key with all keys, in 32 bits, and the best 100.
 """
 
@@ -30,6 +31,7 @@ from PIL import Image
 from benchmarks.filtered_query import ROOT, record
 from benchmarks.keys import clustered, merge_all, put, stored_keys
 from benchmarks.measure import COMMAND, conclude, middle, say, table, title
+from benchmarks.serve_page import measure_page
 from indexes import Index
 from indexes.store import roots
 from indexes.thumbnails import Thumbnails
@@ -43,6 +45,8 @@ PICTURES = 24
 CONNECTIONS = 6
 """Of a browser to one server."""
 RESULTS = 100
+PERIOD = 0.25
+"""Seconds between two looks at the memory."""
 
 
 def main() -> None:
@@ -95,8 +99,16 @@ def measure(folder: Path, count: int, clients: int) -> dict[str, float]:
         )
         store_thumbnails(folder, server, ids[:20])
         figures["pictures"] = middle(timed(lambda id=id: server.show(id)) for id in ids[:20])
-        figures["searches/s"] = throughput(server, ids, clients)
-        figures["bytes"], figures["private bytes"] = memory(server.process.pid)
+        newest = newest_ids(server)
+        store_thumbnails(folder, server, newest)
+        figures |= measure_page(server.address, newest)
+        with memory_watch(server.process.pid) as sizes:
+            figures["searches/s"] = throughput(server, ids, clients)
+        figures["warm bytes"], figures["private bytes"] = map(max, zip(*sizes, strict=True))
+    uncache(folder)
+    with serving(folder) as server, memory_watch(server.process.pid) as sizes:
+        throughput(server, ids, clients)
+        figures["bytes"] = max(resident for resident, _ in sizes)
     return figures
 
 
@@ -106,6 +118,8 @@ def report(count: int, figures: dict[str, float], clients: int) -> None:
         "a click: the 100 nearest photos to one, ms": "click",
         "the same in numpy, all keys in memory, ms": "loop",
         "the same until 24 thumbnails are there, ms": "pictures",
+        "first paint of the page in a browser, ms": "first paint",
+        "there, from a key until the first result has its picture, ms": "first pictures",
         "the first click after the start, ms": "first",
         "the first picture that is sent, ms": "first picture",
         "a further picture, ms": "picture",
@@ -114,18 +128,22 @@ def report(count: int, figures: dict[str, float], clients: int) -> None:
         "a page in the middle, ms": "page again",
         f"searches/s of {clients} clients": "searches/s",
         "from the command to the address, ms": "start",
-        "memory with its processes, MB": "bytes",
+        "most memory with its processes meanwhile, MB": "warm bytes",
         "of it without pages of files, MB": "private bytes",
+        "most memory where the index is read from the disk, MB": "bytes",
     }
     figures = {k: v / 1e6 if k.endswith("bytes") else v for k, v in figures.items()}
     print(f"\n{count} photos\n")
+    rows = {what: name for what, name in rows.items() if name in figures}
     table(["what", "figure"], [[what, f"{figures[name]:.1f}"] for what, name in rows.items()])
     if count == 100_000:
         bars = (
             ("server's share", 60, "a click in the server"),
             ("pictures", 150, "first pictures"),
         )
-        for name, bar, what in (*bars, ("first", 100, "the first query after the start")):
+        bars = (*bars, ("first", 100, "the first query after the start"))
+        page = (("first paint", 300, "first paint"), ("first pictures", 150, "a key to a picture"))
+        for name, bar, what in (*bars, *(one for one in page if one[0] in figures)):
             conclude(bar, figures[name], what=what, unit=" ms", most=True)
         conclude(40, figures["searches/s"], what=f"searches with {clients} clients", unit="/s")
     if count == 1_000_000:
@@ -137,6 +155,7 @@ class Client:
 
     def __init__(self, process: subprocess.Popen[str], port: int, token: str) -> None:
         self.process, self.port, self.token = process, port, token
+        self.address = f"http://127.0.0.1:{port}/?token={token}"
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
 
     def another(self) -> "Client":
@@ -218,12 +237,18 @@ def plain_loop(folder: Path) -> float:
     return middle(timed(lambda row=row: search(row)) for row in range(0, 900, 30))
 
 
+def newest_ids(server: Client) -> list[int]:
+    """The photos on the first screen of the page."""
+    return [one["id"] for one in json.loads(server.get("/v1/images?limit=24"))["images"]]
+
+
 def store_thumbnails(folder: Path, server: Client, ids: list[int]) -> None:
     """Thumbnails of the results of some searches, as if their photos had been shown before."""
     store, data = Thumbnails.open(folder), picture(320)
     for id in ids:
-        for one in server.search(id)["results"][:PICTURES]:
-            store.put(f"{one['id']:032x}", 320, data)
+        for one in (id, *(one["id"] for one in server.search(id)["results"][:PICTURES])):
+            for side in (160, 320, 640):
+                store.put(f"{one:032x}", side, data)
     store.close()
 
 
@@ -260,6 +285,36 @@ def timed(work: Any) -> float:
     began = time.perf_counter()
     work()
     return 1000 * (time.perf_counter() - began)
+
+
+def uncache(folder: Path) -> None:
+    """Remove the file of an index from the system's cache.
+
+    What a program has written lies there in pieces of up to 2 MB (large folios), and Linux maps a
+    whole piece where one byte of it is read. So one search maps nearly all of a file that was
+    written just now. What is read from the disk lies there in single pages.
+    """
+    with open(folder / "data.mdb", "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+@contextmanager
+def memory_watch(pid: int) -> Iterator[list[tuple[float, float]]]:
+    """What `memory` says of a process, again and again."""
+    sizes, end = [memory(pid)], threading.Event()
+
+    def look() -> None:
+        while not end.wait(PERIOD):
+            sizes.append(memory(pid))
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield sizes
+    finally:
+        end.set()
+        thread.join()
 
 
 def memory(pid: int) -> tuple[float, float]:

@@ -16,24 +16,54 @@ if TYPE_CHECKING:
     from mocosearch.evaluation.evaluate import Evaluation
 
 
+Manifest = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A file of labels: lines of path, tab, label; paths are relative to its folder.",
+    ),
+]
+Classes = Annotated[
+    bool, typer.Option("--classes", help="Use the name of a photo's folder as its label.")
+]
+Knn = Annotated[
+    bool, typer.Option("--knn", help="Predict labels by weighted kNN, as the MoCo demo does.")
+]
+Linear = Annotated[
+    bool, typer.Option("--linear", help="Predict labels by a linear classifier on the features.")
+]
+Percents = Annotated[
+    str | None,
+    typer.Option(
+        "--labels",
+        metavar="LIST",
+        help="With --linear: per cent of the labels to train on "
+        "[default: 1,10; with --test 1,10,100].",
+    ),
+]
+Test = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="With --knn or --linear: a manifest of other photos to predict."
+    ),
+]
+Plot = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Write a bar chart of the comparison: .png, .webp, .jpg or .pdf."
+    ),
+]
+
+
 def evaluate(
     index: ReaderName = "default",
-    manifest: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="A file of labels: lines of path, tab, label; paths are relative to its folder.",
-        ),
-    ] = None,
-    classes: Annotated[
-        bool, typer.Option("--classes", help="Use the name of a photo's folder as its label.")
-    ] = False,
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Write a bar chart of the comparison: .png, .webp, .jpg or .pdf."
-        ),
-    ] = None,
+    manifest: Manifest = None,
+    classes: Classes = False,
+    knn: Knn = False,
+    linear: Linear = False,
+    percents: Percents = None,
+    test: Test = None,
+    plot: Plot = None,
     json: Json = False,
 ) -> None:
     """Measure how well an index retrieves.
@@ -51,7 +81,14 @@ def evaluate(
         from cli.plot import check
 
         check(plot)
-    evaluation = _evaluate(index, manifest, classes)
+    if knn or linear:
+        from cli.classify import classify
+
+        evaluation = classify(index, manifest, classes, knn, linear, percents, test)
+    elif percents or test:
+        raise typer.BadParameter("--labels and --test need --linear or --knn")
+    else:
+        evaluation = _evaluate(index, manifest, classes)
     if plot is not None:
         from cli.plot import draw
 
@@ -90,7 +127,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
             raise NoPhotos("the index holds too few photos", "add some: mocosearch index PHOTOS")
         if opened.encoder.card.architecture == ONNX:
             warn("the encoder is from an ONNX file: there is no untrained network to compare with")
-        labels = _labels(opened, manifest) if classes or manifest is not None else None
+        labels = labels_of(opened, manifest) if classes or manifest is not None else None
         ids = [int(id) for id in opened.among(Where())] if labels is None else list(labels)
         keys = opened.keys(ids).astype(np.float32)
         keys /= np.linalg.norm(keys, axis=1, keepdims=True).clip(min=1e-12)
@@ -103,7 +140,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
         return evaluate_labels(opened.encoder, keys, list(labels.values()), path_of, report)
 
 
-def _labels(index: "Reader", manifest: Path | None) -> dict[int, str]:
+def labels_of(index: "Reader", manifest: Path | None) -> dict[int, str]:
     """A label for each photo by id: from a manifest, or the name of the photo's folder.
 
     Raises Unreadable, and NoPhotos if no photo of the manifest is in the index.

@@ -55,8 +55,8 @@ def write(
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
         f"<title>{html.escape(title)}</title><style>{_style()}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{html.escape(words)}</p>{body}"
-        f"<footer>{html.escape(footer)}</footer></html>\n"
+        f"<main><h1>{html.escape(title)}</h1>{_element('p', words)}{body}</main>"
+        f"{_element('footer', footer)}</html>\n"
     )
     page.write_text(text, encoding="utf-8", errors="backslashreplace")
 
@@ -87,11 +87,16 @@ def _style() -> str:
     return "".join((_STATIC / name).read_text(encoding="utf-8") for name in _SHEETS)
 
 
+def _element(tag: str, words: str) -> str:
+    return f"<{tag}>{html.escape(words)}</{tag}>" if words else ""
+
+
 def _section(row: Row) -> str:
     title = f"<h2>{_escape(row.words)}</h2>" if row.words else ""
     query = ""
     if row.image is not None:
-        query = _figure(row.image, "<b>query</b> " + _escape(row.name), "shot query")
+        name = _escape(os.path.basename(row.name) or row.name)
+        query = _figure(row.image, f"<b>query</b> {name}", "shot query", row.name)
     results = "".join(map(_result, row.results))
     return f"<section>{title}<div class=flow>{query}{results}</div></section>"
 
@@ -100,15 +105,16 @@ def _result(result: "Result | Pick") -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
-    return _figure(path, caption, "shot")
+    return _figure(path, caption, "shot", path)
 
 
-def _figure(image: str | bytes, caption: str, kind: str) -> str:
+def _figure(image: str | bytes, caption: str, kind: str, path: str) -> str:
     picture, ratio = _thumbnail(image)
     shown = f"<img alt='' src='data:image/jpeg;base64,{picture}'>" if picture else ""
     style = f"--ratio:{ratio:.3f}"
     return (
-        f"<figure class='{kind}' style='{style}'>{shown}<figcaption>{caption}</figcaption></figure>"
+        f"<figure class='{kind}' style='{style}' title='{_escape(path)}'>{shown}"
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

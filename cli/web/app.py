@@ -13,7 +13,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from cli.web import compare, duplicates, knn_service, openapi, page, photos, pictures, search, state
+from cli.web import (
+    compare,
+    duplicates,
+    knn_service,
+    looks,
+    map,
+    openapi,
+    page,
+    photos,
+    pictures,
+    search,
+    state,
+)
 from cli.web.access import Access
 from cli.web.collection import PAUSE
 from cli.web.endpoint import Endpoint
@@ -31,6 +43,8 @@ ENDPOINTS: Sequence[Endpoint] = (
     *search.ENDPOINTS,
     *compare.ENDPOINTS,
     *duplicates.ENDPOINTS,
+    *map.ENDPOINTS,
+    *looks.ENDPOINTS,
     *knn_service.ENDPOINTS,
 )
 

@@ -32,7 +32,8 @@ async def post_compare(service: Service, request: Request, values: Values) -> Re
         raise RequestError(400, "other is missing", "name another index: see encoders of /v1/info")
     options = Options.of(fields)
     pictures = options.pictures(fields)
-    other = await service.in_thread(lambda: service.others.get(fields["other"]))
+    own = service.collection.folder
+    other = await service.in_thread(lambda: service.others.get(fields["other"], own))
     mine = await _answer(service, service.collection, service.name, pictures, options)
     theirs = await _answer(service, other, fields["other"], pictures, options)
     await _translate(service.collection, theirs)

@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cli.web.ignoring import BUSY
-from mocosearch import processes
+from cli.web.children import error_of, start
 from mocosearch.errors import Busy, MocosearchError
 
 THRESHOLDS = 4
@@ -101,16 +100,7 @@ class Copies:
 
     def _run(self, module: str, *words: str) -> str:
         """What a module of this program prints. Raises MocosearchError with its message."""
-        process = subprocess.Popen(
-            processes.command(module, *words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=processes.environment(),
-            text=True,
-            errors="replace",
-            start_new_session=True,
-        )
+        process = start(module, *words)
         self._processes.add(process)
         if self._closed.is_set():
             process.kill()
@@ -118,7 +108,7 @@ class Copies:
         self._processes.discard(process)
         # 3: files were skipped.
         if process.returncode not in (0, 3):
-            raise _error(errors, process.returncode)
+            raise error_of(errors, process.returncode, "copies cannot be searched")
         return out
 
     def close(self) -> None:
@@ -128,11 +118,3 @@ class Copies:
             process.kill()
         for threads in (self._computing, self._ignoring):
             threads.shutdown(wait=False, cancel_futures=True)
-
-
-def _error(text: str, code: int) -> MocosearchError:
-    """The error of which a process has printed the two lines."""
-    lines = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    what = lines.get("error", f" copies cannot be searched: exit code {code}").strip()
-    kind = Busy if code == BUSY else MocosearchError
-    return kind(what, lines.get("next", "").strip())

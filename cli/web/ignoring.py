@@ -6,12 +6,10 @@ A process opens an index once, and the server reads it; so this one changes it.
 import sys
 from pathlib import Path
 
+from cli.web.children import BUSY
 from indexes import open_reader
 from indexes.duplicates.groups import Group, Member, group_name
 from mocosearch.errors import Busy, MocosearchError
-
-BUSY = 75
-"""The exit code where another program is changing the index (EX_TEMPFAIL of sysexits.h)."""
 
 
 def ignore(folder: Path, ids: list[int]) -> None:

@@ -26,6 +26,7 @@ REASONS = {
     422: "The picture cannot be read",
     429: "Too many requests",
     500: "The server failed",
+    501: "A package is missing",
     503: "The index cannot be read",
 }
 ALWAYS = (400, 401, 403, 421, 429, 500, 503)

@@ -1,6 +1,7 @@
 """Further indexes, for comparisons: a few are open at a time."""
 
 from collections import OrderedDict
+from pathlib import Path
 from threading import Lock
 
 from cli.web.collection import Collection
@@ -18,12 +19,12 @@ class Others:
         self._open: OrderedDict[str, Collection] = OrderedDict()
         self._lock = Lock()
 
-    def get(self, name: str) -> Collection:
-        """An index as it is now. Raises RequestError for an unknown name, Damaged,
-        StorageFailed.
+    def get(self, name: str, own: Path) -> Collection:
+        """An index as it is now. own: that of the server, which is no other one. Raises
+        RequestError for an unknown name, Damaged, StorageFailed.
         """
-        if name not in names("indexes"):
-            raise RequestError(404, f"there is no index {name}", "see encoders of /v1/info")
+        if name not in names("indexes") or path_of("indexes", name) == own:
+            raise RequestError(404, f"there is no other index {name}", "see encoders of /v1/info")
         with self._lock:
             if name not in self._open:
                 while len(self._open) >= MOST:

@@ -1,6 +1,7 @@
 """The files of the page: `/` and everything in the folder `static`."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from starlette.requests import Request
@@ -9,7 +10,7 @@ from starlette.responses import Response
 from cli.web.errors import RequestError
 
 STATIC = Path(__file__).parent / "static"
-PAGE = "index.html"
+PAGE, SIGN_IN = "index.html", "sign-in.html"
 MEDIA = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -26,6 +27,11 @@ MEDIA = {
 async def get_page(request: Request) -> Response:
     """The page; all its states are in its address."""
     return Response(_read(PAGE), media_type=MEDIA[".html"])
+
+
+def sign_in(headers: Mapping[str, str]) -> Response:
+    """What a browser without the token, the cookie or the password gets: where they are found."""
+    return Response(_read(SIGN_IN), 401, dict(headers), media_type=MEDIA[".html"])
 
 
 async def get_static(request: Request) -> Response:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cli.web.access import Access
 from cli.web.errors import RequestError, answer_error
+from cli.web.page import sign_in
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -23,8 +24,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-OPEN = frozenset({"/healthz"})
-"""Paths that need neither token nor password; they tell nothing."""
+OPEN = frozenset({"/healthz", "/static/base.css", "/static/icon.svg"})
+"""Paths that need neither token nor password; they tell nothing. The style is that of `sign_in`."""
 RECEIVE_SECONDS = 30.0
 """Seconds for the next piece of a request."""
 SEND_SECONDS = 60.0
@@ -79,7 +80,7 @@ class Security:
             if status:
                 # The answer has begun: only closing the connection tells that it is incomplete.
                 raise
-            await answer_error(error)(scope, receive, send_safely)
+            await _answer(scope, error)(scope, receive, send_safely)
         finally:
             self.count(scope, status, time.perf_counter() - start)
 
@@ -108,6 +109,14 @@ class Security:
         """Exchange the token for the cookie, and remove it from the address."""
         headers = {"set-cookie": self.access.set_cookie(), "cache-control": "no-store"}
         return RedirectResponse("/", 303, headers)
+
+
+def _answer(scope: Scope, error: Exception) -> Response:
+    """JSON, or a page for a person who opens the server's address without the token."""
+    accept = Headers(scope=scope).get("accept", "")
+    if isinstance(error, RequestError) and error.status == 401 and "text/html" in accept:
+        return sign_in(error.headers)
+    return answer_error(error)
 
 
 def _add_headers(headers: MutableHeaders) -> None:

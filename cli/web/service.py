@@ -12,6 +12,8 @@ from cli.web.bodies import Bodies
 from cli.web.collection import Collection
 from cli.web.copies import Copies
 from cli.web.events import Events
+from cli.web.maps import Maps
+from cli.web.memory import release
 from cli.web.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
@@ -38,11 +40,14 @@ class Service:
     thumbnails: Thumbnails
     decoders: Decoders
     copies: Copies
+    maps: Maps
     limits: Limits = field(default_factory=lambda: Limits(MOST_BYTES, MOST_PIXELS))
     uploads: Uploads = field(default_factory=Uploads)
     events: Events = field(default_factory=Events)
     metrics: Metrics = field(default_factory=Metrics)
     bodies: Bodies = field(default_factory=lambda: Bodies(MOST_BYTES))
+    changing_look: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a look is read, changed and stored."""
     others: Others = field(default_factory=Others)
     _threads: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(2 * WORKERS + 2, "decoding")
@@ -60,7 +65,7 @@ class Service:
         collection = Collection(folder, open=reader)
         decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
         thumbnails = Thumbnails.open(folder, thumbnail_bytes)
-        return cls(name, collection, thumbnails, decoders, Copies(folder))
+        return cls(name, collection, thumbnails, decoders, Copies(folder), Maps(folder))
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """The result of some work that waits for a disk or a decoder."""
@@ -68,12 +73,17 @@ class Service:
 
     async def follow(self) -> None:
         """Show what is committed now, and tell the open pages."""
-        self.events.publish(await asyncio.to_thread(self.collection.follow))
+        self.events.publish(await asyncio.to_thread(self._follow))
+
+    def _follow(self) -> str:
+        release(self.collection.folder)
+        return self.collection.follow()
 
     def close(self) -> None:
         """End the processes and threads; nothing waits for work that still runs."""
         self.events.close()
         self.copies.close()
+        self.maps.close()
         self.decoders.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         self.collection.close()

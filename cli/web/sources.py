@@ -96,7 +96,8 @@ async def _decode(
         try:
             return await service.in_thread(lambda: decode(data, limits=service.limits))
         except Unreadable as error:
-            raise RequestError(422, f"cannot read the picture: {error.what}") from error
+            hint = error.hint or "send another file: JPEG, PNG, WebP, HEIC, TIFF and others"
+            raise RequestError(422, f"cannot read the picture: {error.what}", hint) from error
     record = await service.collection.read(lambda index: record_of(index, int(one)))
     path = existing_first(record.paths)[0]
     if not os.path.exists(path):

@@ -1,6 +1,5 @@
 """What the server says of itself: its index, its health, its counts and its events."""
 
-import os
 from functools import partial
 from typing import Any
 
@@ -9,8 +8,11 @@ from starlette.responses import Response, StreamingResponse
 
 from cli.web.endpoint import Endpoint, Values
 from cli.web.errors import answer_json
+from cli.web.maps import has_maps
+from cli.web.memory import mapped_bytes, resident_bytes
 from cli.web.service import Service
 from indexes import Reader
+from indexes.looks.look import names as look_names
 from mocosearch.home import names, path_of
 
 
@@ -41,7 +43,8 @@ def _info(service: Service, index: Reader) -> dict[str, Any]:
             if path_of("indexes", name) != index.folder
         ],
         "thumbnails": {"bytes": thumbnails.size, "limit": thumbnails.limit},
-        "map": False,
+        "map": has_maps(),
+        "looks": len(look_names()),
         "limits": {"bytes": service.limits.bytes, "pixels": service.limits.pixels},
     }
 
@@ -62,18 +65,10 @@ async def get_metrics(service: Service, request: Request, values: Values) -> Res
         "upload_bytes": float(service.uploads.size),
         "event_streams": float(len(service.events)),
         "resident_bytes": float(resident_bytes()),
+        "mapped_bytes": float(mapped_bytes()),
     }
     text = service.metrics.text(gauges)
     return Response(text, headers={"content-type": "text/plain; version=0.0.4; charset=utf-8"})
-
-
-def resident_bytes() -> int:
-    """Memory of this process; 0 where the system does not tell."""
-    try:
-        with open("/proc/self/statm") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
 
 
 async def get_events(service: Service, request: Request, values: Values) -> Response:

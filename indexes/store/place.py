@@ -12,6 +12,8 @@ GENERATION = ".generation-"
 """Start of the name of a second generation's folder, inside that of the first."""
 THUMBNAILS = ".thumbnails"
 """The folder of `indexes.thumbnails`, inside that of the index."""
+MAP = ".map.npz"
+"""The file of `indexes.maps`, in the folder of the index; others that start so are parts of one."""
 OWN = frozenset({DATA, "lock.mdb", "writer.lock", ".next", THUMBNAILS})
 
 
@@ -52,4 +54,4 @@ def remove(folder: Path) -> None:
 
 
 def _is_own(name: str) -> bool:
-    return name in OWN or name.startswith(GENERATION)
+    return name in OWN or name.startswith((GENERATION, MAP))

@@ -60,6 +60,7 @@ class Gallery:
     version: int = 1
     uploads: int = 0
     ignored: list[list[int]] = field(default_factory=list)
+    answers: dict[int, bool] = field(default_factory=dict)
     requests: list[tuple[str, str, Any]] = field(default_factory=list)
 
     @property
@@ -107,8 +108,30 @@ def _info(gallery: Gallery) -> dict[str, Any]:
         "encoders": [{"index": "starter", "name": "starter"}],
         "thumbnails": {"bytes": 0, "limit": 1},
         "map": gallery.map,
+        "looks": 1,
         "limits": {"bytes": 1_000_000, "pixels": 100_000_000},
     }
+
+
+def _look(gallery: Gallery) -> dict[str, Any]:
+    yes = sum(gallery.answers.values())
+    images = [gallery.image(place) for place in range(12)]
+    doubts = [one | {"probability": 0.5} for one in images if one["id"] not in gallery.answers]
+    return {
+        "name": "beach",
+        "pictures": [{"number": 0, "wanted": True}, {"number": 1, "wanted": False}],
+        "yes": yes,
+        "no": len(gallery.answers) - yes,
+        "adds": 40,
+        "wrong": 0.1,
+        "examples": 2 + len(gallery.answers),
+        "doubts": doubts,
+    }
+
+
+def _map(gallery: Gallery) -> dict[str, Any]:
+    state = {"state": "done", "updating": False, "progress": 1, "tiles": 4}
+    return state | {"photos": gallery.total, "v": str(gallery.version)}
 
 
 def _timeline(gallery: Gallery) -> dict[str, Any]:
@@ -245,7 +268,10 @@ class _Handler(BaseHTTPRequestHandler):
             "/v1/folders": lambda: _folders(query.get("under", [""])[0]),
             "/v1/duplicates": lambda: self._duplicates(query),
             "/v1/duplicates/ignore": lambda: self._ignore(body),
-            "/v1/map": lambda: {"state": "done", "progress": 1, "tiles": 4},
+            "/v1/looks": lambda: {"looks": [_look(self.gallery)]},
+            "/v1/looks/beach": lambda: _look(self.gallery),
+            "/v1/looks/beach/answers": lambda: self._teach(body),
+            "/v1/map": lambda: _map(self.gallery),
             "/v1/map/at": lambda: {"id": 5},
         }
         parts = path.strip("/").split("/")
@@ -257,7 +283,7 @@ class _Handler(BaseHTTPRequestHandler):
             facts = _image(self.gallery, int(parts[2]))
             missing = {"error": f"there is no photo {parts[2]}", "hint": "it may have been removed"}
             self._json(facts or missing, 200 if facts else 404)
-        elif parts[:2] in (["v1", "images"], ["v1", "uploads"], ["v1", "map"]):
+        elif parts[:2] in (["v1", "images"], ["v1", "uploads"], ["v1", "map"], ["v1", "looks"]):
             self._send(picture(path), "image/svg+xml")
         else:
             self._json({"error": f"there is no {path}"}, 404)
@@ -272,6 +298,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _other(self, body: Any) -> dict[str, Any]:
         answer = _answer(self.gallery, body)
         return answer | {"results": answer["results"][::-1][:50]}
+
+    def _teach(self, body: Any) -> dict[str, Any]:
+        self.gallery.answers |= {one["id"]: one["belongs"] for one in body["answers"]}
+        return _look(self.gallery)
 
     def _duplicates(self, query: Query) -> dict[str, Any]:
         gallery = self.gallery

@@ -8,6 +8,9 @@ from program import Run
 METHODS = {"encoder", "untrained network", "8x8 thumbnails"}
 
 
+WHAT = ("keys", "last stage")
+
+
 @pytest.fixture(scope="module")
 def ready_home(trained_home: Path) -> Path:
     """Evaluated beside an untrained network of the same architecture."""
@@ -57,3 +60,41 @@ def test_lists_of_encoders_and_indexes(run: Run, photos: Path, tmp_path: Path) -
     assert (index["name"], index["images"], index["roots"]) == ("default", 30, [str(photos)])
     assert "default" in run("indexes").stdout
     assert "starter" in run("encoders", "list", home=tmp_path).stdout
+
+
+def test_labels_are_predicted_by_knn_and_by_a_linear_classifier(
+    run: Run, photos: Path, tmp_path: Path
+) -> None:
+    words = ["evaluate", "--classes", "--knn", "--linear", "--labels", "10,50", "--json"]
+    result = json.loads(run(*words).stdout)
+    assert (result["photos"], result["labels"], result["predicted"]) == (30, 2, 30)
+    figures = result["baselines"]
+    assert figures.pop("photos") == 30
+    networks = [f"{which}, {what}" for which in ("encoder", "untrained") for what in WHAT]
+    assert set(figures) == {*networks, "8x8 thumbnails"}
+    for shares in figures.values():
+        assert list(shares) == ["kNN", "linear 10%", "linear 50%"]
+        assert all(0 <= share <= 1 for share in shares.values())
+    test = tmp_path / "test.tsv"
+    files = (photos / "other").iterdir()
+    test.write_text("".join(f"{file}\t{file.parent.name}\n" for file in files))
+    words = ["evaluate", "--classes", "--knn", "--test", test, "--json"]
+    result = json.loads(run(*words).stdout)
+    assert result["predicted"] == 10
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["--knn"], "--classes or --manifest"),
+        (["--classes", "--linear", "--labels", "100"], "--test FILE"),
+        (["--classes", "--linear", "--labels", "ten"], "numbers with commas"),
+        (["--classes", "--linear", "--labels", "0"], "above 0"),
+        (["--classes", "--labels", "10"], "need --linear"),
+        (["--classes", "--knn", "--labels", "10"], "needs --linear"),
+    ],
+)
+def test_what_cannot_be_predicted(run: Run, words: list[str], hint: str) -> None:
+    outcome = run("evaluate", *words)
+    assert outcome.returncode == 2
+    assert hint in " ".join(outcome.stderr.split())

@@ -219,6 +219,33 @@ def test_an_index_that_is_removed_is_one_error_until_it_is_back(
     assert server.json("/v1/info")["photos"] == 12
 
 
+def test_on_a_full_disk_searches_and_the_page_go_on(server: Process, index: Path) -> None:
+    resource = pytest.importorskip("resource", reason="only Unix has limits of file sizes")
+    # A limit of file sizes fails as a full disk does, for this process and for those it starts.
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    picture = next((index.parent / "photos").iterdir()).read_bytes()
+    head = b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.jpg"\r\n\r\n'
+    form = {"content-type": "multipart/form-data; boundary=x"}
+    for _ in range(2):
+        for path in ("/", "/v1/info", "/v1/images", "/v1/timeline", "/v1/duplicates", "/metrics"):
+            assert server.request("GET", path)[0] == 200, path
+        for id in range(1, 13):
+            status, small = server.request("GET", f"/v1/images/{id}/thumbnail?side=160")
+            assert (status, small[:2]) == (200, b"\xff\xd8")
+            assert server.request("GET", f"/v1/images/{id}/file?side=64")[0] == 200
+        for body, headers in (({"ids": [1]}, {}), (head + picture + b"\r\n--x--\r\n", form)):
+            status, text = server.request("POST", "/v1/search", body, headers)
+            assert status == 200, text
+            assert json.loads(text)["results"][0]["score"] > 0.99
+    status, text = server.request("POST", "/v1/duplicates/ignore", {"ids": [1, 2]})
+    assert status >= 400
+    assert "index" in json.loads(text)["error"]
+    assert json.loads(text)["hint"]
+    resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, 2 * (resource.RLIM_INFINITY,))
+    assert server.request("POST", "/v1/duplicates/ignore", {"ids": [1, 2]})[0] == 200
+    assert server.request("GET", "/healthz")[0] == 200
+
+
 def test_an_index_that_is_replaced_by_another_is_followed(
     server: Process, index: Path, tmp_path: Path
 ) -> None:

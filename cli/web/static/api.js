@@ -59,8 +59,11 @@ export const duplicates = (threshold, offset, limit) =>
 export const ignoreDuplicates = (ids) => post("/v1/duplicates/ignore", { ids: ids.map(Number) });
 export const script = async (threshold) =>
   (await request(`/v1/duplicates/script${query(null, threshold ? { threshold } : {})}`)).text();
+export const looks = () => get("/v1/looks");
+export const look = (name) => get(`/v1/looks/${encodeURIComponent(name)}`);
+export const answerLook = (name, answers) => post(`/v1/looks/${encodeURIComponent(name)}/answers`, { answers });
 export const map = () => get("/v1/map");
-export const photoAt = (x, y) => get(`/v1/map/at${query(null, { x, y })}`);
+export const photoAt = (x, y, z, reach) => get(`/v1/map/at${query(null, { x, y, z, reach })}`);
 
 /** Whether an id stands for a picture that was sent, and not for a photo of the collection. */
 export const isUpload = (id) => !/^\d+$/.test(String(id));
@@ -77,7 +80,7 @@ export function thumbnail(id, side = 320, v = "") {
 /** The address of a large picture. */
 export const file = (id, side = 2048) =>
   isUpload(id) ? thumbnail(id, 1280) : `/v1/images/${id}/file?side=${side}`;
-export const mapTile = (z, x, y) => `/v1/map/${z}/${x}/${y}`;
+export const mapTile = (z, x, y, side, v) => `/v1/map/${z}/${x}/${y}?side=${side}&v=${v}`;
 
 /** @param {import("./state.js").State} state @param {AbortSignal} [signal] */
 export function search(state, signal) {

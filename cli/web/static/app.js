@@ -8,6 +8,7 @@ import { listen } from "./events.js";
 import { FiltersDialog } from "./filters.js";
 import { HelpDialog } from "./help.js";
 import { Keys } from "./keys.js";
+import { Looks } from "./looks.js";
 import { MapView } from "./map.js";
 import { problem } from "./messages.js";
 import { notice } from "./notice.js";
@@ -22,8 +23,8 @@ import { SelectionBar } from "./selection-bar.js";
 import { format, parse, searchFor } from "./state.js";
 import { Uploads } from "./uploads.js";
 
-const VIEWS = { photos: Photos, search: Results, duplicates: Duplicates, compare: Compare, map: MapView };
-const TITLES = { photos: "Photos", search: "Search", duplicates: "Duplicates", compare: "Two encoders", map: "Map" };
+const VIEWS = { photos: Photos, search: Results, duplicates: Duplicates, compare: Compare, map: MapView, looks: Looks };
+const TITLES = { photos: "Photos", search: "Search", duplicates: "Duplicates", compare: "Two encoders", map: "Map", looks: "Looks" };
 
 export class App {
   /** @type {import("./state.js").State} */ state = parse(location.search);

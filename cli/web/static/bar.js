@@ -22,6 +22,7 @@ export class Bar {
   setInfo(info) {
     this.page.getElementById("index").textContent = info.index;
     this.page.getElementById("nav-map").hidden = !info.map;
+    this.page.getElementById("nav-looks").hidden = !info.looks;
   }
 
   count(total, filtered) {
@@ -35,7 +36,7 @@ export class Bar {
 
   /** @param {import("./state.js").State} state */
   update(state) {
-    for (const view of ["photos", "duplicates", "map"]) {
+    for (const view of ["photos", "duplicates", "map", "looks"]) {
       const link = this.page.getElementById(`nav-${view}`);
       const here = view === state.view || (view === "photos" && ["search", "compare"].includes(state.view));
       if (here) link.setAttribute("aria-current", view === state.view ? "page" : "true");

@@ -18,7 +18,7 @@ export class FiltersDialog {
     const close = () => app.close({ panel: "" });
     this.dialog = makeDialog("sheet side", "Filters", close);
     this.folders = new FolderTree();
-    this.first = field("From", "2019 or 2019-08-03", "first");
+    this.first = field("From", "2019-08", "first");
     this.last = field("To", "2021-06", "last");
     this.near = field("Near", "48.1, 11.6, 5km", "near");
     this.camera = field("Camera", "Part of its name", "camera");

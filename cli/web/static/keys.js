@@ -10,7 +10,7 @@ export const SHORTCUTS = [
     ["f", "Filters"],
     ["h", "All photos"],
     ["d", "Duplicates"],
-    ["m", "Map, if there is one"],
+    ["m l", "Map, looks"],
     ["Esc", "Close, or clear the selection"],
     ["?", "This list"],
   ]],
@@ -43,9 +43,15 @@ export const SHORTCUTS = [
     ["n", "Not a copy"],
     ["← →", "Move the slider"],
   ]],
+  ["A look", [
+    ["y n", "It belongs to the look, or does not"],
+    ["s u", "Skip; the photo before"],
+    ["Enter", "Open the photo"],
+  ]],
   ["Map", [
     ["← → ↑ ↓", "Move"],
     ["+ −", "Nearer, farther"],
+    ["0", "The whole map"],
     ["Enter", "Open the photo in the middle"],
   ]],
 ];
@@ -89,6 +95,7 @@ export class Keys {
       h: () => app.follow(""),
       d: () => app.follow("?view=duplicates"),
       m: () => app.info?.map && app.follow("?view=map"),
+      l: () => app.follow("?view=looks"),
       s: () => app.selection.size ? app.selectionBar.find() : withPhoto((id) => app.search([id])),
       x: () => withPhoto((id) => app.selection.toggle(id)),
       "+": () => refine("like"),

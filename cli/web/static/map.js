@@ -2,47 +2,49 @@
 
 import * as api from "./api.js";
 import { h, iconButton } from "./dom.js";
+import { MapGestures } from "./map-gestures.js";
+import { MapTiles } from "./map-tiles.js";
 import { message, problem, working } from "./messages.js";
 
-const TILE = 256;
 const AGAIN = 2000;
-const CLICK = 6;
+const STEP = 0.2;
+/** Cells around the middle of the screen in which Enter looks for a photo. */
+const REACH = 8;
+const QUICK = 160;
 
 export class MapView {
-  /** Zoom level, and the middle of the screen in 0..1. */
-  #at = { z: 1, x: 0.5, y: 0.5 };
-  #tiles = new Map();
-  #pointers = new Map();
+  /** Zoom, and the middle of the screen in 0..1. With zoom z the map is 256 * 2 ** z pixels wide. */
+  #at = null;
 
   /** @param {import("./app.js").App} app */
   constructor(app) {
     this.app = app;
-    this.layer = h("div", { class: "map-layer" });
+    this.tiles = new MapTiles();
     this.plane = h("div", {
       class: "map-plane", tabindex: "0", role: "application", "aria-label": "Map of the photos by similarity",
       "aria-roledescription": "map",
-      on: {
-        pointerdown: (event) => this.#press(event),
-        pointermove: (event) => this.#drag(event),
-        pointerup: (event) => this.#release(event),
-        pointercancel: (event) => this.#pointers.delete(event.pointerId),
-        wheel: (event) => this.#wheel(event),
-      },
-    }, this.layer, h("span", { class: "map-cross", "aria-hidden": "true" }));
+    }, this.tiles.element, h("span", { class: "map-cross", "aria-hidden": "true" }));
     this.element = h(
       "div",
       { class: "view map" },
       h("h1", { class: "hidden" }, "Map"),
       this.plane,
       h("div", { class: "map-zoom", role: "group", "aria-label": "Zoom" },
-        iconButton("plus", "Nearer", () => this.#zoom(1)), iconButton("minus", "Farther", () => this.#zoom(-1))),
+        iconButton("plus", "Nearer", () => this.#zoom(1)), iconButton("minus", "Farther", () => this.#zoom(-1)),
+        iconButton("whole", "The whole map", () => this.#whole())),
+      this.note = h("p", { class: "map-note", role: "status", hidden: true }),
     );
+    new MapGestures(this.plane, {
+      shift: (x, y) => this.#shift(x, y),
+      zoom: (by, x, y) => this.#zoomTo(this.#at.z + by, x, y),
+      open: (x, y) => this.#open(x, y, 0),
+    });
     this.resizes = new ResizeObserver(() => this.#draw());
-    const move = (x, y) => () => this.#move(x * 0.2, y * 0.2);
+    const move = (x, y) => () => this.#shift(x * STEP * this.plane.clientWidth, y * STEP * this.plane.clientHeight);
     this.keys = {
       ArrowLeft: move(-1, 0), ArrowRight: move(1, 0), ArrowUp: move(0, -1), ArrowDown: move(0, 1),
-      "+": () => this.#zoom(1), "=": () => this.#zoom(1), "-": () => this.#zoom(-1),
-      Enter: (event) => (event.target.closest("button, a") ? event.target.click() : this.#open(0.5, 0.5)),
+      "+": () => this.#zoom(1), "=": () => this.#zoom(1), "-": () => this.#zoom(-1), 0: () => this.#whole(),
+      Enter: (event) => (event.target.closest("button, a") ? event.target.click() : this.#open(0, 0, REACH)),
     };
   }
 
@@ -55,27 +57,16 @@ export class MapView {
   /** @param {import("./state.js").State} state */
   async update(state) {
     const [z, x, y] = state.place.split(",").map(Number);
-    if ([z, x, y].every(Number.isFinite)) this.#at = { z, x, y };
+    if (state.place && [z, x, y].every(Number.isFinite)) this.#at = { z, x, y };
     if (this.levels) this.#draw();
     else await this.refresh();
   }
 
   async refresh() {
+    clearTimeout(this.timer);
     try {
       const map = await api.map();
-      if (this.gone) return;
-      this.message?.remove();
-      if (map.state !== "done") {
-        const part = map.progress ? ` ${Math.round(map.progress * 100)}%` : "";
-        this.message = map.state === "none" ? message("map", "No map yet") : working(`Drawing the map…${part}`);
-        this.element.append(this.message);
-        this.timer = setTimeout(() => this.refresh(), AGAIN);
-        return;
-      }
-      this.levels = map.tiles;
-      this.#clear();
-      this.#draw();
-      this.resizes.observe(this.plane);
+      if (!this.gone) this.#show(map);
     } catch (error) {
       this.message?.remove();
       this.message = problem(error, () => this.refresh());
@@ -84,125 +75,93 @@ export class MapView {
     }
   }
 
-  #clear() {
-    this.layer.replaceChildren();
-    this.#tiles.clear();
+  #show(map) {
+    this.message?.remove();
+    if (map.state !== "done" || !map.photos) {
+      const part = map.progress ? ` ${Math.round(map.progress * 100)}%` : "";
+      const words = `Computing the map of ${this.app.info.photos.toLocaleString("en-GB")} photos…${part}`;
+      this.message = map.state === "done" ? message("map", "No photos yet") : working(words);
+      this.element.append(this.message);
+    } else if (map.v !== this.tiles.version || map.tiles !== this.levels) {
+      this.levels = map.tiles;
+      this.tiles.reset(map.tiles, map.v);
+      this.#draw();
+      this.resizes.observe(this.plane);
+    }
+    this.note.hidden = map.state !== "done" || !map.updating;
+    this.note.textContent = "Adding new photos to the map…";
+    if (map.state !== "done" || map.updating) this.timer = setTimeout(() => this.refresh(), AGAIN);
   }
 
-  /** Pixels of the whole map at the present level. */
-  get #size() {
-    return TILE * 2 ** this.#at.z;
+  /** The zoom at which the whole map is on the screen. */
+  get #least() {
+    return Math.log2(Math.max(Math.min(this.plane.clientWidth, this.plane.clientHeight), 64) / 256);
   }
 
   #draw() {
-    if (!this.levels) return;
-    const { clientWidth: width, clientHeight: height } = this.plane;
+    if (!this.levels || !this.plane.clientWidth) return;
+    this.#at ??= { z: this.#least, x: 0.5, y: 0.5 };
     const { z, x, y } = this.#at;
-    const left = Math.round(x * this.#size - width / 2);
-    const top = Math.round(y * this.#size - height / 2);
-    const last = 2 ** z - 1;
-    const wanted = new Set();
-    for (let row = Math.max(Math.floor(top / TILE), 0); row <= Math.min(Math.floor((top + height) / TILE), last); row += 1) {
-      for (let column = Math.max(Math.floor(left / TILE), 0); column <= Math.min(Math.floor((left + width) / TILE), last); column += 1) {
-        const key = `${z}/${column}/${row}`;
-        wanted.add(key);
-        this.#tile(key, z, column, row).style.transform = `translate(${column * TILE - left}px, ${row * TILE - top}px)`;
-      }
-    }
-    for (const [key, element] of this.#tiles) {
-      if (wanted.has(key)) continue;
-      element.remove();
-      this.#tiles.delete(key);
-    }
+    this.tiles.draw(this.#at, this.plane.clientWidth, this.plane.clientHeight);
     clearTimeout(this.saving);
-    const place = `${z},${x.toFixed(4)},${y.toFixed(4)}`;
+    const place = [Number(z.toFixed(2)), x.toFixed(4), y.toFixed(4)].join(",");
     this.saving = setTimeout(() => this.gone || this.app.state.photo || this.app.replace({ place }), 300);
   }
 
-  #tile(key, z, x, y) {
-    const old = this.#tiles.get(key);
-    if (old) return old;
-    const img = h("img", { class: "map-tile", src: api.mapTile(z, x, y), alt: "", width: TILE, height: TILE, draggable: "false" });
-    img.addEventListener("load", () => img.classList.add("ready"));
-    this.#tiles.set(key, img);
-    this.layer.append(img);
-    return img;
+  get #size() {
+    return 256 * 2 ** this.#at.z;
   }
 
-  /** Moves by parts of the screen. */
-  #move(x, y) {
-    this.#shift(x * this.plane.clientWidth, y * this.plane.clientHeight);
-  }
-
-  #shift(pixelsX, pixelsY) {
-    this.#at.x = clamp(this.#at.x + pixelsX / this.#size);
-    this.#at.y = clamp(this.#at.y + pixelsY / this.#size);
+  /** Moves by pixels. */
+  #shift(x, y) {
+    if (!this.#at) return;
+    this.#at.x = clamp(this.#at.x + x / this.#size);
+    this.#at.y = clamp(this.#at.y + y / this.#size);
     this.#draw();
   }
 
-  /** Zooms by a level and keeps a point of the screen, in 0..1, where it is. */
-  #zoom(by, atX = 0.5, atY = 0.5) {
+  /** Zooms and keeps a point in place, in pixels from the middle of the screen. */
+  #zoomTo(wanted, x = 0, y = 0) {
+    if (!this.#at) return;
     const before = this.#size;
-    const z = Math.min(Math.max(this.#at.z + by, 0), this.levels - 1);
-    if (z === this.#at.z) return;
-    const x = (atX - 0.5) * this.plane.clientWidth;
-    const y = (atY - 0.5) * this.plane.clientHeight;
-    this.#at.z = z;
+    this.#at.z = Math.min(Math.max(wanted, this.#least), Math.max(this.levels, this.#least));
     this.#at.x = clamp(this.#at.x + x / before - x / this.#size);
     this.#at.y = clamp(this.#at.y + y / before - y / this.#size);
     this.#draw();
   }
 
-  #wheel(event) {
-    event.preventDefault();
-    const now = performance.now();
-    if (now - (this.wheeled ?? 0) < 120) return;
-    this.wheeled = now;
-    const box = this.plane.getBoundingClientRect();
-    this.#zoom(event.deltaY < 0 ? 1 : -1, (event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
-  }
-
-  #press(event) {
-    this.plane.setPointerCapture(event.pointerId);
-    this.#pointers.set(event.pointerId, { x: event.clientX, y: event.clientY, moved: 0 });
-    this.spread = this.#distance();
-  }
-
-  #distance() {
-    const [one, two] = [...this.#pointers.values()];
-    return two ? Math.hypot(one.x - two.x, one.y - two.y) : 0;
-  }
-
-  #drag(event) {
-    const pointer = this.#pointers.get(event.pointerId);
-    if (!pointer) return;
-    const [x, y] = [event.clientX - pointer.x, event.clientY - pointer.y];
-    Object.assign(pointer, { x: event.clientX, y: event.clientY, moved: pointer.moved + Math.hypot(x, y) });
-    if (this.#pointers.size === 1) {
-      this.#shift(-x, -y);
+  /** Zooms by a step, in some frames. */
+  #zoom(by) {
+    if (!this.#at) return;
+    const from = this.#at.z;
+    this.target = (this.zooming ? this.target : from) + by;
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      this.#zoomTo(this.target);
       return;
     }
-    const ratio = this.#distance() / (this.spread || 1);
-    if (ratio > 1.6 || ratio < 0.6) {
-      this.#zoom(ratio > 1 ? 1 : -1);
-      this.spread = this.#distance();
-    }
+    const start = performance.now();
+    const run = this.zooming = (now) => {
+      if (run !== this.zooming || this.gone) return;
+      const part = Math.min(Math.max((now - start) / QUICK, 0), 1);
+      this.#zoomTo(from + (this.target - from) * part);
+      if (part < 1) requestAnimationFrame(run);
+      else this.zooming = null;
+    };
+    requestAnimationFrame(run);
   }
 
-  #release(event) {
-    const pointer = this.#pointers.get(event.pointerId);
-    this.#pointers.delete(event.pointerId);
-    if (!pointer || pointer.moved > CLICK) return;
-    const box = this.plane.getBoundingClientRect();
-    this.#open((event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height);
+  #whole() {
+    this.zooming = null;
+    this.#at = null;
+    this.#draw();
   }
 
-  /** Opens the photo at a point of the screen, in 0..1. */
-  async #open(atX, atY) {
-    const x = clamp(this.#at.x + ((atX - 0.5) * this.plane.clientWidth) / this.#size);
-    const y = clamp(this.#at.y + ((atY - 0.5) * this.plane.clientHeight) / this.#size);
+  /** Opens the photo at a point, in pixels from the middle of the screen. */
+  async #open(x, y, reach) {
+    if (!this.#at) return;
+    const at = { x: clamp(this.#at.x + x / this.#size), y: clamp(this.#at.y + y / this.#size) };
     try {
-      const { id } = await api.photoAt(x, y);
+      const { id } = await api.photoAt(at.x, at.y, this.tiles.level(this.#at.z), reach);
       if (id !== null && id !== undefined) this.app.go({ photo: String(id) });
     } catch (error) {
       this.app.failed(error);

@@ -35,11 +35,14 @@ export function problem(error, again) {
     "div",
     { class: "message", role: "alert" },
     icon("warning"),
-    h("h2", {}, error.message),
-    error.hint && h("p", {}, error.hint),
+    h("h2", {}, sentence(error.message)),
+    error.hint && h("p", {}, sentence(error.hint)),
     button("Try again", again),
   );
 }
+
+/** With a capital letter at its start. @param {string} words */
+export const sentence = (words) => words.charAt(0).toUpperCase() + words.slice(1);
 
 /** While something is computed. */
 export function working(words) {

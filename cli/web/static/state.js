@@ -9,7 +9,7 @@
 
 /**
  * @typedef {Object} State
- * @property {"photos"|"search"|"duplicates"|"compare"|"map"} view
+ * @property {"photos"|"search"|"duplicates"|"compare"|"map"|"looks"} view
  * @property {string[]} like pictures to search with: ids, or handles of uploads
  * @property {string[]} minus pictures that results should not look like
  * @property {string} crop `x,y,w,h` in percent
@@ -23,15 +23,16 @@
  * @property {string} pair two ids compared by the slider, `12,15`
  * @property {string} threshold of duplicates
  * @property {string} other index compared with
+ * @property {string} look the name of a look, empty for the list of them
  * @property {string} place of the map: `zoom,x,y`
  */
 
 const LISTS = ["like", "minus"];
-const TEXTS = ["crop", "min_score", "photo", "panel", "of", "at", "pair", "threshold", "other", "place"];
+const TEXTS = ["crop", "min_score", "photo", "panel", "of", "at", "pair", "threshold", "other", "place", "look"];
 const FLAGS = ["turned", "reverse"];
 export const FILTER_LISTS = ["in", "not_in"];
 export const FILTER_TEXTS = ["taken", "near", "camera", "format", "min_side"];
-const VIEWS = ["duplicates", "compare", "map"];
+const VIEWS = ["duplicates", "compare", "map", "looks"];
 const SORTS = ["taken", "path"];
 /** Results of one search, and the most of them. */
 export const RESULTS = 100;

@@ -195,6 +195,7 @@ def test_files_that_are_no_pictures_are_not_accepted(server: Server) -> None:
         answer = server.client.post("/v1/search", files=[("image", ("a.jpg", data))])
         assert answer.status_code == 422, data
         assert reason in answer.json()["error"]
+        assert "JPEG" in answer.json()["hint"]
 
 
 def test_bodies_are_limited_before_they_are_decoded(

@@ -68,6 +68,23 @@ def test_a_wrong_token_or_cookie_is_no_entrance(server: Server) -> None:
         assert stranger.get("/v1/info", headers=headers).status_code == 401
 
 
+def test_a_browser_without_the_cookie_gets_a_page_that_says_where_the_address_is(
+    server: Server,
+) -> None:
+    stranger = server.stranger()
+    for path in ("/", "/?token=wrong"):
+        answer = stranger.get(path, headers={"accept": "text/html,*/*;q=0.8"})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+        assert answer.headers["content-type"].startswith("text/html")
+        assert "mocosearch serve" in answer.text
+        assert server.access.token not in answer.text
+        assert answer.headers["content-security-policy"]
+        for file in re.findall(r'href="(/static/[^"]+)"', answer.text):
+            assert stranger.get(file).status_code == 200, file
+    # Programs get JSON.
+    assert stranger.get("/").json().keys() == {"error", "hint"}
+
+
 def test_the_cookie_of_another_port_is_not_ours(server: Server) -> None:
     value = server.access.set_cookie().partition(";")[0].partition("=")[2]
     headers = {"cookie": f"mocosearch-{PORT + 1}={value}"}

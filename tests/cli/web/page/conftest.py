@@ -22,7 +22,15 @@ ARGUMENTS = (
     "--disable-sync",
 )
 DESKTOP, PHONE = 1440, 390
+HERE = Path(__file__).parent
 Open = Callable[..., Any]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is not marked `browser` is slow."""
+    for item in items:
+        if item.path.parent == HERE and item.get_closest_marker("browser") is None:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

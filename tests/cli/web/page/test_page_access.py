@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from fake_gallery import Gallery, eventually
 
-pytestmark = pytest.mark.slow
-
 DESKTOP, PHONE = 1440, 390
 TOUCH = 44
 """Least side of what a finger presses, in pixels (WCAG 2.5.5)."""
@@ -32,6 +30,8 @@ STATES = {
     "script": ("/?view=duplicates&panel=script", ".script"),
     "compare": ("/?view=compare&like=12&other=starter", ".compare-column .tile img.ready"),
     "map": ("/?view=map", ".map-tile"),
+    "looks": ("/?view=looks", ".look-card"),
+    "look": ("/?view=looks&look=beach", ".look-photo img"),
 }
 FRAMES = """async () => {
   for (let number = 0; number < 5; number += 1) await new Promise(requestAnimationFrame);
@@ -62,6 +62,10 @@ def axe() -> str:
     return path.read_text()
 
 
+def _is_slow(state: str, width: int) -> bool:
+    return width == PHONE and state not in ("photos", "results", "photo", "map", "look")
+
+
 def show(open_page: Any, address: str, state: str, **options: Any) -> Any:
     """A state of the page."""
     query, selector = STATES[state]
@@ -73,8 +77,14 @@ def show(open_page: Any, address: str, state: str, **options: Any) -> Any:
     return page
 
 
-@pytest.mark.parametrize("width", [DESKTOP, PHONE])
-@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    ("state", "width"),
+    [
+        pytest.param(state, width, marks=() if _is_slow(state, width) else pytest.mark.browser)
+        for state in STATES
+        for width in (DESKTOP, PHONE)
+    ],
+)
 def test_axe_reports_nothing(
     open_page: Any, address: str, gallery: Gallery, axe: str, state: str, width: int
 ) -> None:
@@ -109,6 +119,7 @@ def test_a_finger_can_press_everything_and_nothing_moves(
     assert longest <= 1
 
 
+@pytest.mark.browser
 def test_the_keyboard_alone_does_everything(page: Any, gallery: Gallery) -> None:
     gallery.line = 20
     press = page.keyboard.press

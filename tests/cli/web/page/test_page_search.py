@@ -7,8 +7,6 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from fake_gallery import Gallery, eventually
 
-pytestmark = pytest.mark.slow
-
 DROP = """async ([name, type, bytes]) => {
   const transfer = new DataTransfer();
   transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));
@@ -36,6 +34,7 @@ def state(page: Any) -> dict[str, list[str]]:
     return parse_qs(urlsplit(page.url).query)
 
 
+@pytest.mark.browser
 def test_a_chosen_file_is_searched(page: Any, gallery: Gallery, picture_file: Path) -> None:
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Search with a picture").click()
@@ -121,6 +120,7 @@ def test_a_photo_of_the_collection_is_searched_by_key(page: Any, gallery: Galler
     page.locator(".photos .tile").first.wait_for()
 
 
+@pytest.mark.browser
 def test_more_and_less_like_a_result(page: Any, gallery: Gallery) -> None:
     search(page, "?like=12")
     first = page.locator(".results .tile-link").first
@@ -128,8 +128,10 @@ def test_more_and_less_like_a_result(page: Any, gallery: Gallery) -> None:
     first.focus()
     page.keyboard.press("+")
     page.wait_for_url(f"**/?like=12,{identity}")
-    other = page.locator(".results .tile-link").nth(3)
-    other.wait_for()
+    tiles = page.locator(".results .tile-link")
+    # Until the results of before are gone.
+    eventually(page, lambda: tiles.first.get_attribute("data-photo") != str(identity))
+    other = tiles.nth(3)
     less = int(other.get_attribute("data-photo"))
     other.focus()
     page.keyboard.press("-")
@@ -187,7 +189,8 @@ def test_a_box_is_moved_by_key(page: Any, gallery: Gallery) -> None:
         page.keyboard.press(key)
     page.keyboard.press("Enter")
     page.locator(".crop-box").wait_for()
-    assert gallery.bodies("/v1/search")[-1]["crop"] == "29%,23%,48%,52%"
+    crop = "29%,23%,48%,52%"
+    eventually(page, lambda: gallery.bodies("/v1/search")[-1].get("crop") == crop)
 
 
 def test_the_order_changes(page: Any, gallery: Gallery) -> None:

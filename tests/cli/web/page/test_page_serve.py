@@ -10,8 +10,6 @@ import pytest
 from fake_gallery import eventually
 from program import PROGRAM, command, environment, make_photos
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def real(ready_home: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
@@ -38,6 +36,7 @@ def real(ready_home: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         process.stdout.close()
 
 
+@pytest.mark.browser
 def test_a_file_is_found_and_new_photos_appear(
     real: tuple[str, Path], open_page: Callable[..., Any], ready_home: Path, tmp_path: Path
 ) -> None:

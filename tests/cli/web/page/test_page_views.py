@@ -1,11 +1,10 @@
 """One photo, duplicates, two encoders, the map, help, and the server's absence."""
 
+import re
 from typing import Any
 
 import pytest
 from fake_gallery import Gallery, eventually, group, months_of, serve
-
-pytestmark = pytest.mark.slow
 
 
 def show(page: Any, query: str, selector: str) -> None:
@@ -82,9 +81,10 @@ def test_a_photo_on_an_unplugged_disk(page: Any) -> None:
 
 def test_a_photo_that_is_gone(page: Any) -> None:
     show(page, "?photo=999", ".photo-dialog .message")
-    assert "there is no photo 999" in page.locator(".photo-dialog .message").inner_text()
+    assert "There is no photo 999" in page.locator(".photo-dialog .message").inner_text()
 
 
+@pytest.mark.browser
 def test_copies_are_side_by_side(page: Any) -> None:
     page.keyboard.press("d")
     page.locator(".group").first.wait_for()
@@ -165,12 +165,21 @@ def test_two_encoders_are_side_by_side(page: Any, gallery: Gallery) -> None:
     page.locator(".results .tile").first.wait_for()
 
 
+@pytest.mark.browser
 def test_the_map_moves_and_opens_photos(page: Any) -> None:
     page.keyboard.press("m")
     page.locator(".map-tile.ready").first.wait_for()
+    # The whole map is on the screen.
+    eventually(page, lambda: "place=1.7" in page.url)
     page.keyboard.press("+")
+    eventually(page, lambda: "place=2.7" in page.url)
     page.keyboard.press("ArrowRight")
-    eventually(page, lambda: "place=2,0.7" in page.url)
+    eventually(page, lambda: re.search(r"place=2\.7\d*,0\.6[67]", page.url) is not None)
+    page.mouse.move(700, 500)
+    page.mouse.wheel(0, -400)
+    eventually(page, lambda: "place=3.7" in page.url)
+    page.keyboard.press("0")
+    eventually(page, lambda: "place=1.7" in page.url)
     page.locator(".map-plane").click()
     page.locator(".facts h2", has_text="IMG_0005.jpg").wait_for()
     page.keyboard.press("Escape")
@@ -192,6 +201,37 @@ def test_the_map_is_hidden_where_there_is_none(open_page: Any) -> None:
         page = open_page(f"{address}/?view=map")
         page.locator(".photos .tile").first.wait_for()
         assert page.get_by_role("link", name="Map").count() == 0
+
+
+def test_a_look_is_taught_by_click_and_by_key(page: Any, gallery: Gallery) -> None:
+    page.keyboard.press("l")
+    page.get_by_role("link", name="beach").click()
+    question = page.locator(".look-words strong")
+    page.locator(".look-error", has_text="40 further photos belong to it").wait_for()
+    page.locator(".look-error", has_text="about 4 of them (10%)").wait_for()
+    assert "IMG_0100.jpg" in question.inner_text()
+    page.get_by_role("button", name="Yes").click()
+    eventually(page, lambda: gallery.answers == {100: True})
+    eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.get_by_role("button", name="Yes").and_(page.locator(":focus")).wait_for()
+    page.locator(".view-head", has_text="1 yes, 0 no").wait_for()
+    page.keyboard.press("n")
+    eventually(page, lambda: gallery.answers == {100: True, 99: False})
+    eventually(page, lambda: "IMG_0098.jpg" in question.inner_text())
+    page.keyboard.press("s")
+    eventually(page, lambda: "IMG_0097.jpg" in question.inner_text())
+    page.keyboard.press("u")
+    eventually(page, lambda: "IMG_0099.jpg" in question.inner_text())
+    page.locator(".view-head", has_text="1 yes, 1 no").wait_for()
+    page.keyboard.press("y")
+    eventually(page, lambda: gallery.answers == {100: True, 99: True})
+    eventually(page, lambda: "IMG_0097.jpg" in question.inner_text())
+    page.get_by_role("button", name="Ask about IMG_0095.jpg now").click()
+    eventually(page, lambda: "IMG_0095.jpg" in question.inner_text())
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.locator(".look-photo").click()
+    page.locator(".facts h2").wait_for()
 
 
 def test_every_state_has_an_address(page: Any) -> None:

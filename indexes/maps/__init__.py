@@ -1,0 +1,1 @@
+"""A map of a collection: similar photos lie close together."""
