@@ -8,7 +8,7 @@ from cli.display import finish, one_line, progress, say, show, show_json, show_r
 from cli.duplicates import plain, show_for_programs, size_of
 
 if TYPE_CHECKING:
-    from indexes import Index
+    from indexes import Reader
     from indexes.duplicates.against import Comparison, Copy
     from indexes.store.records import Record
     from mocosearch.photos import Picture
@@ -34,7 +34,7 @@ class Comparisons:
 
 
 def compare(
-    index: "Index", roots: list[str], threshold: float, ignore: list[str], changed: set[str]
+    index: "Reader", roots: list[str], threshold: float, ignore: list[str], changed: set[str]
 ) -> Comparisons:
     """Compare the photos below some folders with an index."""
     result = Comparisons()

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.common import reading
 from cli.display import progress
 
 if TYPE_CHECKING:
-    from indexes import Index
+    from indexes import Reader
     from mocosearch.evaluation.evaluate import Evaluation
     from mocosearch.evaluation.probe import LabelledPhotos
 
@@ -29,12 +30,11 @@ def classify(
         raise typer.BadParameter("--labels needs --linear")
     shares = _percents(percents, test is not None) if linear else []
     from cli.evaluate import labels_of
-    from indexes import Index
     from mocosearch.evaluation.probe import evaluate_classification
     from mocosearch.requirements import require_torch
 
     require_torch()
-    with Index.open(name) as index:
+    with reading(name) as index:
         photos = _read(index, labels_of(index, manifest), "photos")
         others = None if test is None else _read(index, labels_of(index, test), "test")
         return evaluate_classification(index.encoder, photos, others, knn, shares)
@@ -57,7 +57,7 @@ def _percents(text: str | None, test: bool) -> list[float]:
     return values
 
 
-def _read(index: "Index", labels: dict[int, str], stage: str) -> "LabelledPhotos":
+def _read(index: "Reader", labels: dict[int, str], stage: str) -> "LabelledPhotos":
     """The labelled photos of an index that can be read."""
     from mocosearch.evaluation.probe import read_labelled
 

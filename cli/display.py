@@ -35,6 +35,10 @@ class Verbosity(IntEnum):
 verbosity: ContextVar[Verbosity] = ContextVar("verbosity", default=Verbosity.NORMAL)
 
 
+incomplete: ContextVar[bool] = ContextVar("incomplete", default=False)
+"""Whether a part of the collection did not answer; then the command exits with 3."""
+
+
 class Bar(Protocol):
     """Progress of several tasks, one line each."""
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json, require_photos
+from cli.common import Json, ReaderName, reading, require_photos
 from cli.display import one_line, say, show, show_json, show_raw, warn
 
 if TYPE_CHECKING:
-    from indexes import Index, Where
+    from indexes import Reader, Where
     from indexes.duplicates.groups import Group, Member
     from indexes.store.records import Record
 
@@ -74,7 +74,7 @@ Script = Annotated[
 
 def duplicates(
     folder: Folder = None,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     against: Against = False,
     missing: Missing = False,
     bursts: Bursts = False,
@@ -105,7 +105,8 @@ def duplicates(
 
     roots = roots_of([folder]) if folder is not None else []
     changed: set[str] = set()
-    with _opened(index, writable=bool(ignore)) as opened:
+    with reading(index, writable=bool(ignore)) as opened:
+        require_photos(opened)
         if against:
             from cli.against import compare, show_comparisons
 
@@ -168,19 +169,6 @@ def _check_lists(
         raise typer.BadParameter("--bursts prints text or --json only: look before you delete")
 
 
-def _opened(name: str, writable: bool) -> "Index":
-    """The index. Raises NotFound, and NoPhotos where it is empty."""
-    from indexes import Index
-
-    index = Index.open(name, writable=writable)
-    try:
-        require_photos(index)
-    except BaseException:
-        index.close()
-        raise
-    return index
-
-
 def _warn_changed(paths: set[str]) -> None:
     if paths:
         warn(
@@ -189,7 +177,7 @@ def _warn_changed(paths: set[str]) -> None:
         )
 
 
-def _where(index: "Index", roots: list[str]) -> "Where":
+def _where(index: "Reader", roots: list[str]) -> "Where":
     """What lies below some folders; everything if there are none. Raises NotFound."""
     from indexes import Where
 
@@ -246,7 +234,7 @@ def row(group: "Group", member: "Member") -> str:
     return text.getvalue().removesuffix("\r\n")
 
 
-def _check_known(index: "Index", folder: str) -> None:
+def _check_known(index: "Reader", folder: str) -> None:
     """Raises NotFound for a folder of which the index can hold nothing."""
     from mocosearch.errors import NotFound
     from mocosearch.photos.scan import unicode_forms

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import IndexName, Json
+from cli.common import Json, ReaderName, reading
 from cli.display import progress, say, show, show_json, warn
 
 if TYPE_CHECKING:
-    from indexes import Index
+    from indexes import Reader
     from mocosearch.evaluation.baselines import Figures
     from mocosearch.evaluation.evaluate import Evaluation
 
@@ -56,7 +56,7 @@ Plot = Annotated[
 
 
 def evaluate(
-    index: IndexName = "default",
+    index: ReaderName = "default",
     manifest: Manifest = None,
     classes: Classes = False,
     knn: Knn = False,
@@ -110,7 +110,7 @@ def evaluate(
 def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
     import numpy as np
 
-    from indexes import Index, Where
+    from indexes import Where
     from mocosearch.encoder.card import ONNX
     from mocosearch.errors import NoPhotos
     from mocosearch.evaluation.evaluate import evaluate_alterations, evaluate_labels
@@ -118,7 +118,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
 
     if not has_torch():
         warn("PyTorch is not installed: the untrained network is left out of the comparison")
-    with Index.open(index) as opened, progress() as bar:
+    with reading(index) as opened, progress() as bar:
 
         def report(photos: int, total: int) -> None:
             bar("photos", photos / total, f"{photos} of {total}")
@@ -140,7 +140,7 @@ def _evaluate(index: str, manifest: Path | None, classes: bool) -> "Evaluation":
         return evaluate_labels(opened.encoder, keys, list(labels.values()), path_of, report)
 
 
-def labels_of(index: "Index", manifest: Path | None) -> dict[int, str]:
+def labels_of(index: "Reader", manifest: Path | None) -> dict[int, str]:
     """A label for each photo by id: from a manifest, or the name of the photo's folder.
 
     Raises Unreadable, and NoPhotos if no photo of the manifest is in the index.

@@ -15,14 +15,14 @@ def indexes(
 
     Example: mocosearch indexes
     """
-    from indexes import Index
+    from indexes import open_reader
     from mocosearch.errors import MocosearchError
     from mocosearch.home import names
 
     rows: list[dict[str, Any]] = []
     for name in names("indexes"):
         try:
-            with Index.open(name) as opened:
+            with open_reader(name) as opened:
                 facts = opened.info()
         except MocosearchError as error:
             warn(one_line(f"{name}: {error}"))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json
+from cli.common import Json, ReaderName, reading
 from cli.display import one_line, show, show_json
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def info(
     photos: Annotated[
         list[str] | None, typer.Argument(metavar="[PATH...]", help="Photos to describe.")
     ] = None,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     skipped: Annotated[
         bool, typer.Option("--skipped", help="List the files without a key, with the reason.")
     ] = False,
@@ -34,8 +34,6 @@ def info(
 
     Example: mocosearch info --skipped
     """
-    from indexes import Index
-
     if copies and (photos or skipped):
         raise typer.BadParameter("--copies goes with --index and --json only")
     if copies:
@@ -44,7 +42,7 @@ def info(
     if photos:
         _show_photos(index, photos, json)
         return
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         facts = opened.info()
         files = opened.skipped_files() if skipped else []
     if json:
@@ -72,9 +70,7 @@ def _reason(file: "SkippedFile") -> str:
 def _show_copies(index: str, json: bool) -> None:
     from dataclasses import asdict
 
-    from indexes import Index
-
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         redundancy = opened.redundancy()
     if json:
         show_json(asdict(redundancy))
@@ -93,10 +89,9 @@ def _show_copies(index: str, json: bool) -> None:
 
 
 def _show_photos(index: str, photos: list[str], json: bool) -> None:
-    from indexes import Index
     from mocosearch.errors import NotFound
 
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         documents = []
         for photo in photos:
             path = abspath(expanduser(photo))

@@ -17,7 +17,7 @@ from cli.results import show_table
 from cli.values import local_path
 
 if TYPE_CHECKING:
-    from indexes import Answer, Index, Question, Where
+    from indexes import Answer, Question, Reader, Where
 
 _NUMBER = re.compile(r"[-+]?\d+")
 HELP = """\
@@ -31,7 +31,7 @@ NO_IMAGE = "search with a picture first"
 
 
 def converse(
-    index: "Index", images: Sequence[str], top: int, where: "Where", no_color: bool
+    index: "Reader", images: Sequence[str], top: int, where: "Where", no_color: bool
 ) -> None:
     """Answer the lines of stdin until it ends; Ctrl-C exits with 130."""
     _enable_line_editing()
@@ -51,7 +51,7 @@ def converse(
 class _Session:
     """The questions so far, newest last, and the answer on the screen."""
 
-    def __init__(self, index: "Index", top: int, where: "Where", no_color: bool) -> None:
+    def __init__(self, index: "Reader", top: int, where: "Where", no_color: bool) -> None:
         self.index, self.top, self.where, self.no_color = index, top, where, no_color
         self.questions: list[Question] = []
         self.answer: Answer | None = None

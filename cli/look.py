@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.common import IndexName, Json, common, require_photos
+from cli.common import Json, ReaderName, common, reading, require_photos
 from cli.display import one_line, say, show, show_json
 
 if TYPE_CHECKING:
-    from indexes import Index, Question, Where
+    from indexes import Question, Reader, Where
     from indexes.looks.learn import Expectation, Lesson
     from indexes.looks.look import Look
 
@@ -60,7 +60,7 @@ def save_look(name: Name, images: Images, minus: Minus = None, json: Json = Fals
 @common
 def teach_look(
     name: Name,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     yes: Yes = None,
     no: No = None,
     count: Count = 10,
@@ -74,12 +74,11 @@ def teach_look(
 
     Example: mocosearch look teach beach
     """
-    from indexes import Index
     from indexes.looks import look as looks
     from indexes.looks.learn import Lesson
 
     taught = looks.load(name)
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         require_photos(opened)
         if yes or no:
             answers = {looks.digest_of_file(path): True for path in yes or []}
@@ -120,19 +119,19 @@ def list_looks(json: Json = False) -> None:
 
 @look.command("show")
 @common
-def show_look(name: Name, index: IndexName = "default", json: Json = False) -> None:
+def show_look(name: Name, index: ReaderName = "default", json: Json = False) -> None:
     """Show the pictures and answers of a look, and what it would add to an index.
 
     Example: mocosearch look show beach
     """
-    from indexes import Index
     from indexes.looks import look as looks
     from indexes.looks.learn import Lesson
+    from indexes.shards import exists
 
     shown = looks.load(name)
     expectation = None
-    if Index.exists(index):
-        with Index.open(index) as opened:
+    if exists(index):
+        with reading(index) as opened:
             if len(opened):
                 expectation = Lesson(shown, opened.snapshot, opened.encoder).expectation()
     facts = _facts(shown)
@@ -220,7 +219,7 @@ def _words(expectation: "Expectation") -> str:
 
 
 def ask_look(
-    index: "Index", name: str, where: "Where", new: bool
+    index: "Reader", name: str, where: "Where", new: bool
 ) -> "tuple[Question, bytes, Where]":
     """The question of a look, its first picture, and the photos to search: without those that do
     not belong to it by an answer, and with `new` only those added since it was last asked.

@@ -17,12 +17,14 @@ from cli.compact import compact
 from cli.demo import demo
 from cli.display import one_line
 from cli.duplicates import duplicates
+from cli.encoder_files import export_encoder
 from cli.encoders import encoders
 from cli.evaluate import evaluate
 from cli.export import export
 from cli.index import index
 from cli.indexes import indexes
 from cli.info import info
+from cli.library import library
 from cli.look import look
 from cli.pick import pick
 from cli.query import query
@@ -50,7 +52,9 @@ for command in (
     *(info, indexes, verify, compact, export, demo),
 ):
     app.command(cls=PlainCommand)(common(command))
+encoders.command("export")(common(export_encoder))
 app.add_typer(encoders, name="encoders")
+app.add_typer(library, name="library")
 app.add_typer(look, name="look")
 
 

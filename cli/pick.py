@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
-from cli.common import IndexName, Json, require_photos
+from cli.common import Json, ReaderName, reading, require_photos
 from cli.display import one_line, say, show, show_json, show_raw
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ Odd = Annotated[
 
 def pick(
     count: Count = 10,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     odd: Odd = False,
     inside: options.Inside = None,
     outside: options.Outside = None,
@@ -49,10 +49,9 @@ def pick(
 
         check_name(gallery)
     from cli.conditions import where_of
-    from indexes import Index
 
     where = where_of(inside, outside, taken, near, camera, format, min_side)
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         require_photos(opened)
         picks = opened.pick(count, where, odd=odd)
     if not picks:

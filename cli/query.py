@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli import options
-from cli.common import IndexName, Json, require_photos
+from cli.common import Json, ReaderName, reading, require_photos
 from cli.display import detail, finish, say, show_json, show_raw, warn_skipped
 
 if TYPE_CHECKING:
-    from indexes import Answer, Crop, Index, Question, Where
+    from indexes import Answer, Crop, Question, Reader, Where
     from indexes.search.question import Source
 
 
 def query(
     images: options.Images = None,
-    index: IndexName = "default",
+    index: ReaderName = "default",
     top: options.Top = 10,
     min_score: options.MinScore = None,
     minus: options.Minus = None,
@@ -65,7 +65,6 @@ def query(
 
     from cli.conditions import where_of
     from cli.question import crop_of, min_score_of
-    from indexes import Index
 
     # decode.MAX_PIXELS is the limit, as it is for indexing.
     Image.MAX_IMAGE_PIXELS = None
@@ -73,7 +72,7 @@ def query(
     score = min_score_of(min_score)
     search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score, order)
     search.check_look(new)
-    with Index.open(index) as opened:
+    with reading(index) as opened:
         require_photos(opened)
         opened.prepare()
         if interactive:
@@ -197,7 +196,7 @@ class Search:
                 f"this name write ./@{self.look}"
             )
 
-    def answer(self, index: "Index", question: "Question", fold: bool) -> "Answer":
+    def answer(self, index: "Reader", question: "Question", fold: bool) -> "Answer":
         """The results, in their order."""
         answer = index.answer(
             question,
@@ -211,7 +210,7 @@ class Search:
 
 
 def _search(
-    index: "Index", name: str, search: Search, output: Output, start: float, new: bool
+    index: "Reader", name: str, search: Search, output: Output, start: float, new: bool
 ) -> None:
     """Search once, and show the results."""
     problem = output.page_problem()
@@ -252,7 +251,7 @@ def _search(
     finish(False, len(answer.skipped))
 
 
-def _question(index: "Index", search: Search) -> "tuple[Question, Source]":
+def _question(index: "Reader", search: Search) -> "tuple[Question, Source]":
     """The question, and the first picture in it."""
     from cli.question import images_of
 

@@ -1,18 +1,21 @@
 """mocosearch serve: the collection in a browser, and an HTTP API."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.common import IndexName
+from cli.common import ReaderName, warn_unavailable
 from cli.display import say, show, size, warn
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Iterator
 
     from cli.web.access import Access
+    from indexes import Reader
 
 PORT = 8420
 LOOPBACK = "127.0.0.1"
@@ -40,13 +43,21 @@ Certificate = Annotated[
     Path | None, typer.Option(metavar="FILE", help="TLS certificate (PEM), for https.")
 ]
 Key = Annotated[Path | None, typer.Option(metavar="FILE", help="Private key of the certificate.")]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Of a library: search each shard in a process of Ray Serve: local, or the address of "
+        "a cluster.",
+    ),
+]
 ThumbnailSize = Annotated[
     str, typer.Option(metavar="SIZE", help="Most disk space of the thumbnails: 500M, 2G.")
 ]
 
 
 def serve(
-    index: IndexName = "default",
+    index: ReaderName = "default",
     port: Port = PORT,
     no_browser: NoBrowser = False,
     host: Host = LOOPBACK,
@@ -54,6 +65,7 @@ def serve(
     tls_cert: Certificate = None,
     tls_key: Key = None,
     thumbnails: ThumbnailSize = "2G",
+    ray: OnRay = None,
 ) -> None:
     """Show the collection in a browser, on this machine only.
 
@@ -77,21 +89,51 @@ def serve(
     Image.MAX_IMAGE_PIXELS = None
     password = _password(host, password_file)
     tls = None if tls_cert is None or tls_key is None else Tls(tls_cert, tls_key)
-    service = Service.open(index, path_of("indexes", index), thumbnail_bytes)
-    try:
-        sock = listen(host, port)
-        access = _access(host, sock, tls is not None, password)
-        address = _address(host, access)
+    folder = path_of("indexes", index)
+    with _reader(folder, ray) as reader:
+        service = Service.open(index, folder, thumbnail_bytes, reader)
+        service.collection.run(warn_unavailable)
+        try:
+            sock = listen(host, port)
+            access = _access(host, sock, tls is not None, password)
+            address = _address(host, access)
 
-        def begin() -> None:
-            show(f"{address}/?token={access.token}")
-            if not no_browser:
-                _open(f"{address}/?token={access.token}", address)
+            def begin() -> None:
+                show(f"{address}/?token={access.token}")
+                if not no_browser:
+                    _open(f"{address}/?token={access.token}", address)
 
-        run(application(service, access), sock, tls, begin)
-    finally:
-        service.close()
+            run(application(service, access), sock, tls, begin)
+        finally:
+            service.close()
     say("stopped")
+
+
+@contextmanager
+def _reader(folder: Path, ray: str | None) -> "Iterator[Callable[[Path], Reader]]":
+    """What opens the collection: with `ray`, its shards are searched by replicas.
+
+    Raises Unsuitable where that is no library, MissingPackage, StorageFailed.
+    """
+    from indexes import Library, open_reader
+    from indexes.library.layout import is_library
+    from mocosearch.errors import Unsuitable
+
+    if ray is None:
+        yield open_reader
+        return
+    if not is_library(folder):
+        raise Unsuitable("--ray needs a library", "make one: mocosearch library plan PHOTOS")
+    from indexes.library.replicas import replicas
+
+    with replicas(folder, ray) as searchers:
+
+        def reader(folder: Path) -> "Reader":
+            library = Library.open(folder)
+            library.search_by(searchers.search)
+            return library
+
+        yield reader
 
 
 def _check_packages() -> None:

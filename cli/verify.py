@@ -4,12 +4,12 @@ from typing import Annotated
 
 import typer
 
-from cli.common import IndexName, Json
+from cli.common import Json, ReaderName
 from cli.display import say, show, show_json
 
 
 def verify(
-    index: IndexName = "default",
+    index: ReaderName = "default",
     repair: Annotated[
         bool,
         typer.Option(
@@ -27,23 +27,26 @@ def verify(
 ) -> None:
     """Check every entry, key and search index for damage. Exits with 1 if there is any.
 
+    Of a library, every shard is checked.
+
     Example: mocosearch verify --repair
     """
     from indexes import Index
-    from indexes.verify import check
+    from indexes.shards import exists
+    from indexes.verify import check_all, index_folders
     from mocosearch.home import not_found_error, path_of
 
     folder = path_of("indexes", index)
-    if not Index.exists(index):
+    if not exists(index):
         raise not_found_error("indexes", folder)
     if encoder and not repair:
         raise typer.BadParameter("--encoder goes with --repair only")
-    if repair:
-        with Index.create(folder, None) as opened:
+    for one in index_folders(folder) if repair else ():
+        with Index.create(one, None) as opened:
             say(f"search indexes rebuilt from {opened.repair()} keys")
             if opened.restore_encoder(encoder or "starter"):
                 say("encoder restored")
-    report = check(folder)
+    report = check_all(folder)
     if json:
         whole = not report.faults
         show_json({"faults": report.faults, "unchecked": report.unchecked, "whole": whole})

@@ -4,11 +4,26 @@
 """
 
 from indexes.index import Index
+from indexes.reader import Reader
 from indexes.search.answer import Answer, Result
 from indexes.search.filters import Where
 from indexes.search.nearest import Match
 from indexes.search.question import Question, Weighted
+from indexes.shards import Library, open_reader
 from indexes.sync.counts import Counts
 from mocosearch.photos.squares import Crop
 
-__all__ = ["Answer", "Counts", "Crop", "Index", "Match", "Question", "Result", "Weighted", "Where"]
+__all__ = [
+    "Answer",
+    "Counts",
+    "Crop",
+    "Index",
+    "Library",
+    "Match",
+    "Question",
+    "Reader",
+    "Result",
+    "Weighted",
+    "Where",
+    "open_reader",
+]

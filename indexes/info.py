@@ -8,23 +8,23 @@ from typing import Any
 
 from indexes.search import merging, segments
 from indexes.search.answer import existing_first
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.environment import FORMAT
 from indexes.store.place import DATA
 from indexes.store.txn import Txn
 from mocosearch.encoder import Encoder
 
 
-def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
-    """The contents of the index in a folder: see `Index.info`."""
-    txn = snapshot.txn
+def info(snapshot: View, folder: Path, encoder: Encoder) -> dict[str, Any]:
+    """The contents of the index in a folder: see `Reader.info`."""
     skipped = snapshot.skipped_files()
-    parts = [_segment_info(txn, number) for number in segments.numbers(txn)]
-    plan = merging.plan(txn)
+    txns = [part.txn for part in snapshot.parts]
+    parts = [_segment_info(txn, number) for txn in txns for number in segments.numbers(txn)]
+    plan = merging.plan(txns[0])
     largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
     return {
         "path": os.fspath(folder),
-        "images": txn.count("paths"),
+        "images": sum(txn.count("paths") for txn in txns),
         "keys": len(snapshot),
         "skipped": sum(file.reason is not None for file in skipped),
         "not_pictures": sum(file.reason is None for file in skipped),
@@ -37,9 +37,9 @@ def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
         "recall_asked": plan.recall,
         "segments": len(parts),
         "segment_list": parts,
-        "masked": txn.count("deleted"),
+        "masked": sum(txn.count("deleted") for txn in txns),
         "format": FORMAT,
-        "bytes": (folder / DATA).stat().st_size,
+        "bytes": sum((txn.folder / DATA).stat().st_size for txn in txns),
     }
 
 
@@ -54,8 +54,8 @@ def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:
     }
 
 
-def facts(snapshot: Snapshot, path: str) -> dict[str, Any] | None:
-    """The facts of one absolute path: see `Index.facts`."""
+def facts(snapshot: View, path: str) -> dict[str, Any] | None:
+    """The facts of one absolute path: see `Reader.facts`."""
     path = snapshot.locate(path)
     entry = snapshot.entry(path)
     if entry is not None:

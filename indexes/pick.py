@@ -9,11 +9,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from indexes.search import segments
 from indexes.search.answer import existing_first
 from indexes.search.filters import Where, format_name
 from indexes.search.nearest import Match, record_of
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Keys, Record
 from mocosearch.errors import Unsuitable
 
@@ -56,7 +55,7 @@ class Pick(Match):
     missing: bool
 
 
-def pick(snapshot: Snapshot, count: int, where: Where, odd: bool) -> list[Pick]:
+def pick(snapshot: View, count: int, where: Where, odd: bool) -> list[Pick]:
     """The picks among the photos that `where` admits: see `Index.pick`."""
     if count < 1:
         raise Unsuitable(f"cannot pick {count} photos", "the number must be at least 1")
@@ -76,15 +75,15 @@ def pick(snapshot: Snapshot, count: int, where: Where, odd: bool) -> list[Pick]:
     return [_pick(snapshot, where, *value) for value in values]
 
 
-def _pick(snapshot: Snapshot, where: Where, id: int, score: float, photos: int) -> Pick:
+def _pick(snapshot: View, where: Where, id: int, score: float, photos: int) -> Pick:
     record = record_of(snapshot, id, where)
     record = replace(record, paths=existing_first(record.paths))
     missing = not any(map(os.path.exists, record.paths[:1]))
     return Pick(id, score, record, photos, len(record.paths) - 1, missing)
 
 
-def _read_keys(snapshot: Snapshot, ids: NDArray[np.uint64]) -> AnyKeys:
-    parts = segments.read_keys(snapshot.txn, ids)
+def _read_keys(snapshot: View, ids: NDArray[np.uint64]) -> AnyKeys:
+    parts = snapshot.read_keys(ids)
     first = next(parts)
     is_small = 4 * len(ids) * first.shape[1] <= EXACT_BYTES
     keys = np.empty((len(ids), first.shape[1]), np.float32 if is_small else np.float16)

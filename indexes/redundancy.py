@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from indexes.search.filters import Where
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Record
 from indexes.sync.diff import load_disks
 from mocosearch.photos.scan import upwards
@@ -53,10 +53,11 @@ class _File(NamedTuple):
     disk: str
 
 
-def redundancy(snapshot: Snapshot) -> Redundancy:
+def redundancy(snapshot: View) -> Redundancy:
     """The copies of all photos of an index: see `Index.redundancy`."""
     roots = snapshot.roots
-    parts = (*load_disks(snapshot.txn), *roots.places.values())
+    disks = dict.fromkeys(disk for part in snapshot.parts for disk in load_disks(part.txn))
+    parts = (*disks, *roots.places.values())
     # In the spelling of `upwards`.
     own_disks = {os.path.normcase(part): part for part in parts}
     photos: dict[str, list[_File]] = defaultdict(list)

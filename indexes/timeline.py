@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from indexes.search.filters import Where
 from indexes.search.segments import are_in
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store import columns
 from indexes.store.records import Ids
 
@@ -51,7 +51,7 @@ class Timeline:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def months(self, snapshot: Snapshot) -> Sequence[Month]:
+    def months(self, snapshot: View) -> Sequence[Month]:
         """The months that have photos, newest first. snapshot: that of these photos. Raises
         Damaged.
         """
@@ -74,31 +74,36 @@ class Timeline:
         places = np.flatnonzero(self.ids == np.uint64(id))
         return int(places[0]) if len(places) else None
 
-    def _aspect(self, snapshot: Snapshot, start: int, end: int) -> float:
+    def _aspect(self, snapshot: View, start: int, end: int) -> float:
         """The mean of width/height of a month."""
         some = np.unique(np.linspace(start, end - 1, min(SAMPLE, end - start)).astype(int))
         records = [snapshot.record(int(id)) for id in self.ids[some]]
         return float(np.mean([record.width / max(record.height, 1) for record in records]))
 
 
-def timeline(snapshot: Snapshot, where: Where) -> Timeline:
+def timeline(snapshot: View, where: Where) -> Timeline:
     """The photos that meet some conditions. Raises what `Index.answer` raises for a filter."""
     only = snapshot.among(snapshot.resolve(where))
     ids, times = [np.empty(0, np.uint64)], [np.empty(0, np.int64)]
-    for some in columns.blocks(snapshot.txn):
+    for some in (some for part in snapshot.parts for some in columns.blocks(part.txn)):
         mask = are_in(some.ids, only)
         ids.append(some.ids[mask])
         times.append(some.plain("taken")[mask].astype(np.int64))
     return Timeline(np.concatenate(ids), np.concatenate(times))
 
 
-def folder_counts(snapshot: Snapshot) -> dict[str, int]:
+def folder_counts(snapshot: View) -> dict[str, int]:
     """How many files each folder has, by absolute path; those in folders below it do not count.
     Raises Damaged.
     """
-    counts: dict[str, int] = {}
-    for some in columns.blocks(snapshot.txn):
-        texts, codes = some.coded("folder")
-        for text, count in zip(texts, np.bincount(codes, minlength=len(texts)), strict=True):
-            counts[text] = counts.get(text, 0) + int(count)
-    return {snapshot.roots.path(text): count for text, count in counts.items()}
+    totals: dict[str, int] = {}
+    for part in snapshot.parts:
+        counts: dict[str, int] = {}
+        for some in columns.blocks(part.txn):
+            texts, codes = some.coded("folder")
+            for text, count in zip(texts, np.bincount(codes, minlength=len(texts)), strict=True):
+                counts[text] = counts.get(text, 0) + int(count)
+        for text, count in counts.items():
+            folder = part.roots.path(text)
+            totals[folder] = totals.get(folder, 0) + count
+    return totals

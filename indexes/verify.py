@@ -17,6 +17,7 @@ import numpy as np
 from lmdb import verify as lmdb_verify
 
 from indexes.index import Index
+from indexes.library.layout import is_complete, is_library, load_layout, shard_folder
 from indexes.search import merging, segments
 from indexes.search.segments import Segment
 from indexes.store import columns, layout
@@ -39,7 +40,7 @@ from indexes.store.txn import Txn
 from mocosearch import processes
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
-from mocosearch.errors import Busy, MocosearchError, StorageFailed
+from mocosearch.errors import Busy, Damaged, MocosearchError, NotFound, StorageFailed
 
 MOST = 20
 """Faults that are reported one by one."""
@@ -94,6 +95,32 @@ def check(folder: Path) -> Report:
     if ended.returncode:
         report.faults.append("reading it crashes: its file is cut off or overwritten")
     return report
+
+
+def check_all(folder: Path) -> Report:
+    """Check an index, or every shard of a library; then each line begins with a shard's name.
+
+    A shard that is missing is a fault. Raises what `check` raises.
+    """
+    if not is_library(folder):
+        return check(folder)
+    whole = Report([], [])
+    for shard in load_layout(folder).shards:
+        try:
+            report = check(shard_folder(folder, shard.name))
+        except (Damaged, NotFound) as error:
+            report = Report([error.what], [])
+        whole.faults.extend(f"shard {shard.name}: {fault}" for fault in report.faults)
+        whole.unchecked.extend(f"shard {shard.name}: {part}" for part in report.unchecked)
+    return whole
+
+
+def index_folders(folder: Path) -> list[Path]:
+    """The folder of an index alone, or those of the shards of a library that are built."""
+    if not is_library(folder):
+        return [folder]
+    names = [shard.name for shard in load_layout(folder).shards if is_complete(folder, shard.name)]
+    return [shard_folder(folder, name) for name in names]
 
 
 def look(index: Index) -> Iterator[Finding]:

@@ -1,1 +1,1 @@
-"""The web gallery and its HTTP API: presentation only, over `indexes.Index`."""
+"""The web gallery and its HTTP API: presentation only, over `indexes.Reader`."""

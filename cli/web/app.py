@@ -33,7 +33,7 @@ from cli.web.errors import RequestError, answer_error, answer_json
 from cli.web.schema import from_texts
 from cli.web.security import Security
 from cli.web.service import Service
-from indexes import Index, Where
+from indexes import Reader, Where
 from mocosearch.errors import MocosearchError
 
 ENDPOINTS: Sequence[Endpoint] = (
@@ -110,7 +110,7 @@ async def _lifespan(service: Service, app: Starlette) -> AsyncIterator[None]:
         starting.cancel()
 
 
-def _prepare(index: Index) -> None:
+def _prepare(index: Reader) -> None:
     """Open the index and its encoder, which the first search would wait for. Where that is not
     possible, the first search says why.
     """

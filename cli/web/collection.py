@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from cli.web.gate import Gate
-from indexes import Index, Where
+from indexes import Reader, Where, open_reader
 from indexes.timeline import Timeline, folder_counts, timeline
 from mocosearch.errors import Damaged, MocosearchError, StorageFailed
 
@@ -31,10 +31,15 @@ class Collection:
     opened again.
     """
 
-    def __init__(self, folder: Path, threads: int = THREADS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        threads: int = THREADS,
+        open: Callable[[Path], Reader] = open_reader,
+    ) -> None:
         """Raises NotFound, Damaged, StorageFailed."""
-        self.folder = folder
-        self._index: Index | None = Index.open(folder)
+        self.folder, self._open = folder, open
+        self._index: Reader | None = open(folder)
         self._gate = Gate()
         self._failure: tuple[float, MocosearchError] | None = None
         self._version = ""
@@ -45,11 +50,11 @@ class Collection:
         self._lock = threading.Lock()
         self._threads = ThreadPoolExecutor(threads, "reader")
 
-    async def read(self, work: Callable[[Index], T]) -> T:
+    async def read(self, work: Callable[[Reader], T]) -> T:
         """The result of some work with the index. Raises what the work raises, StorageFailed."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self.run, work)
 
-    def run(self, work: Callable[[Index], T]) -> T:
+    def run(self, work: Callable[[Reader], T]) -> T:
         """`read` in this thread."""
         try:
             with self._gate.shared():
@@ -60,14 +65,14 @@ class Collection:
             with self._gate.shared():
                 return work(self._current())
 
-    def _current(self) -> Index:
+    def _current(self) -> Reader:
         if self._index is None:
             assert self._failure is not None
             raise self._failure[1]
         return self._index
 
     def _reopen(self) -> None:
-        """Open the index anew, unless that has failed just now. Raises what `Index.open` raises."""
+        """Open the index anew, unless that has failed just now. Raises as `open_reader` does."""
         with self._gate.alone():
             now = time.monotonic()
             if self._failure is not None and now - self._failure[0] < PAUSE:
@@ -77,7 +82,7 @@ class Collection:
                     self._index.close()
             self._index = None
             try:
-                self._index = Index.open(self.folder)
+                self._index = self._open(self.folder)
                 self._failure = None
             except MocosearchError as error:
                 self._failure = now, _lost(self.folder, error)
@@ -98,7 +103,7 @@ class Collection:
                 self._reopen()
             return ""
 
-    def timeline(self, index: Index, where: Where) -> Timeline:
+    def timeline(self, index: Reader, where: Where) -> Timeline:
         """The photos that meet some conditions, newest first; for use inside `run`."""
         key = index.snapshot.version, where
         with self._lock:
@@ -110,7 +115,7 @@ class Collection:
                 self._timelines[key] = value
             return self._timelines[key]
 
-    def skipped(self, index: Index) -> int:
+    def skipped(self, index: Reader) -> int:
         """The number of pictures without a key; for use inside `run`."""
         version = index.snapshot.version
         with self._lock:
@@ -119,7 +124,7 @@ class Collection:
                 self._skipped = version, sum(file.reason is not None for file in files)
             return self._skipped[1]
 
-    def folders(self, index: Index) -> dict[str, int]:
+    def folders(self, index: Reader) -> dict[str, int]:
         """The number of files in each folder, without those below it; for use inside `run`."""
         version = index.snapshot.version
         with self._lock:

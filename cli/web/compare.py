@@ -14,7 +14,7 @@ from cli.web.schema import Schema
 from cli.web.search import BODY, OPTIONS, Options, answer_of, search_document, values_of
 from cli.web.service import Service
 from cli.web.sources import Pictures, sources
-from indexes import Index
+from indexes import Reader
 
 OTHER: Schema = {"type": "string", "minLength": 1, "maxLength": 200}
 COMPARE: Schema = {
@@ -49,7 +49,7 @@ async def _answer(
     """The document of a search, and `digests`: those of the results by id."""
     like, unlike = await sources(service, collection, pictures)
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         answer, seconds = answer_of(index, like, unlike, options)
         names = [str(one) for one in pictures.like]
         digests = {result.id: result.record.digest for result in answer}
@@ -62,7 +62,7 @@ async def _translate(collection: Collection, document: dict[str, Any]) -> None:
     """Replace the ids of the other index by ours; null where we do not have the photo."""
     digests: dict[int, str] = document["digests"]
 
-    def ids(index: Index) -> Sequence[int | None]:
+    def ids(index: Reader) -> Sequence[int | None]:
         return [index.snapshot.id_of(digests[one["id"]]) for one in document["results"]]
 
     own = await collection.read(ids)

@@ -12,7 +12,7 @@ from cli.web.errors import answer_json
 from cli.web.photos import brief, record_of
 from cli.web.schema import check
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.store.records import Record
 
 THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1}
@@ -45,7 +45,7 @@ async def get_duplicates(service: Service, request: Request, values: Values) -> 
     )
 
 
-def _group(index: Index, group: Mapping[str, Any]) -> dict[str, Any] | None:
+def _group(index: Reader, group: Mapping[str, Any]) -> dict[str, Any] | None:
     """A group for the page; None where its photos have been removed meanwhile."""
     files: list[File] = []
     for path in group["paths"]:
@@ -116,7 +116,7 @@ async def post_ignore(service: Service, request: Request, values: Values) -> Res
     return answer_json({"ignored": ids, "version": after})
 
 
-def _paths(index: Index, ids: Sequence[int]) -> tuple[str, list[str]]:
+def _paths(index: Reader, ids: Sequence[int]) -> tuple[str, list[str]]:
     return index.snapshot.version, [path for id in ids for path in record_of(index, id).paths]
 
 

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 from cli.web.children import BUSY
-from indexes import Index
+from indexes import open_reader
 from indexes.duplicates.groups import Group, Member, group_name
 from mocosearch.errors import Busy, MocosearchError
 
 
 def ignore(folder: Path, ids: list[int]) -> None:
     """Raises Busy, Damaged, StorageFailed."""
-    with Index.open(folder, writable=True) as index:
+    with open_reader(folder, writable=True) as index:
         records = [index.record(id) for id in ids]
         members = [Member(path, record) for record in records for path in record.paths]
         group = Group(group_name(records), 0.0, members, members[0])

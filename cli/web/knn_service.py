@@ -12,7 +12,7 @@ from cli.web.endpoint import Endpoint, Values
 from cli.web.errors import RequestError, answer_json
 from cli.web.schema import Schema, check
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.search.question import Source
 
 COUNT: Schema = {"type": "integer", "minimum": 1, "maximum": 1000}
@@ -50,7 +50,7 @@ async def post_knn(service: Service, request: Request, values: Values) -> Respon
     count, fold = int(body.get("num_images", 40)), body.get("deduplicate", False)
     start = str(request.base_url).rstrip("/")
 
-    def work(index: Index) -> list[dict[str, Any]]:
+    def work(index: Reader) -> list[dict[str, Any]]:
         answer = index.answer(index.question([source]), count, fold=fold)
         return [
             {

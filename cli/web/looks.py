@@ -14,7 +14,7 @@ from cli.web.photos import brief, record_of
 from cli.web.pictures import CHECKED
 from cli.web.schema import Schema, check
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.looks import look as looks
 from indexes.looks.learn import Lesson
 
@@ -59,11 +59,11 @@ async def post_answers(service: Service, request: Request, values: Values) -> Re
     return answer_json(await service.collection.read(partial(_document, look, DEFAULT)))
 
 
-def _digests(answers: Mapping[int, bool], index: Index) -> dict[str, bool]:
+def _digests(answers: Mapping[int, bool], index: Reader) -> dict[str, bool]:
     return {record_of(index, id).digest: belongs for id, belongs in answers.items()}
 
 
-def _document(look: looks.Look, count: int, index: Index) -> dict[str, Any]:
+def _document(look: looks.Look, count: int, index: Reader) -> dict[str, Any]:
     if not len(index):
         raise RequestError(404, "the index has no photos", "mocosearch index FOLDER")
     lesson = Lesson(look, index.snapshot, index.encoder)

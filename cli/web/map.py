@@ -15,7 +15,7 @@ from cli.web.photos import record_of
 from cli.web.pictures import CHECKED, FOREVER, SIDES, thumbnail
 from cli.web.schema import Schema
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.maps.grid import CELLS, Cell, Grid
 from indexes.store.records import Record
 from mocosearch.errors import MissingPackage, MocosearchError
@@ -76,7 +76,7 @@ async def get_tile(service: Service, request: Request, values: Values) -> Respon
     return Response(data, headers=headers, media_type="image/webp")
 
 
-def _drawing(cells: Sequence[Cell], index: Index) -> Drawing:
+def _drawing(cells: Sequence[Cell], index: Reader) -> Drawing:
     records: list[Record | None] = []
     for cell in cells:
         try:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from indexes import Index
+from indexes import open_reader
 from mocosearch.errors import MocosearchError
 
 PRIORITY = 19
@@ -26,7 +26,7 @@ def main() -> None:
         # Imports openTSNE, after the priority is set.
         from indexes.maps.update import update
 
-        with Index.open(Path(sys.argv[1])) as index:
+        with open_reader(Path(sys.argv[1])) as index:
             update(index.snapshot, index.folder, index.encoder.card.fingerprint, _report)
     except MocosearchError as error:
         sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")

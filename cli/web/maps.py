@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cli.web.children import error_of, start
-from indexes import Index, Where
+from indexes import Reader, Where
 from indexes.maps.grid import Grid
 from indexes.maps.storage import load
 from mocosearch.errors import MocosearchError
@@ -52,7 +52,7 @@ class Maps:
         """Whether a newer map is being computed."""
         return self._task is not None and not self._task.done()
 
-    def refresh(self, index: Index) -> bool:
+    def refresh(self, index: Reader) -> bool:
         """Load the stored map, unless that of this version of the index is there already. Returns
         whether a newer one is to be computed, and is not being computed yet.
         """

@@ -11,9 +11,9 @@ from cli.conditions import where_of
 from cli.web.endpoint import FILTERS, ID, PAGE, Endpoint, Values
 from cli.web.errors import RequestError, answer_json
 from cli.web.service import Service
-from indexes import Index, Where
+from indexes import Reader, Where
 from indexes.search.answer import existing_first
-from indexes.store.records import Record, id_key
+from indexes.store.records import Record
 
 if TYPE_CHECKING:
     from indexes.timeline import Timeline
@@ -52,7 +52,7 @@ async def get_timeline(service: Service, request: Request, values: Values) -> Re
     """Months and how many photos each has."""
     conditions = where(values)
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         order = service.collection.timeline(index, conditions)
         months = [
             {"month": one.name, "count": one.count, "aspect": round(one.aspect, 3)}
@@ -68,7 +68,7 @@ async def get_images(service: Service, request: Request, values: Values) -> Resp
     conditions, month = where(values), values.get("month")
     offset, limit = int(values.get("offset", 0)), int(values.get("limit", 100))
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         order = service.collection.timeline(index, conditions)
         start, end = (0, len(order)) if month is None else order.span(_month(month))
         ids = order.ids[start:end][offset : offset + limit].tolist()
@@ -87,7 +87,7 @@ async def get_image(service: Service, request: Request, values: Values) -> Respo
     """Everything that is known of one photo, and its neighbours in the timeline."""
     id, conditions = int(values["id"]), where(values)
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         record = record_of(index, id)
         order = service.collection.timeline(index, conditions)
         before, after = _neighbours(order, id)
@@ -109,9 +109,9 @@ async def get_image(service: Service, request: Request, values: Values) -> Respo
     return answer_json(await service.collection.read(work))
 
 
-def record_of(index: Index, id: int) -> Record:
+def record_of(index: Reader, id: int) -> Record:
     """A photo's record. Raises RequestError where there is none."""
-    if index.txn.get("images", id_key(id)) is None:
+    if not index.snapshot.has(id):
         raise RequestError(404, f"there is no photo {id}", "it may have been removed")
     record = index.record(id)
     if not record.paths:
@@ -128,7 +128,7 @@ def _neighbours(order: "Timeline", id: int) -> tuple[int | None, int | None]:
     return before, after
 
 
-def disk_of(index: Index, paths: Sequence[str]) -> str | None:
+def disk_of(index: Reader, paths: Sequence[str]) -> str | None:
     """The name of the disk that a missing photo is on; None where its folder is there, so that only
     the file is missing.
     """
@@ -156,7 +156,7 @@ async def get_folders(service: Service, request: Request, values: Values) -> Res
     """The folders directly below one, or the roots, with how many files each holds."""
     under = values.get("under")
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         counts = service.collection.folders(index)
         return {"folders": _children(counts, index.roots.places.values(), under)}
 

@@ -13,7 +13,7 @@ from cli.web.endpoint import HANDLE, ID, SIDE, Endpoint, Values
 from cli.web.errors import RequestError
 from cli.web.photos import TAG, record_of
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.search.answer import existing_first
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable
@@ -43,7 +43,7 @@ async def get_thumbnail(service: Service, request: Request, values: Values) -> R
     wanted = int(values.get("side", 320))
     side = next((one for one in SIDES if one >= wanted), SIDES[-1])
 
-    def work(index: Index) -> tuple[Record, bytes | None]:
+    def work(index: Reader) -> tuple[Record, bytes | None]:
         record = record_of(index, int(values["id"]))
         return record, service.thumbnails.get(record.digest, side)
 

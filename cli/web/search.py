@@ -16,7 +16,7 @@ from cli.web.photos import brief, where
 from cli.web.schema import Schema, check, from_texts
 from cli.web.service import Service
 from cli.web.sources import Pictures, sources
-from indexes import Answer, Crop, Index, Where
+from indexes import Answer, Crop, Reader, Where
 from indexes.search.question import Source
 
 MOST_PICTURES = 50
@@ -121,7 +121,7 @@ async def values_of(
 
 
 def answer_of(
-    index: Index, like: Sequence[Source], unlike: Sequence[Source], options: Options
+    index: Reader, like: Sequence[Source], unlike: Sequence[Source], options: Options
 ) -> tuple[Answer, dict[str, float]]:
     """The answer in its order, copies folded, and the seconds of its parts."""
     start = time.perf_counter()
@@ -167,7 +167,7 @@ async def post_search(service: Service, request: Request, values: Values) -> Res
     pictures = options.pictures(fields)
     like, unlike = await sources(service, service.collection, pictures)
 
-    def work(index: Index) -> dict[str, Any]:
+    def work(index: Reader) -> dict[str, Any]:
         answer, seconds = answer_of(index, like, unlike, options)
         names = [str(one) for one in pictures.like]
         result = search_document(service.name, names, answer, options, seconds)

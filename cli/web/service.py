@@ -17,6 +17,7 @@ from cli.web.memory import release
 from cli.web.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
+from indexes import Reader, open_reader
 from indexes.thumbnails import LIMIT, Thumbnails
 from mocosearch.photos.workers.decoders import Decoders, Limits
 
@@ -53,9 +54,15 @@ class Service:
     )
 
     @classmethod
-    def open(cls, name: str, folder: Path, thumbnail_bytes: int = LIMIT) -> "Service":
-        """Raises what `Index.open` raises."""
-        collection = Collection(folder)
+    def open(
+        cls,
+        name: str,
+        folder: Path,
+        thumbnail_bytes: int = LIMIT,
+        reader: Callable[[Path], Reader] = open_reader,
+    ) -> "Service":
+        """reader: opens the collection. Raises what that raises."""
+        collection = Collection(folder, open=reader)
         decoders = Decoders(min(WORKERS, os.cpu_count() or 1))
         thumbnails = Thumbnails.open(folder, thumbnail_bytes)
         return cls(name, collection, thumbnails, decoders, Copies(folder), Maps(folder))

@@ -11,7 +11,7 @@ from cli.web.collection import Collection
 from cli.web.errors import RequestError
 from cli.web.photos import record_of
 from cli.web.service import Service
-from indexes import Crop, Index
+from indexes import Crop, Reader
 from indexes.search.answer import existing_first
 from indexes.search.question import Source
 from indexes.store.records import Record
@@ -36,7 +36,7 @@ class Pictures:
 async def sources(
     service: Service, collection: Collection, pictures: Pictures
 ) -> tuple[list[Source], list[Source]]:
-    """Wanted and unwanted pictures for `Index.question` of one collection.
+    """Wanted and unwanted pictures for `Reader.question` of one collection.
 
     Uploads and regions are decoded in a worker process. Raises RequestError, Unreadable,
     Unsuitable.
@@ -63,12 +63,12 @@ async def sources(
     return like, unlike
 
 
-def _records(index: Index, ids: Sequence[int]) -> dict[int, Record]:
+def _records(index: Reader, ids: Sequence[int]) -> dict[int, Record]:
     return {id: record_of(index, id) for id in ids}
 
 
 def _keys(
-    index: Index, ids: Sequence[int], records: Mapping[int, Record]
+    index: Reader, ids: Sequence[int], records: Mapping[int, Record]
 ) -> tuple[int, dict[int, Source]]:
     """The side of the encoder's squares, and the stored keys of photos by our ids.
 

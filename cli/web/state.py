@@ -11,7 +11,7 @@ from cli.web.errors import answer_json
 from cli.web.maps import has_maps
 from cli.web.memory import mapped_bytes, resident_bytes
 from cli.web.service import Service
-from indexes import Index
+from indexes import Reader
 from indexes.looks.look import names as look_names
 from mocosearch.home import names, path_of
 
@@ -22,7 +22,7 @@ async def get_info(service: Service, request: Request, values: Values) -> Respon
     return answer_json(document)
 
 
-def _info(service: Service, index: Index) -> dict[str, Any]:
+def _info(service: Service, index: Reader) -> dict[str, Any]:
     card = index.encoder.card
     thumbnails = service.thumbnails
     return {

@@ -19,7 +19,7 @@ from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import TURNED_BITS
 from indexes.search.filters import Where
 from indexes.search.nearest import nearest
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Ids, Keys, Record
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Unreadable
@@ -78,7 +78,7 @@ class Comparison:
 
 
 def compare(
-    snapshot: Snapshot,
+    snapshot: View,
     encoder: Encoder,
     photos: Iterator[tuple[str, int, bytes, Picture]],
     min_score: float = COSINE,
@@ -92,7 +92,7 @@ def compare(
     each other, even where the index holds them; nor are two names of one file. Ignored pairs are
     left out, and so are the files in `changed`, as of `find.groups`.
     """
-    collection = _Collection(snapshot, Ignored.of(snapshot.txn), min_score)
+    collection = _Collection(snapshot, Ignored.in_view(snapshot), min_score)
     gone = set() if changed is None else changed
     real = [os.path.realpath(folder) for folder in folders]
     for path, size, digest, picture in photos:
@@ -142,7 +142,7 @@ class _New:
 class _Collection:
     """What new photos are compared with."""
 
-    def __init__(self, snapshot: Snapshot, ignored: Ignored, min_score: float) -> None:
+    def __init__(self, snapshot: View, ignored: Ignored, min_score: float) -> None:
         self.snapshot, self.ignored, self.min_score = snapshot, ignored, min_score
 
     @cached_property

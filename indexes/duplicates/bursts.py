@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from indexes.copies.detail import read_grey
 from indexes.duplicates.files import is_raw, unchanged_files
 from indexes.search.filters import Where
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Record
 from mocosearch.photos.metadata.bursts import bursts
 
@@ -47,7 +47,7 @@ class Burst:
 
 
 def find_bursts(
-    snapshot: Snapshot, min_score: float, where: Where, changed: set[str]
+    snapshot: View, min_score: float, where: Where, changed: set[str]
 ) -> Iterator[Burst]:
     """The bursts among the photos of an index, by their time.
 
@@ -80,7 +80,7 @@ def _without_raw(shots: list[tuple[Record, int]]) -> list[tuple[Record, int]]:
 
 
 def _similar(
-    snapshot: Snapshot,
+    snapshot: View,
     photos: list[tuple[Record, int]],
     min_score: float,
     admits: Callable[[str], bool],

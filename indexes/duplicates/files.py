@@ -4,14 +4,14 @@ import os
 from collections.abc import Callable
 
 from indexes.duplicates.groups import Member
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Record
 from mocosearch.photos import FileStat
 from mocosearch.photos.formats import RAW_EXTENSIONS
 
 
 def unchanged_files(
-    snapshot: Snapshot, record: Record, admits: Callable[[str], bool], changed: set[str]
+    snapshot: View, record: Record, admits: Callable[[str], bool], changed: set[str]
 ) -> list[Member]:
     """A photo's unchanged files; several links to one file count once."""
     files: dict[tuple[int, int], Member] = {}
@@ -25,7 +25,7 @@ def unchanged_files(
     return list(files.values())
 
 
-def _unchanged(snapshot: Snapshot, path: str) -> os.stat_result | None:
+def _unchanged(snapshot: View, path: str) -> os.stat_result | None:
     """The status of a file that is unchanged since it was indexed: another file in its place may
     be the only one of its kind.
     """

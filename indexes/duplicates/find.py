@@ -24,7 +24,7 @@ from indexes.duplicates.pairs import Pairs, candidate_sets
 from indexes.duplicates.pictures import Thumbnails
 from indexes.duplicates.turned import turned_copies
 from indexes.search.filters import Where
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Keys, Record
 
 SHARED = 64
@@ -33,7 +33,7 @@ _NO_PAIRS = np.empty(0, np.int64), np.empty(0, np.int64)
 
 
 def groups(
-    snapshot: Snapshot,
+    snapshot: View,
     min_score: float = COSINE,
     where: Where | None = None,
     turned: bool = False,
@@ -61,7 +61,7 @@ def groups(
     hashes = hashes_of(records)
     details, thumbnails = Details(), Thumbnails()
     pairs = turned_copies(records, hashes, thumbnails) if turned else _NO_PAIRS
-    ignored, keys = Ignored.of(snapshot.txn), snapshot.keys(ids)
+    ignored, keys = Ignored.in_view(snapshot), snapshot.keys(ids)
     photos = _Photos(records, keys, hashes, min_score, pairs, ignored, details, thumbnails)
     gone = set() if changed is None else changed
     all_groups = [
@@ -147,7 +147,7 @@ class _Photos:
 
 
 def _groups_of(
-    snapshot: Snapshot,
+    snapshot: View,
     photos: _Photos,
     rows: Rows,
     admits: Callable[[str], bool],

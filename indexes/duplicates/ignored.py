@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from indexes.duplicates.groups import Group
+from indexes.search.view import View
 from indexes.store.environment import Store
 from indexes.store.records import Record
 from indexes.store.txn import Txn
@@ -26,6 +27,11 @@ class Ignored:
         """The ignored groups of an index."""
         stored = txn.get("meta", _NAME)
         return cls([Counter(digests) for digests in json.loads(bytes(stored or b"[]"))])
+
+    @classmethod
+    def in_view(cls, view: View) -> Self:
+        """The ignored groups of all indexes of a collection."""
+        return cls([group for part in view.parts for group in cls.of(part.txn).groups])
 
     def both(self, one: Record, other: Record) -> bool:
         """Whether two photos were ignored together."""

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 
 from indexes.duplicates.ignored import Ignored
 from indexes.looks.look import Look, load, names
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from mocosearch.photos.decode import digest_of
 
 Paths = list[str]
 
 
 def answers_of(
-    snapshot: Snapshot,
+    snapshot: View,
 ) -> tuple[list[tuple[list[Paths], list[Paths]]], list[list[Paths]]]:
     """For each look the photos of an index that belong to it and those that do not; and groups of
     photos that are not copies of each other. Each photo is given by the paths of its files.
@@ -19,11 +19,11 @@ def answers_of(
     Raises Damaged for a damaged look.
     """
     looks = [_look_answers(load(name), snapshot) for name in names()]
-    groups = Ignored.of(snapshot.txn).groups
+    groups = Ignored.in_view(snapshot).groups
     return looks, [_paths(snapshot, sorted(group)) for group in groups]
 
 
-def _look_answers(look: Look, snapshot: Snapshot) -> tuple[list[Paths], list[Paths]]:
+def _look_answers(look: Look, snapshot: View) -> tuple[list[Paths], list[Paths]]:
     def photos(wanted: bool) -> list[Paths]:
         digests = {digest for digest, answer in look.answers.items() if answer == wanted}
         digests |= {digest_of(image).hex() for image in look.images(wanted)}
@@ -32,7 +32,7 @@ def _look_answers(look: Look, snapshot: Snapshot) -> tuple[list[Paths], list[Pat
     return photos(True), photos(False)
 
 
-def _paths(snapshot: Snapshot, digests: Iterable[str]) -> list[Paths]:
+def _paths(snapshot: View, digests: Iterable[str]) -> list[Paths]:
     """The files of the photos with these contents, if the index has them."""
     ids = [snapshot.id_of(digest) for digest in digests]
     return [list(snapshot.record(id).paths) for id in ids if id is not None]

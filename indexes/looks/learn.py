@@ -8,9 +8,8 @@ import numpy as np
 from indexes.looks.look import Look
 from indexes.looks.model import SURE, Background, Matrix, Model, fit
 from indexes.search.filters import Where
-from indexes.search.nearest import nearest_ids
 from indexes.search.question import Question, ask, unit
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Ids, Keys, Record, next_id
 from mocosearch.encoder import Encoder
 from mocosearch.photos.decode import digest_of
@@ -48,7 +47,7 @@ class Lesson:
     left out.
     """
 
-    def __init__(self, look: Look, snapshot: Snapshot, encoder: Encoder) -> None:
+    def __init__(self, look: Look, snapshot: View, encoder: Encoder) -> None:
         self.look, self.snapshot = look, snapshot
         ids = snapshot.among(Where())
         rows = np.unique(np.linspace(0, len(ids) - 1, min(SAMPLE, len(ids))).astype(int))
@@ -70,7 +69,7 @@ class Lesson:
     @property
     def next_id(self) -> int:
         """The id from which on photos will be new."""
-        return next_id(self.snapshot.txn)
+        return max(next_id(part.txn) for part in self.snapshot.parts)
 
     def learn(self, look: Look) -> Model:
         """The model for the pictures and the answers of the look, which may have more by now."""
@@ -116,7 +115,7 @@ class Lesson:
         """
         length = float(np.linalg.norm(model.direction))
         direction = unit(model.direction[None].astype(np.float32))
-        scores, ids = (part[0] for part in nearest_ids(self.snapshot, direction, CANDIDATES, None))
+        scores, ids = (part[0] for part in self.snapshot.search(direction, CANDIDATES, None))
         known = [id for id in map(self.snapshot.id_of, {*self._digests, *self.look.answers}) if id]
         free = (ids > 0) & ~np.isin(ids, np.array(known, np.uint64))
         return ids[free], scores[free].astype(np.float64) * length

@@ -12,7 +12,7 @@ from indexes.maps.embedding import FEW, Report, embed, extend
 from indexes.maps.storage import CollectionMap
 from indexes.search.filters import Where
 from indexes.search.segments import are_in
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Ids
 
 MOST = 100_000
@@ -25,7 +25,7 @@ were there when it was.
 """
 
 
-def update(snapshot: Snapshot, folder: Path, fingerprint: str, report: Report) -> CollectionMap:
+def update(snapshot: View, folder: Path, fingerprint: str, report: Report) -> CollectionMap:
     """The map of an index as it is now, stored in its folder. It takes minutes for 100,000 photos.
 
     fingerprint: of its encoder. Raises StorageFailed and Damaged.
@@ -56,7 +56,7 @@ def _without_deleted(before: CollectionMap, ids: Ids) -> CollectionMap:
 
 
 def _learn(
-    snapshot: Snapshot, fingerprint: str, ids: Ids, threads: int, report: Report
+    snapshot: View, fingerprint: str, ids: Ids, threads: int, report: Report
 ) -> CollectionMap:
     chosen = _shuffled(ids)[:MOST]
     keys = snapshot.keys(chosen) if len(chosen) else np.zeros((0, 1), np.float32)
@@ -66,7 +66,7 @@ def _learn(
 
 
 def _extend(
-    snapshot: Snapshot, current: CollectionMap, new: Ids, threads: int, report: Report
+    snapshot: View, current: CollectionMap, new: Ids, threads: int, report: Report
 ) -> CollectionMap:
     base = np.flatnonzero(current.reference)
     keys = snapshot.keys(current.ids[base])

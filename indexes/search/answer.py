@@ -12,7 +12,7 @@ from indexes.search.nearest import Match, best_matches
 from indexes.search.question import Question
 from indexes.search.ranking import FIRST
 from indexes.search.significance import Significance
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from mocosearch.errors import Unsuitable
 
 WIDER = 4
@@ -89,7 +89,7 @@ ORDERS: Mapping[str, Callable[[Result], Any]] = {
 
 
 def answer(
-    snapshot: Snapshot,
+    snapshot: View,
     question: Question,
     k: int,
     where: Where | None,
@@ -114,7 +114,7 @@ def answer(
 
 
 def _groups(
-    snapshot: Snapshot,
+    snapshot: View,
     question: Question,
     where: Where | None,
     min_score: float | None,
@@ -155,7 +155,7 @@ def _groups(
         count *= WIDER
 
 
-def _line(snapshot: Snapshot, scores: list[float], where: Where | None, tries: int) -> int:
+def _line(snapshot: View, scores: list[float], where: Where | None, tries: int) -> int:
     """How many of the best scores, descending, are better than chance."""
     photos = len(snapshot.among(where)) if where else len(snapshot)
     return snapshot.significance.line(scores, photos, tries)

@@ -7,7 +7,7 @@ import numpy as np
 
 from indexes.copies.compare import Mask, Rows, copies_among, group_rows, hashes_of
 from indexes.search.nearest import Match
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 
 if TYPE_CHECKING:
     from indexes.copies.detail import Details
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def fold_copies(
-    snapshot: Snapshot, matches: Sequence[Match], comparison: Comparison
+    snapshot: View, matches: Sequence[Match], comparison: Comparison
 ) -> Iterable[list[Match]]:
     """Each match with its copies among those after it; the order stays, best first.
 

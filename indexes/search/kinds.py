@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from indexes.search.segments import EXACT, About, Halves, exact, load_faiss
+from indexes.search.template import Template
 from indexes.store.records import Ids, Keys
 from mocosearch.errors import Unsuitable
 
@@ -123,17 +124,21 @@ def _reason(error: RuntimeError) -> str:
     return str(error).rpartition("Error: ")[2].partition("\n")[0].strip() or str(error)
 
 
-def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
+def build(
+    rows: Rows, count: int, plan: Plan, template: Template | None = None
+) -> tuple[memoryview, About]:
     """A FAISS index over `count` keys, as bytes, and how it was built.
 
     It is exact where there are too few keys to train or tune the plan's kind. The last keys serve
-    as queries for tuning before they are added: `tuning_last` puts them there.
+    as queries for tuning before they are added: `tuning_last` puts them there. template: used
+    where it is of the same kind; its settings too, if they reach the recall.
     """
     dimension = next(rows(slice(0, 1))).shape[1]
     kind, first = factory_string(plan.kind, count), count - _query_count(count)
     if kind == EXACT.kind or first == count:
         return _build_exact(rows, count, plan)
-    index = _create(kind, dimension)
+    ready = None if template is None else template.index(kind, dimension)
+    index = _create(kind, dimension) if ready is None else ready
     if not index.is_trained:
         try:
             _train(index, rows, first)
@@ -141,7 +146,8 @@ def build(rows: Rows, count: int, plan: Plan) -> tuple[memoryview, About]:
             return _build_exact(rows, count, plan)
     _add(index, rows(slice(0, first)))
     queries = np.concatenate(list(rows(slice(first, count)))).astype(np.float32)
-    settings, recall = _tune(index, queries, rows(slice(0, first)), plan.recall)
+    usual = template.settings if template is not None and ready is not None else ""
+    settings, recall = _tune(index, queries, rows(slice(0, first)), plan.recall, usual)
     _add(index, rows(slice(first, count)))
     about = About(kind, plan.kind, settings, plan.recall, recall)
     return memoryview(load_faiss().serialize_index(index)), about
@@ -182,13 +188,16 @@ def _train(index: Any, rows: Rows, count: int) -> None:
     index.train(np.concatenate(list(rows(some))).astype(np.float32))
 
 
-def _tune(index: Any, queries: Keys, pieces: Iterator[Halves], target: float) -> tuple[str, float]:
+def _tune(
+    index: Any, queries: Keys, pieces: Iterator[Halves], target: float, usual: str = ""
+) -> tuple[str, float]:
     """The cheapest settings that reach a recall, and the recall that they reach; the most thorough
     settings where none does.
 
     Recall is the share of the NEAREST nearest keys among `pieces` that a search finds. The queries
     are not in the index yet, because a graph leads from a key of its own straight to its
-    neighbours. The measured recall must exceed the target by SURE standard errors.
+    neighbours. The measured recall must exceed the target by SURE standard errors. usual: settings
+    that are used if they reach the target.
     """
     truth = _neighbours(queries, pieces)
 
@@ -197,6 +206,8 @@ def _tune(index: Any, queries: Keys, pieces: Iterator[Halves], target: float) ->
             load_faiss().ParameterSpace().set_index_parameters(index, settings)
         return recall_per_query(index.search(queries, truth.shape[1])[1], truth)
 
+    if usual and (recall := float(recalls(usual).mean())) >= target:
+        return usual, recall
     coarse, fine = _coarse(index), _fine(index)
     # First enough candidates for a recall above the target, while many lists are searched.
     margin = target + 0.4 * (1 - target)

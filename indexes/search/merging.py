@@ -10,6 +10,7 @@ from indexes.search import kinds, segments
 from indexes.search.kinds import Plan
 from indexes.search.segments import About, Halves
 from indexes.search.significance import save_significance
+from indexes.search.template import Template
 from indexes.store import columns
 from indexes.store.environment import Store
 from indexes.store.records import Ids, id_key, id_of
@@ -52,9 +53,9 @@ def save_plan(txn: Txn, plan: Plan) -> None:
     txn.put("meta", b"plan", json.dumps(asdict(plan)).encode())
 
 
-def merge(store: Store, *, everything: bool = False) -> bool:
+def merge(store: Store, *, everything: bool = False, template: Template | None = None) -> bool:
     """Merge the segments that should be merged, or all; returns whether any was. Results stay the
-    same. Raises Damaged, StorageFailed.
+    same. template: of the new FAISS indexes. Raises Damaged, StorageFailed.
 
     New FAISS indexes are built outside a transaction, written hidden, one by one, and put in place
     by one short transaction. So a build of minutes blocks no reader and does not run twice where
@@ -72,7 +73,7 @@ def merge(store: Store, *, everything: bool = False) -> bool:
     ids = np.concatenate([np.empty(0, np.uint64), *(p.ids for p in selected)])
     ids = np.sort(ids[~np.isin(ids, deleted)])
     for some in _split(store, ids, current):
-        _build(store, some, current)
+        _build(store, some, current, template)
     others = [p.ids for p in parts if p not in selected]
 
     def change(txn: Txn) -> None:
@@ -176,7 +177,7 @@ def _split(store: Store, ids: Ids, plan: Plan) -> list[Ids]:
     return np.array_split(ids, -(-len(ids) // most))
 
 
-def _build(store: Store, ids: Ids, plan: Plan) -> None:
+def _build(store: Store, ids: Ids, plan: Plan, template: Template | None) -> None:
     """Build a FAISS index over the keys of some photos and write it hidden."""
     ids = kinds.tuning_last(ids)
     with store.read() as txn:
@@ -184,5 +185,5 @@ def _build(store: Store, ids: Ids, plan: Plan) -> None:
         def rows(some: slice) -> Iterator[Halves]:
             return segments.read_keys(txn, ids[some])
 
-        blob, about = kinds.build(rows, len(ids), plan)
+        blob, about = kinds.build(rows, len(ids), plan, template)
     store.write(lambda txn: segments.put_hidden(txn, ids, blob, about))

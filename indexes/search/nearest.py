@@ -8,13 +8,8 @@ import numpy as np
 from indexes.search.filters import Where
 from indexes.search.ranking import FIRST, best_of, rerank
 from indexes.search.segments import are_in
-from indexes.search.snapshot import Snapshot
+from indexes.search.view import View
 from indexes.store.records import Ids, Keys, Record
-
-EXACT = 500
-"""If a filter admits at most this many photos, the query is compared with each stored key, whatever
-kind the index is. Each key is read from its own place in the store, at 9 us; a search with a mask
-reads them together and finds as many."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +21,14 @@ class Match:
     record: Record
 
 
-def nearest(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
+def nearest(snapshot: View, keys: Keys, k: int, where: Where | None) -> list[list[Match]]:
     """The k nearest photos to each of the keys, by cosine: see `Index.query`."""
-    rows = zip(*nearest_ids(snapshot, keys, k, where), strict=True)
+    rows = zip(*snapshot.search(keys, k, where), strict=True)
     return [_matches(snapshot, scores, ids, where) for scores, ids in rows]
 
 
 def best_matches(
-    snapshot: Snapshot,
+    snapshot: View,
     keys: Keys,
     k: int,
     where: Where | None,
@@ -45,7 +40,7 @@ def best_matches(
     Each photo counts by its best score. digests: of files that come first, with the highest score:
     those of the query, of which a near copy may have the same cosine.
     """
-    scores, ids = best_of(*nearest_ids(snapshot, keys, max(k, FIRST), where))
+    scores, ids = best_of(*snapshot.search(keys, max(k, FIRST), where))
     if min_score is not None:
         scores, ids = scores[scores >= min_score], ids[scores >= min_score]
     if len(ids):
@@ -60,27 +55,7 @@ def best_matches(
     return _matches(snapshot, scores[:k], ids[:k], where)
 
 
-def nearest_ids(snapshot: Snapshot, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
-    """Descending scores and ids, (n, k) or narrower; id 0 marks an empty place."""
-    only = snapshot.among(where) if where else None
-    if only is not None and len(only) <= EXACT:
-        parts = [_exact(snapshot, keys, only)] if len(only) else []
-    else:
-        rows = zip(snapshot.segments, snapshot.selections(where), strict=True)
-        parts = [segment.search(keys, k, selection) for segment, selection in rows]
-    if not parts:
-        return np.empty((len(keys), 0), np.float32), np.empty((len(keys), 0), np.uint64)
-    scores = np.concatenate([s for s, _ in parts], 1)
-    ids = np.concatenate([i for _, i in parts], 1)
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
-
-
-def _exact(snapshot: Snapshot, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
-    return keys @ snapshot.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
-
-
-def _matches(snapshot: Snapshot, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
+def _matches(snapshot: View, scores: Keys, ids: Ids, where: Where | None) -> list[Match]:
     return [
         Match(int(id), float(score), record_of(snapshot, int(id), where))
         for score, id in zip(scores, ids, strict=True)
@@ -88,7 +63,7 @@ def _matches(snapshot: Snapshot, scores: Keys, ids: Ids, where: Where | None) ->
     ]
 
 
-def record_of(snapshot: Snapshot, id: int, where: Where | None) -> Record:
+def record_of(snapshot: View, id: int, where: Where | None) -> Record:
     """A photo's record with those of its paths that the filter admits."""
     record = snapshot.record(id)
     if where is None or len(record.paths) == 1:

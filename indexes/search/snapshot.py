@@ -1,6 +1,6 @@
 """A snapshot: one thread's view of an index, with everything that was opened in it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -9,7 +9,7 @@ import numpy as np
 
 from indexes.search import merging, segments
 from indexes.search.filters import Where, admitted
-from indexes.search.segments import Segment, Selection
+from indexes.search.segments import Halves, Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
 from indexes.store.records import Ids, Keys, PathEntry, Record, SkippedFile, id_key, id_of, path_key
@@ -18,6 +18,10 @@ from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos.scan import unicode_forms
 
+EXACT = 500
+"""If a filter admits at most this many photos, the query is compared with each stored key, whatever
+kind the index is. Each key is read from its own place in the store, at 9 us; a search with a mask
+reads them together and finds as many."""
 FILTERS = 8
 """Filters whose photos a snapshot caches; each takes up to 8 bytes per photo."""
 
@@ -27,7 +31,7 @@ T = TypeVar("T")
 class Snapshot:
     """A consistent state of an index, for one thread. What is costly to open is opened once.
 
-    It provides everything that a search needs, so that `search/` does not import `Index`.
+    It is the `View` of one index.
     """
 
     def __init__(self, txn: Txn) -> None:
@@ -45,6 +49,11 @@ class Snapshot:
         self.ended = True
         self._segments = None
         self.txn.raw.abort()
+
+    @property
+    def parts(self) -> "list[Snapshot]":
+        """This index alone."""
+        return [self]
 
     @property
     def version(self) -> str:
@@ -118,10 +127,31 @@ class Snapshot:
         only = self.among(where) if where else None
         return [segment.select(self.deleted(), only) for segment in self.segments]
 
+    def search(self, keys: Keys, k: int, where: Where | None) -> tuple[Keys, Ids]:
+        """The k nearest photos to each of the keys: see `View.search`."""
+        only = self.among(where) if where else None
+        if only is not None and len(only) <= EXACT:
+            parts = [self._compare(keys, only)] if len(only) else []
+        else:
+            rows = zip(self.segments, self.selections(where), strict=True)
+            parts = [segment.search(keys, k, selection) for segment, selection in rows]
+        return best(parts, len(keys), k)
+
+    def _compare(self, keys: Keys, ids: Ids) -> tuple[Keys, Ids]:
+        return keys @ self.keys(ids).T, np.broadcast_to(ids, (len(keys), len(ids)))
+
     def keys(self, ids: Sequence[int] | Ids) -> Keys:
         """The stored keys of some photos, float32 (n, d). Raises Damaged for an unknown id."""
-        halves = list(segments.read_keys(self.txn, np.asarray(ids, np.uint64)))
+        halves = list(self.read_keys(np.asarray(ids, np.uint64)))
         return np.concatenate(halves).astype(np.float32)
+
+    def read_keys(self, ids: Ids) -> Iterator[Halves]:
+        """The same, fp16, in pieces."""
+        return segments.read_keys(self.txn, ids)
+
+    def has(self, id: int) -> bool:
+        """Whether there is a photo with this id."""
+        return self.txn.get("images", id_key(id)) is not None
 
     def record(self, id: int) -> Record:
         """The facts of a photo, with absolute paths. Raises Damaged for an unknown id."""
@@ -170,6 +200,16 @@ class Snapshot:
         stored = [SkippedFile.from_bytes(value) for _, value in self.txn.items("refused")]
         absolute = [replace(file, path=self.roots.path(file.path)) for file in stored]
         return sorted(absolute, key=lambda file: file.path)
+
+
+def best(parts: Sequence[tuple[Keys, Ids]], queries: int, k: int) -> tuple[Keys, Ids]:
+    """The k best of several results of a search, each with scores and ids (queries, n)."""
+    if not parts:
+        return np.empty((queries, 0), np.float32), np.empty((queries, 0), np.uint64)
+    scores = np.concatenate([s for s, _ in parts], 1)
+    ids = np.concatenate([i for _, i in parts], 1)
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return np.take_along_axis(scores, order, 1), np.take_along_axis(ids, order, 1)
 
 
 def _cached(cache: dict[Where, T], where: Where, compute: Callable[[Where], T]) -> T:

@@ -1,7 +1,8 @@
 """From files to searchable keys: read, encode and commit at the same time."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
@@ -39,14 +40,17 @@ def embed(
     counts: Counts,
     report: Callable[[Progress], None],
     stopped: Callable[[], bool],
+    ids: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Read, encode and commit files; other processes read while keys are computed.
+
+    ids: of new photos by path, where they are given.
 
     If the encoder's whitening was fitted on other photos, it is fitted on a sample of these, which
     is read first: see `fitting`. Raises NotFound if a root disappears, and MocosearchError if no
     file can be read; what was read before is committed.
     """
-    writer = _Writer(store, encoder, counts)
+    writer = _Writer(store, encoder, counts, ids)
     start = last_report = time.monotonic()
     done = 0
 
@@ -90,11 +94,13 @@ def _read(
 class _Writer:
     """Collects files in a batch, computes their keys, and commits them."""
 
-    def __init__(self, store: Store, encoder: Encoder, counts: Counts) -> None:
-        self.store, self.encoder, self.counts = store, encoder, counts
+    def __init__(
+        self, store: Store, encoder: Encoder, counts: Counts, ids: Mapping[str, int]
+    ) -> None:
+        self.store, self.encoder, self.counts, self.ids = store, encoder, counts, ids
         self.fitting = Fitting.of(store, encoder)
         self._fit_if_due(FIT_PHOTOS)
-        self.batch = Batch()
+        self.batch = Batch(ids=ids)
         self.pictures: list[tuple[FileStat, bytes, Picture]] = []
         """Pictures to encode."""
         self.last_commit = time.monotonic()
@@ -163,7 +169,7 @@ class _Writer:
             self.fitting.count()
             self._fit_if_due(FIT_PHOTOS)
         self.first = self.first and not self.batch.new
-        self.batch, self.last_commit = Batch(), time.monotonic()
+        self.batch, self.last_commit = Batch(ids=self.ids), time.monotonic()
 
     def fit(self) -> None:
         """Fit the whitening on the photos there are."""

@@ -1,5 +1,6 @@
 """Photos and their paths in the store: written, separated and removed in one transaction."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -40,6 +41,8 @@ class Batch:
     """Files whose content already has a key, its digest, and its facts if they were read again."""
     skipped: list[tuple[FileStat, str | None]] = field(default_factory=list)
     """Files without a key, and the reason; None for a file that is not a picture."""
+    ids: Mapping[str, int] = field(default_factory=dict)
+    """Of new photos by path, where they are given; all are new."""
 
     def __len__(self) -> int:
         return len(self.new) + len(self.moves) + len(self.skipped)
@@ -52,26 +55,28 @@ def commit(txn: Txn, batch: Batch) -> None:
     batch, or from two programs, become one photo with two paths. Every path gets its new photo
     before any path loses its old one, because files may have exchanged their names.
     """
-    id = next_id(txn)
+    free = next_id(txn)
     ids: list[int] = []
     rows: list[Any] = []
     numbers: list[int] = []
     keys: Any = np.concatenate(batch.keys).astype(np.float16) if batch.keys else []
     for number, ((file, digest, facts), key) in enumerate(zip(batch.new, keys, strict=True)):
         if txn.get("digests", digest) is None:
+            id = batch.ids.get(file.path, free)
             txn.put("digests", digest, id_key(id))
             txn.put("images", id_key(id), Record.of(facts, file.size, digest).to_bytes())
             txn.put("vectors", id_key(id), key.tobytes())
             ids.append(id)
             rows.append(key)
             numbers.append(number)
-            id += 1
+            free = max(free, id + 1)
     if ids:
         bind(txn)
-        segments.append(txn, ids, np.stack(rows))
+        order = np.argsort(ids)
+        segments.append(txn, [ids[at] for at in order], np.stack([rows[at] for at in order]))
     if batch.features:
         features.save(txn, ids, np.concatenate(batch.features)[numbers])
-    save_next_id(txn, id)
+    save_next_id(txn, free)
 
     roots = Roots.of(txn)
     replaced = [_attach(txn, file, roots, digest) for file, digest, _ in batch.new]

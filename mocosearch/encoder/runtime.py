@@ -60,6 +60,8 @@ class Encoder:
         are damaged.
         """
         self.card, self.graph, self.weights, self._repair = card, graph, weights, repair
+        self.threads: int | None = None
+        """Threads of an inference, set before the first one; None for one per core."""
         self._compiled: Future[Any] | None = None
         self._lock = Lock()
 
@@ -148,9 +150,13 @@ class Encoder:
         try:
             model = self._read(core)
             with _load_errors():
-                return core.compile_model(model, "CPU")
+                return core.compile_model(model, "CPU", self._settings)
         finally:
             checked.result()
+
+    @property
+    def _settings(self) -> dict[str, int]:
+        return {} if self.threads is None else {"INFERENCE_NUM_THREADS": self.threads}
 
     def model(self, core: Any) -> Any:
         """The graph as an OpenVINO model. Raises Damaged."""

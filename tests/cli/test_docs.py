@@ -15,7 +15,7 @@ from mocosearch import __version__
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 COMMANDS = commands()
-OTHERS = {"benchmarks", "commands", "method", "python", "teacher"}
+OTHERS = {"benchmarks", "commands", "method", "python", "scale", "teacher"}
 """Pages that describe no single command."""
 
 

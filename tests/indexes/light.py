@@ -3,6 +3,7 @@
 import hashlib
 import math
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,16 @@ def openvino_encoder(folder: Path) -> Encoder:
     graph, weights = ((folder / name).read_bytes() for name in (GRAPH, WEIGHTS))
     (folder / CARD).write_text(_card(fingerprint(graph, weights)).to_json())
     return Encoder.open(folder)
+
+
+def fitted_encoder() -> Encoder:
+    """An encoder whose whitening was fitted on other photos, so that an index fits it again."""
+    from mocosearch.encoder.card import OTHERS
+    from mocosearch.encoder.export import to_bytes
+
+    graph, weights = to_bytes(projections(SIDE, DIMENSION, 7, width=48))
+    card = replace(_card(fingerprint(graph, weights)), whitening=OTHERS)
+    return Encoder(card, graph, weights)
 
 
 def projections(side: int, dimension: int, seed: int, width: int = 0) -> object:

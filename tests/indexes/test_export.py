@@ -55,7 +55,7 @@ def test_a_folder_with_something_in_it_is_left_alone(index, tmp_path):
 
 
 def test_a_failed_export_leaves_nothing(index, tmp_path, monkeypatch):
-    monkeypatch.setattr("indexes.export._write_faiss", lambda *words: 1 / 0)
+    monkeypatch.setattr("indexes.export._write_faiss_with_ids", lambda *words: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         index.export(tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["index", "photos"]
@@ -91,9 +91,10 @@ def test_a_compaction_that_fails_keeps_the_old(index, tmp_path, monkeypatch):
 
 def test_parquet_takes_facts_that_only_later_photos_have(index, tmp_path, monkeypatch):
     parquet = pytest.importorskip("pyarrow.parquet")
-    import indexes.export as exporting
+    import indexes.formats.parquet as exporting
+    import indexes.formats.rows as rows
 
-    monkeypatch.setattr(exporting, "AT_ONCE", 5)
+    monkeypatch.setattr(rows.pieces, "__defaults__", (5,))
 
     def records_with_facts(index, ids):
         for row in plain(index, ids):

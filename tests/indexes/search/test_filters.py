@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from indexes import Index, Where
-from indexes.search import nearest as module
 from indexes.search import segments
+from indexes.search import snapshot as module
 from indexes.search.filters import kilometres
 from indexes.store import roots
 from indexes.store.records import Record, id_key

@@ -1,0 +1,1 @@
+"""Libraries: many indexes read as one, planned together and built one by one."""

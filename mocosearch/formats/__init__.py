@@ -1,0 +1,1 @@
+"""An encoder as files for other programs: a module per format."""
