@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from indexes.migrate import open_store
+from indexes.parts import store as parts
 from indexes.search import kinds, merging
 from indexes.store.encoder import load_encoder
 from indexes.store.environment import Store
@@ -33,7 +34,7 @@ from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import FileStat
 
-USER_SETTINGS = (b"plan", b"not_copies")
+USER_SETTINGS = (b"plan", b"not_copies", b"parts")
 """Entries of `meta` that people chose: the second generation takes them over."""
 ID_GAP = 1 << 32
 """Ids that the first generation may use while the second one grows."""
@@ -79,7 +80,7 @@ def renew(
             # A disk that was unplugged in the meantime must not lose its photos.
             _check_folders(store, prune)
             second.write(lambda txn: clean_up(txn, coverage))
-            merging.merge(second)
+            parts.merge(second)
             second.write(lambda txn: Roots.of(txn).save(txn, store.folder))
     finally:
         second.close()

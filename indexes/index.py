@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from indexes.copies.compare import COSINE
 from indexes.migrate import open_store
+from indexes.parts import store as parts
 from indexes.search import merging
 from indexes.search.answer import Answer, answer
 from indexes.search.filters import Where
@@ -512,7 +513,7 @@ class Index:
         the same. Raises StorageFailed.
         """
         with self._change():
-            return merging.merge(self.store, everything=everything)
+            return parts.merge(self.store, everything=everything)
 
     def renew(
         self,
@@ -595,7 +596,7 @@ class Index:
         with self._change():
             data = self.store.folder / DATA
             before = data.stat().st_size
-            merging.merge(self.store)
+            parts.merge(self.store)
             self._replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
             return before - data.stat().st_size
 
@@ -606,6 +607,7 @@ class Index:
         """
         with self._turn:
             self.refresh()
+            self.store.write(parts.repair)
             count = merging.rebuild(self.store)
             self.refresh()
             return count

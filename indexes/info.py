@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from indexes.parts import store as parts
 from indexes.search import merging, segments
 from indexes.search.answer import existing_first
 from indexes.search.snapshot import Snapshot
@@ -19,9 +20,10 @@ def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
     """The contents of the index in a folder: see `Index.info`."""
     txn = snapshot.txn
     skipped = snapshot.skipped_files()
-    parts = [_segment_info(txn, number) for number in segments.numbers(txn)]
+    numbers = segments.numbers(txn)
+    segment_list = [_segment_info(txn, number) for number in numbers]
     plan = merging.plan(txn)
-    largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
+    largest = max(segment_list, key=lambda part: part["keys"], default={"kind": "SQfp16"})
     return {
         "path": os.fspath(folder),
         "images": txn.count("paths"),
@@ -35,12 +37,24 @@ def info(snapshot: Snapshot, folder: Path, encoder: Encoder) -> dict[str, Any]:
         "kind": largest["kind"],
         "kind_asked": plan.kind,
         "recall_asked": plan.recall,
-        "segments": len(parts),
-        "segment_list": parts,
+        "segments": len(segment_list),
+        "segment_list": segment_list,
+        "parts": _parts_info(txn) if parts.is_enabled(txn) else None,
         "masked": txn.count("deleted"),
         "format": FORMAT,
         "bytes": (folder / DATA).stat().st_size,
     }
+
+
+def _parts_info(txn: Txn) -> dict[str, int]:
+    """Photos with keys of regions, and the bytes of these."""
+    space, names = segments.REGIONS, segments.PARTS
+    sizes = (
+        len(segments.part(txn, number, name, space=space))
+        for number in segments.numbers(txn, space)
+        for name in names
+    )
+    return {"photos": len(parts.photos(txn)), "bytes": sum(sizes)}
 
 
 def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mocosearch.photos import FileStat
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def old(request, tmp_path) -> Path:
     """Eleven keys of eight numbers in two roots, one copy, one skipped file; not a real graph."""
     folder = tmp_path / "index"
