@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.boxes import Box, box_of, draw_box
 from cli.display import say
 from cli.results import notes
 from mocosearch.errors import StorageFailed
@@ -100,11 +101,11 @@ def _result(result: "Result | Pick") -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
-    return _figure(path, caption, "shot")
+    return _figure(path, caption, "shot", box_of(result))
 
 
-def _figure(image: str | bytes, caption: str, kind: str) -> str:
-    picture, ratio = _thumbnail(image)
+def _figure(image: str | bytes, caption: str, kind: str, box: Box | None = None) -> str:
+    picture, ratio = _thumbnail(image, box)
     shown = f"<img alt='' src='data:image/jpeg;base64,{picture}'>" if picture else ""
     style = f"--ratio:{ratio:.3f}"
     return (
@@ -112,7 +113,7 @@ def _figure(image: str | bytes, caption: str, kind: str) -> str:
     )
 
 
-def _thumbnail(image: str | bytes) -> tuple[str, float]:
+def _thumbnail(image: str | bytes, box: Box | None) -> tuple[str, float]:
     """A JPEG in base64 and its ratio of width to height; empty if the picture cannot be read."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import decode_image
@@ -122,6 +123,7 @@ def _thumbnail(image: str | bytes) -> tuple[str, float]:
         picture = decode_image(data, SIDE)
     except (OSError, Unreadable):
         return "", 1.0
+    draw_box(picture, box)
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=82)
     ratio = min(max(picture.width / picture.height, _NARROWEST), _WIDEST)

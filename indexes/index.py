@@ -14,7 +14,7 @@ from indexes.parts import store as parts
 from indexes.search import merging
 from indexes.search.answer import Answer, answer
 from indexes.search.filters import Where
-from indexes.search.inputs import Inputs, PathOrPaths, check_keys, paths_of, to_keys
+from indexes.search.inputs import Inputs, PathLike, PathOrPaths, check_keys, paths_of, to_keys
 from indexes.search.nearest import Match, nearest
 from indexes.search.question import Images, Question, ask
 from indexes.search.significance import Significance
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from indexes.pick import Pick
     from indexes.redundancy import Redundancy
     from indexes.sync.update import Changes, UpdateReport
+    from mocosearch.encoder.regions import Regions
     from mocosearch.photos import Picture
 
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Index:
         self._turn = threading.RLock()
         """Held while a thread of this process changes the index."""
         self._encoder: tuple[bytes, Encoder] | None = None
+        self._parts: Regions | None = None
         self._snapshots = Snapshots(store)
 
     @classmethod
@@ -241,6 +243,59 @@ class Index:
         return self._up_to_date(
             lambda: answer(self.snapshot, question, k, self._resolve(where), *options)
         )
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are keys of regions, for `find_part`."""
+        return bool(self.snapshot.regions)
+
+    def prepare_parts(self) -> None:
+        """Load the encoder for regions and OpenVINO's part of it in another thread; otherwise the
+        first `find_part` does it.
+        """
+        regions = self._regions
+        threading.Thread(target=regions.prepare_quietly, daemon=True).start()
+        _ = self.snapshot.regions
+
+    def find_part(
+        self,
+        image: PathLike | bytes,
+        k: int = 10,
+        *,
+        crop: Crop | None = None,
+        where: Where | None = None,
+        min_score: float | None = None,
+        significant_only: bool = False,
+        fold: bool = True,
+    ) -> Answer:
+        """The k best photos of which a picture is a part, mirrored or not.
+
+        image: a picture's path or bytes. crop: the region of it that is searched for; otherwise it
+        is all inside borders of one colour. The hundred photos with the nearest regions are
+        compared by local features (`indexes.parts.verification`), until one clearly agrees; those
+        that agree come first and have `region` and `agreeing`. The score is the cosine of the
+        nearest region. The rest is as of `answer`, and `significant` those with
+        `verification.CLEAR` agreeing features or more.
+
+        Raises Unsuitable for an index without keys of regions and without OpenCV, and what
+        `question` raises for a file and `answer` for the rest.
+        """
+        from indexes.parts.search import answer, check, picture_of
+
+        check(self.snapshot)
+        picture = picture_of(image, crop)
+        options = min_score, significant_only, fold
+        return self._up_to_date(
+            lambda: answer(self.snapshot, self._regions, picture, k, self._resolve(where), *options)
+        )
+
+    @property
+    def _regions(self) -> "Regions":
+        from mocosearch.encoder.regions import Regions
+
+        if self._parts is None or self._parts.encoder is not self.encoder:
+            self._parts = Regions(self.encoder)
+        return self._parts
 
     def query(
         self,

@@ -6,7 +6,7 @@ import numpy as np
 
 from indexes.parts import codec
 from indexes.search import merging, segments
-from indexes.search.segments import REGIONS, About, Segment
+from indexes.search.segments import REGIONS, About
 from indexes.store import features
 from indexes.store.environment import Store
 from indexes.store.features import Features
@@ -169,8 +169,3 @@ def repair(txn: Txn) -> None:
     numbers = segments.numbers(txn, REGIONS)
     if not all(segments.intact(txn, number, REGIONS) for number in numbers):
         clear(txn)
-
-
-def opened(txn: Txn) -> list[Segment]:
-    """The segments of regions, valid as long as the transaction. Raises Damaged."""
-    return segments.all_segments(txn, REGIONS)

@@ -7,7 +7,8 @@ docs/benchmarks.md).
 """
 
 from collections.abc import Sequence
-from functools import cached_property
+from contextlib import suppress
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mocosearch.encoder.runtime import Encoder, batch_size, openvino
-from mocosearch.errors import Unsuitable
+from mocosearch.errors import MocosearchError, Unsuitable
 from mocosearch.photos.decode import Pixels
 
 Boxes = NDArray[np.float64]
@@ -51,6 +52,8 @@ class Regions:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
+        self._loaded: tuple[Any, int] | None = None
+        self._lock = Lock()
 
     def photos(self, pixels: Pixels) -> Features:
         """Of every region of photos: uint8 (n, side, side, 3) to fp16 (n, R, D).
@@ -68,9 +71,10 @@ class Regions:
         rows = np.arange(len(canvases))
         return self._run(np.stack(canvases))[rows, len(REGIONS) + rows % len(SCALES)]
 
-    def prepare(self) -> None:
-        """Load the graph; otherwise the first picture does it. Raises as `photos`."""
-        _ = self._compiled
+    def prepare_quietly(self) -> None:
+        """Load the graph, in a thread of its own; its errors are raised by the first picture."""
+        with suppress(MocosearchError):
+            _ = self._compiled
 
     def _canvas(self, picture: Image.Image, scale: float) -> Pixels:
         """The picture in the middle of a square, whose margins repeat its edges."""
@@ -87,8 +91,14 @@ class Regions:
         parts = (np.ascontiguousarray(pixels[at : at + batch]) for at in starts)
         return np.concatenate([compiled(part)[0].astype(np.float16) for part in parts])
 
-    @cached_property
+    @property
     def _compiled(self) -> tuple[Any, int]:
+        with self._lock:
+            if self._loaded is None:
+                self._loaded = self._load()
+            return self._loaded
+
+    def _load(self) -> tuple[Any, int]:
         core = openvino().Core()
         model = self.encoder.model(core)
         features = _pooled(_maps(model), np.concatenate([REGIONS, _centred()]))
