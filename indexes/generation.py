@@ -30,7 +30,7 @@ from indexes.sync.diff import (
     unplugged_disks,
 )
 from indexes.sync.embed import embed
-from mocosearch.encoder import Encoder
+from mocosearch.encoder import Encoder, regions
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import FileStat
 
@@ -58,6 +58,9 @@ def renew(
     start = time.monotonic()
     counts = Counts()
     _check_folders(store, prune)
+    with store.read() as txn:
+        if parts.is_enabled(txn):
+            regions.check(encoder)
     for other in unfinished_generations(store.folder):
         if other != _folder_of(store.folder, encoder):
             shutil.rmtree(other, ignore_errors=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from indexes.copies.compare import COSINE
 from indexes.migrate import open_store
-from indexes.parts import store as parts
 from indexes.search import merging
 from indexes.search.answer import Answer, answer
 from indexes.search.filters import Where
@@ -567,6 +566,8 @@ class Index:
         """Merge the segments that should be merged, or all; returns whether any was. Results stay
         the same. Raises StorageFailed.
         """
+        from indexes.parts import store as parts
+
         with self._change():
             return parts.merge(self.store, everything=everything)
 
@@ -648,6 +649,8 @@ class Index:
 
         Results stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
+        from indexes.parts import store as parts
+
         with self._change():
             data = self.store.folder / DATA
             before = data.stat().st_size
@@ -660,6 +663,8 @@ class Index:
 
         Raises Damaged where the stored keys themselves cannot be read, and StorageFailed.
         """
+        from indexes.parts import store as parts
+
         with self._turn:
             self.refresh()
             self.store.write(parts.repair)

@@ -24,7 +24,7 @@ from indexes.sync.counts import Counts, Progress
 from indexes.sync.entries import require
 from indexes.sync.fitting import FIT_PHOTOS, fit_pending, is_pending
 from indexes.sync.sync import remove_folder, sync_folders
-from mocosearch.encoder import Card, Encoder
+from mocosearch.encoder import Card, Encoder, regions
 from mocosearch.encoder.card import NOTHING, OWN
 from mocosearch.home import names, not_found_error
 from mocosearch.photos.scan import roots_of
@@ -141,6 +141,8 @@ def update(
     if changes.kind or changes.recall is not None:
         configure(store, changes.kind, changes.recall)
     if changes.parts:
+        with store.read() as txn:
+            regions.check(encoder or load_encoder(txn))
         store.write(parts.enable)
     removed = remove_folder(store, changes.remove) if changes.remove else 0
     renewal = Counts()

@@ -106,6 +106,11 @@ class Regions:
         return core.compile_model(cut, "CPU"), batch_size(cut)
 
 
+def check(encoder: Encoder) -> None:
+    """Raises Unsuitable for an encoder whose graph has no maps, Damaged."""
+    _maps(encoder.model(openvino().Core()))
+
+
 def _maps(model: Any) -> list[Any]:
     """The maps that the graph pools: `descriptor.gem` begins with their maximum with a constant.
     Raises Unsuitable.
