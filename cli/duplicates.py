@@ -37,6 +37,10 @@ Threshold = Annotated[
 Turned = Annotated[
     bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
 ]
+Parts = Annotated[
+    bool,
+    typer.Option("--parts", help="List the photos that are parts of others, and where; slow."),
+]
 Keep = Annotated[
     str | None,
     typer.Option(
@@ -67,6 +71,7 @@ def duplicates(
     missing: Missing = False,
     threshold: Threshold = 0.9,
     turned: Turned = False,
+    parts: Parts = False,
     keep: Keep = None,
     ignore: Ignore = None,
     json: Json = False,
@@ -81,6 +86,8 @@ def duplicates(
     the commands, for you to read and run. Files that are missing or have changed since they were
     indexed are left out.
 
+    --parts needs an index with keys of regions (mocosearch index --parts).
+
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     start = time.perf_counter()
@@ -91,6 +98,14 @@ def duplicates(
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
+    if parts:
+        if against or turned or keep or ignore or output in ("csv", "script"):
+            raise typer.BadParameter("--parts goes with FOLDER, --json, --paths and -0 only")
+        from cli.duplicate_parts import show_parts
+
+        with _opened(index, writable=False) as opened:
+            show_parts(opened, roots, output, start)
+        return
     changed: set[str] = set()
     with _opened(index, writable=bool(ignore)) as opened:
         if against:

@@ -41,6 +41,8 @@ class Row:
     name: str
     results: Sequence["Result | Pick"]
     words: str = ""
+    pictures: Sequence[bytes] = ()
+    """Shown in place of the results' own files, one for each, if any."""
 
 
 def write(
@@ -93,14 +95,19 @@ def _section(row: Row) -> str:
     query = ""
     if row.image is not None:
         query = _figure(row.image, "<b>query</b> " + _escape(row.name), "shot query")
-    results = "".join(map(_result, row.results))
+    pictures: Sequence[bytes | None] = row.pictures or [None] * len(row.results)
+    pairs = zip(row.results, pictures, strict=True)
+    results = "".join(_result(result, picture) for result, picture in pairs)
     return f"<section>{title}<div class=flow>{query}{results}</div></section>"
 
 
-def _result(result: "Result | Pick") -> str:
+def _result(result: "Result | Pick", picture: bytes | None = None) -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
+    if picture is not None:
+        date = (result.record.taken or "no date")[:10]
+        return _figure(picture, f"<b>{date}</b> {name}", "shot")
     return _figure(path, caption, "shot", box_of(result))
 
 

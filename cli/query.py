@@ -27,6 +27,7 @@ def query(
     minus: options.Minus = None,
     crop: options.CropRegion = None,
     part: options.Part = False,
+    align: options.Align = False,
     turned: options.Turned = False,
     inside: options.Inside = None,
     outside: options.Outside = None,
@@ -59,8 +60,8 @@ def query(
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     start = time.perf_counter()
-    output = Output(json, paths, print0, all, preview, gallery, open, no_color)
-    order = Order(sort, reverse)
+    output = Output(json, paths, print0, all, preview, gallery, open, no_color, align)
+    part, order = part or align, Order(sort or ("taken" if align else None), reverse)
     others = output.chosen or any((order, minus, crop, part, turned, min_score, new))
     others = others or any(word.startswith("@") for word in images or [])
     _check(images, interactive, others)
@@ -75,7 +76,7 @@ def query(
     Image.MAX_IMAGE_PIXELS = None
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     score = min_score_of(min_score)
-    ways = crop_of(crop), turned, part
+    ways = crop_of(crop), turned, part, align
     search = Search(images or [], minus or [], *ways, top, where, *score, order)
     search.check_look(new)
     search.check_part()
@@ -110,6 +111,8 @@ class Output:
     gallery: Path | None
     open: bool
     no_color: bool
+    align: bool = False
+    """Whether the page shows the photos laid onto the image, by date."""
 
     @property
     def chosen(self) -> bool:
@@ -122,7 +125,9 @@ class Output:
         return not (self.json or self.paths or self.print0 or self.all)
 
     def check(self) -> None:
-        """Raises typer.BadParameter for a page that is not an HTML file."""
+        """Raises typer.BadParameter for a page that is not an HTML file, or is missing."""
+        if self.align and self.page is None:
+            raise typer.BadParameter("--align needs a page: --gallery FILE.html, or --open")
         if self.gallery is not None:
             from cli.gallery import check_name
 
@@ -182,6 +187,7 @@ class Search:
     crop: "Crop | None"
     orientations: bool
     part: bool
+    align: bool
     top: int
     where: "Where"
     min_score: float | None
@@ -224,8 +230,9 @@ class Search:
             crop=self.crop,
             where=self.where,
             min_score=self.min_score,
-            significant_only=self.significant_only or auto,
+            significant_only=self.significant_only or auto or self.align,
             fold=fold,
+            thorough=self.align,
         )
         return self._sorted(answer)
 
@@ -284,7 +291,7 @@ def _search(
         folded = answer
         if not output.fold:
             folded = _answer(index, search, question, image, fold=True)
-        _save_page(output, search.images[0], image, folded, problem)
+        _save_page(output, search, image, folded, problem)
     finish(False, len(answer.skipped))
 
 
@@ -329,7 +336,9 @@ def _question(index: "Index", search: Search) -> "tuple[Question, Source]":
     return question, images[0].image
 
 
-def _save_page(output: Output, name: str, image: "Source", answer: "Answer", problem: str) -> None:
+def _save_page(
+    output: Output, search: Search, image: "Source", answer: "Answer", problem: str
+) -> None:
     """Write the page, and open it if that was chosen. Raises StorageFailed where it cannot be
     written; problem: a known reason.
     """
@@ -338,7 +347,12 @@ def _save_page(output: Output, name: str, image: "Source", answer: "Answer", pro
     page = output.page
     assert isinstance(image, str | bytes)
     assert page is not None
-    save(page, [Row(image, name, answer)], problem=problem)
+    row = Row(image, search.images[0], answer)
+    if output.align:
+        from cli.align import align
+
+        row = align(row, search.crop)
+    save(page, [row], problem=problem)
     if output.open:
         from cli.browser import open_page
 

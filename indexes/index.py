@@ -35,6 +35,7 @@ from mocosearch.photos.squares import Crop
 if TYPE_CHECKING:
     from indexes.duplicates.against import Comparison
     from indexes.duplicates.groups import Group
+    from indexes.duplicates.parts import Part
     from indexes.pick import Pick
     from indexes.redundancy import Redundancy
     from indexes.sync.update import Changes, UpdateReport
@@ -266,15 +267,16 @@ class Index:
         min_score: float | None = None,
         significant_only: bool = False,
         fold: bool = True,
+        thorough: bool = False,
     ) -> Answer:
         """The k best photos of which a picture is a part, mirrored or not.
 
         image: a picture's path or bytes. crop: the region of it that is searched for; otherwise it
         is all inside borders of one colour. The hundred photos with the nearest regions are
-        compared by local features (`indexes.parts.verification`), until one clearly agrees; those
-        that agree come first and have `region` and `agreeing`. The score is the cosine of the
-        nearest region. The rest is as of `answer`, and `significant` those with
-        `verification.CLEAR` agreeing features or more.
+        compared by local features (`indexes.parts.verification`), until one clearly agrees, or all
+        of them with `thorough`. Those that agree come first and have `region` and `agreeing`. The
+        score is the cosine of the nearest region. The rest is as of `answer`, and `significant`
+        those with `verification.CLEAR` agreeing features or more.
 
         Raises Unsuitable for an index without keys of regions and without OpenCV, and what
         `question` raises for a file and `answer` for the rest.
@@ -283,7 +285,7 @@ class Index:
 
         check(self.snapshot)
         picture = picture_of(image, crop)
-        options = min_score, significant_only, fold
+        options = min_score, significant_only, fold, thorough
         return self._up_to_date(
             lambda: answer(self.snapshot, self._regions, picture, k, self._resolve(where), *options)
         )
@@ -413,6 +415,16 @@ class Index:
         return groups(
             self.snapshot, min_score, self.snapshot.resolve(where or Where()), turned, keep, changed
         )
+
+    def parts(
+        self,
+        where: Where | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> "Iterator[Part]":
+        """Photos that are parts of others, with their places: see `indexes.duplicates.parts`."""
+        from indexes.duplicates.parts import parts
+
+        return parts(self.snapshot, self._regions, self._resolve(where), report)
 
     def compare(
         self,

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from PIL import Image
 
-from indexes.parts.verification import CLEAR, SIDE, Agreement, Verifier
+from indexes.parts.verification import CLEAR, FEATURES, SIDE, Agreement, Verifier
 from indexes.search.answer import Answer, Region, Result, result_of
 from indexes.search.filters import Where
 from indexes.search.fold import Comparison, fold_copies
@@ -139,6 +139,7 @@ def answer(
     min_score: float | None,
     significant_only: bool,
     fold: bool,
+    thorough: bool,
 ) -> Answer:
     """The k best photos of which a picture is a part: see `Index.find_part`."""
     check(snapshot)
@@ -148,7 +149,8 @@ def answer(
     some = candidates(snapshot, regions, picture, where)
     if min_score is not None:
         some = [one for one in some if one.score >= min_score]
-    agreements = {one.id: (one, agreement) for one, agreement in verify(verifier, some)}
+    verified = verify(verifier, some, len(some) * FEATURES if thorough else CLEAR)
+    agreements = {one.id: (one, agreement) for one, agreement in verified}
     rest = [] if significant_only else [one for one in some if one.id not in agreements]
     ordered = [*(one for one, _ in agreements.values()), *rest]
     matches = [Match(one.id, one.score, one.record) for one in ordered]
@@ -172,6 +174,7 @@ def _result(group: list[Match], snapshot: Snapshot, agreement: Agreement | None)
         one_in=1e9 if agreement.count >= CLEAR else 1.0,
         region=region_of(agreement, result.record),
         agreeing=agreement.count,
+        placement=agreement.placement,
     )
 
 

@@ -40,19 +40,24 @@ Features = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Places (n, 2) and descriptors (n, 128)."""
 
 
+Placement = tuple[float, float, float, float, float, float]
+"""a, b, c, d, e, f: the point (x, y) of a query is (a x + b y + c, d x + e y + f) of a photo, in
+shares of the sides of both."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Where a query lies in a photo.
 
     count: how many features agree. box: left, top, width and height as shares of the photo's sides.
-    matrix: (2, 3), from pixels of the query to pixels of the photo, both at the sizes compared.
-    mirrored: the query was mirrored first.
+    inside: share of the query that lies in the photo.
+    placement: where each point of the query is in the photo.
     """
 
     count: int
     box: tuple[float, float, float, float]
-    matrix: NDArray[np.float64]
-    mirrored: bool
+    inside: float
+    placement: Placement
 
 
 def opencv() -> Any:
@@ -111,10 +116,12 @@ class Verifier:
             return None
         mask = inliers.ravel().astype(bool)
         count = min(_distinct(places[mask]), _distinct(targets[mask]))
-        box = _box(matrix, self.picture.size, size)
-        if count < LEAST or box is None:
+        place = _place(matrix, self.picture.size, size)
+        if count < LEAST or place is None:
             return None
-        return Agreement(count, box, matrix, mirrored)
+        return Agreement(
+            count, *place, _placement(matrix, self.picture.size, size, mirrored=mirrored)
+        )
 
 
 def sized(picture: Image.Image, least: int, most: int) -> Image.Image:
@@ -147,11 +154,25 @@ def _distinct(places: NDArray[np.float32]) -> int:
     return len({(int(x), int(y)) for x, y in (places / 2).round()})
 
 
-def _box(
+def _placement(
+    matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[int], *, mirrored: bool
+) -> Placement:
+    """The transform of pixels as one of shares. mirrored: the query was mirrored first."""
+    linear = matrix[:, :2] * np.array(query) / np.array(photo)[:, None]
+    offset = matrix[:, 2] / np.array(photo)
+    if mirrored:
+        offset = offset + linear[:, 0]
+        linear = linear * [-1, 1]
+    (a, b), (d, e) = linear.tolist()
+    c, f = offset.tolist()
+    return a, b, c, d, e, f
+
+
+def _place(
     matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[int]
-) -> tuple[float, float, float, float] | None:
-    """The box around the transformed query, as shares of the photo, cut to it; None where the
-    transform is impossible.
+) -> tuple[tuple[float, float, float, float], float] | None:
+    """The box around the transformed query, as shares of the photo, cut to it, and the share of it
+    that is left; None where the transform is impossible.
     """
     scale = float(np.hypot(matrix[0, 0], matrix[1, 0]))
     if not SCALES[0] < scale < SCALES[1]:
@@ -160,8 +181,9 @@ def _box(
     placed = (corners @ matrix[:, :2].T + matrix[:, 2]) / np.array(photo, float)
     low, high = placed.min(0), placed.max(0)
     inner_low, inner_high = low.clip(0, 1), high.clip(0, 1)
-    if np.prod(inner_high - inner_low) < INSIDE * np.prod(high - low):
+    inside = float(np.prod(inner_high - inner_low) / np.prod(high - low))
+    if inside < INSIDE:
         return None
     left, top = map(float, inner_low)
     width, height = map(float, inner_high - inner_low)
-    return left, top, width, height
+    return (left, top, width, height), inside

@@ -45,6 +45,8 @@ class Result(Match):
     """Where the query is in the photo, if it was found as a part of it."""
     agreeing: int = 0
     """How many local features agree on that place."""
+    placement: tuple[float, float, float, float, float, float] | None = None
+    """Where each point of the query is in the photo: see `indexes.parts.verification.Placement`."""
 
     @property
     def copies(self) -> int:

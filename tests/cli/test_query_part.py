@@ -1,9 +1,11 @@
 """mocosearch query --part and index --parts, as a user runs them."""
 
+import io
 import json
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from program import command
@@ -94,6 +96,45 @@ def test_the_page_has_a_box(parts_home, part, tmp_path):
     draw_box(small, (0.2, 0.25, 0.6, 0.75))
     assert small.getpixel((20, 40)) == COLOUR
     assert small.getpixel((50, 40)) == (0, 0, 0)
+
+
+def test_aligned_photos_show_the_frame_of_the_image(parts_home, part, tmp_path):
+    from cli.align import align
+    from cli.gallery import Row
+    from indexes import Index
+
+    with Index.open(parts_home / "indexes" / "default") as index:
+        answer = index.find_part(part, 3, thorough=True)
+    (picture,) = align(Row(str(part), "part", answer), None).pictures
+    with Image.open(io.BytesIO(picture)) as warped, Image.open(part) as image:
+        larger = image.convert("RGB").resize(warped.size)
+        difference = np.asarray(warped, float) - np.asarray(larger, float)
+    assert np.abs(difference).mean() < 8
+    page = tmp_path / "place.html"
+    shown = ask(parts_home, part, "--align", "--gallery", page)
+    assert shown.returncode == 0, shown.stderr
+    assert page.read_text().count("<figure") == 2
+    assert "no date" in page.read_text()
+
+
+def test_a_mirrored_part_is_laid_onto_its_own_frame(parts_home, part, tmp_path):
+    from cli.align import align
+    from cli.gallery import Row
+    from indexes import Index
+
+    with Image.open(part) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
+    with Index.open(parts_home / "indexes" / "default") as index:
+        answer = index.find_part(tmp_path / "mirrored.png", 3)
+    row = align(Row(str(tmp_path / "mirrored.png"), "part", answer), None)
+    with Image.open(io.BytesIO(row.pictures[0])) as warped, Image.open(part) as image:
+        mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize(warped.size)
+        difference = np.asarray(warped, float) - np.asarray(mirrored.convert("RGB"), float)
+    assert np.abs(difference).mean() < 8
+
+
+def test_aligning_needs_a_page(parts_home, part):
+    assert ask(parts_home, part, "--align").returncode == 2
 
 
 @pytest.mark.parametrize("words", [["--minus", "x.jpg"], ["--turned"], ["second.jpg"]])
