@@ -49,6 +49,10 @@ Threshold = Annotated[
 Turned = Annotated[
     bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
 ]
+Parts = Annotated[
+    bool,
+    typer.Option("--parts", help="List the photos that are parts of others, and where; slow."),
+]
 Keep = Annotated[
     str | None,
     typer.Option(
@@ -80,6 +84,7 @@ def duplicates(
     bursts: Bursts = False,
     threshold: Threshold = None,
     turned: Turned = False,
+    parts: Parts = False,
     keep: Keep = None,
     ignore: Ignore = None,
     json: Json = False,
@@ -94,16 +99,23 @@ def duplicates(
     the commands, for you to read and run. Files that are missing or have changed since they were
     indexed are left out.
 
+    --parts needs an index with keys of regions (mocosearch index --parts).
+
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     start = time.perf_counter()
     output = _output(json, as_csv, paths, print0, script)
     _check(folder, against, turned, keep)
     _check_lists(against, missing, bursts, bool(turned or keep), bool(ignore), output)
+    if parts and (against or bursts or turned or keep or ignore or output in ("csv", "script")):
+        raise typer.BadParameter("--parts goes with FOLDER, --json, --paths and -0 only")
     least = (BURSTS if bursts else COPIES) if threshold is None else threshold
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
+    if parts:
+        _show_parts(index, roots, output, start)
+        return
     changed: set[str] = set()
     with reading(index, writable=bool(ignore)) as opened:
         require_photos(opened)
@@ -114,9 +126,7 @@ def duplicates(
         elif bursts:
             from cli.bursts import show_bursts
 
-            series = opened.bursts(
-                BURSTS if threshold is None else threshold, _where(opened, roots), changed
-            )
+            series = opened.bursts(least, _where(opened, roots), changed)
         else:
             where, best = _where(opened, roots), keep or "largest"
             groups = opened.duplicates(least, where, turned=turned, keep=best, changed=changed)
@@ -167,6 +177,14 @@ def _check_lists(
     if bursts and output not in ("text", "json"):
         # The other photos of a burst are no copies: nothing here helps to delete them unseen.
         raise typer.BadParameter("--bursts prints text or --json only: look before you delete")
+
+
+def _show_parts(name: str, roots: list[str], output: str, start: float) -> None:
+    from cli.duplicate_parts import show_parts
+
+    with reading(name) as opened:
+        require_photos(opened)
+        show_parts(opened.part_index, roots, output, start)
 
 
 def _warn_changed(paths: set[str]) -> None:
