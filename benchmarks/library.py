@@ -25,11 +25,11 @@ import numpy as np
 from benchmarks.keys import NEAREST, clustered, plain_record, recall_of, unused_encoder
 from benchmarks.measure import conclude, middle, say, table, title
 from benchmarks.ten_million_keys import GIB, peaks
-from indexes import Library
 from indexes.library.build import create_store, finish, publish
 from indexes.library.layout import BLOCK, Layout, ShardPlan, shard_folder, shard_name
 from indexes.library.planning import _kind
 from indexes.search import segments
+from indexes.shards import Library
 from indexes.store.environment import Store
 from indexes.store.records import id_key
 from indexes.store.txn import CHECKSUM, Txn, _checksum

@@ -5,6 +5,7 @@ import io
 import shlex
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,6 +50,10 @@ Threshold = Annotated[
 Turned = Annotated[
     bool, typer.Option("--turned", help="Find turned and mirrored copies too; reads the files.")
 ]
+Parts = Annotated[
+    bool,
+    typer.Option("--parts", help="List the photos that are parts of others, and where; slow."),
+]
 Keep = Annotated[
     str | None,
     typer.Option(
@@ -80,6 +85,7 @@ def duplicates(
     bursts: Bursts = False,
     threshold: Threshold = None,
     turned: Turned = False,
+    parts: Parts = False,
     keep: Keep = None,
     ignore: Ignore = None,
     json: Json = False,
@@ -94,16 +100,22 @@ def duplicates(
     the commands, for you to read and run. Files that are missing or have changed since they were
     indexed are left out.
 
+    --parts needs an index with keys of regions (mocosearch index --parts).
+
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     start = time.perf_counter()
     output = _output(json, as_csv, paths, print0, script)
     _check(folder, against, turned, keep)
     _check_lists(against, missing, bursts, bool(turned or keep), bool(ignore), output)
+    _check_parts(parts, against or bursts or turned or bool(keep or ignore), output)
     least = (BURSTS if bursts else COPIES) if threshold is None else threshold
     from mocosearch.photos.scan import roots_of
 
     roots = roots_of([folder]) if folder is not None else []
+    if parts:
+        _show_parts(index, roots, output, start)
+        return
     changed: set[str] = set()
     with reading(index, writable=bool(ignore)) as opened:
         require_photos(opened)
@@ -111,26 +123,22 @@ def duplicates(
             from cli.against import compare, show_comparisons
 
             comparisons = compare(opened, roots, least, ignore or [], changed)
+            shows = partial(show_comparisons, comparisons, output, missing)
         elif bursts:
             from cli.bursts import show_bursts
 
-            series = opened.bursts(
-                BURSTS if threshold is None else threshold, _where(opened, roots), changed
-            )
+            series = opened.bursts(least, _where(opened, roots), changed)
+            shows = partial(show_bursts, series, output)
         else:
             where, best = _where(opened, roots), keep or "largest"
             groups = opened.duplicates(least, where, turned=turned, keep=best, changed=changed)
             if ignore:
                 opened.ignore(ignore, groups)
                 groups = [group for group in groups if group.name not in ignore]
+            shows = partial(_show, groups, output)
     seconds = time.perf_counter() - start
     _warn_changed(changed)
-    if against:
-        show_comparisons(comparisons, output, missing, seconds)
-    elif bursts:
-        show_bursts(series, output, seconds)
-    else:
-        _show(groups, output, seconds)
+    shows(seconds)
 
 
 def _output(json: bool, as_csv: bool, paths: bool, print0: bool, script: bool) -> str:
@@ -167,6 +175,20 @@ def _check_lists(
     if bursts and output not in ("text", "json"):
         # The other photos of a burst are no copies: nothing here helps to delete them unseen.
         raise typer.BadParameter("--bursts prints text or --json only: look before you delete")
+
+
+def _check_parts(parts: bool, others: bool, output: str) -> None:
+    """Raises typer.BadParameter for options that do not go with --parts."""
+    if parts and (others or output in ("csv", "script")):
+        raise typer.BadParameter("--parts goes with FOLDER, --json, --paths and -0 only")
+
+
+def _show_parts(name: str, roots: list[str], output: str, start: float) -> None:
+    from cli.duplicate_parts import show_parts
+
+    with reading(name) as opened:
+        require_photos(opened)
+        show_parts(opened.part_index, roots, output, start)
 
 
 def _warn_changed(paths: set[str]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from cli.boxes import Box, box_of, draw_box
 from cli.display import say
 from cli.results import notes
 from mocosearch.errors import StorageFailed
@@ -40,6 +41,8 @@ class Row:
     name: str
     results: Sequence["Result | Pick"]
     words: str = ""
+    pictures: Sequence[bytes] = ()
+    """Shown in place of the results' own files, one for each, if any."""
 
 
 def write(
@@ -97,19 +100,24 @@ def _section(row: Row) -> str:
     if row.image is not None:
         name = _escape(os.path.basename(row.name) or row.name)
         query = _figure(row.image, f"<b>query</b> {name}", "shot query", row.name)
-    results = "".join(map(_result, row.results))
+    pictures: Sequence[bytes | None] = row.pictures or [None] * len(row.results)
+    pairs = zip(row.results, pictures, strict=True)
+    results = "".join(_result(result, picture) for result, picture in pairs)
     return f"<section>{title}<div class=flow>{query}{results}</div></section>"
 
 
-def _result(result: "Result | Pick") -> str:
+def _result(result: "Result | Pick", picture: bytes | None = None) -> str:
     path = result.record.paths[0]
     name = _escape(os.path.basename(path))
     caption = f"<b>{result.score:.3f}</b> {name}{notes(result)}"
-    return _figure(path, caption, "shot", path)
+    if picture is not None:
+        date = (result.record.taken or "no date")[:10]
+        return _figure(picture, f"<b>{date}</b> {name}", "shot", path)
+    return _figure(path, caption, "shot", path, box_of(result))
 
 
-def _figure(image: str | bytes, caption: str, kind: str, path: str) -> str:
-    picture, ratio = _thumbnail(image)
+def _figure(image: str | bytes, caption: str, kind: str, path: str, box: Box | None = None) -> str:
+    picture, ratio = _thumbnail(image, box)
     shown = f"<img alt='' src='data:image/jpeg;base64,{picture}'>" if picture else ""
     style = f"--ratio:{ratio:.3f}"
     return (
@@ -118,7 +126,7 @@ def _figure(image: str | bytes, caption: str, kind: str, path: str) -> str:
     )
 
 
-def _thumbnail(image: str | bytes) -> tuple[str, float]:
+def _thumbnail(image: str | bytes, box: Box | None) -> tuple[str, float]:
     """A JPEG in base64 and its ratio of width to height; empty if the picture cannot be read."""
     from mocosearch.errors import Unreadable
     from mocosearch.photos.decode import decode_image
@@ -128,6 +136,7 @@ def _thumbnail(image: str | bytes) -> tuple[str, float]:
         picture = decode_image(data, SIDE)
     except (OSError, Unreadable):
         return "", 1.0
+    draw_box(picture, box)
     out = io.BytesIO()
     picture.save(out, "JPEG", quality=82)
     ratio = min(max(picture.width / picture.height, _NARROWEST), _WIDEST)

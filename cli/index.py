@@ -65,6 +65,13 @@ Recall = Annotated[
         metavar="SHARE", help="Share of the nearest photos that a large index must find [0.98]."
     ),
 ]
+Parts = Annotated[
+    bool,
+    typer.Option(
+        "--parts",
+        help="Give photos keys of regions too, from now on, for query --part.",
+    ),
+]
 Wait = Annotated[
     bool, typer.Option("--wait", help="Wait for another program that is changing the index.")
 ]
@@ -82,6 +89,7 @@ def index(
     move: Move = None,
     kind: Kind = None,
     recall: Recall = None,
+    parts: Parts = False,
     wait: Wait = False,
     json: Json = False,
 ) -> None:
@@ -89,8 +97,8 @@ def index(
 
     Run it again at any time: only new and changed photos are encoded. Ctrl-C keeps every finished
     batch. The starter and published encoders have their whitening fitted on a sample of the first
-    photos, of at most 4,096. --move, --remove, --kind, --recall and --encoder also work without
-    PHOTOS.
+    photos, of at most 4,096. --move, --remove, --kind, --recall, --encoder and --parts also work
+    without PHOTOS.
 
     With another --encoder, the old keys keep answering until all new keys are ready, and the disk
     needs space for both. If the run is stopped or killed, the same command continues it.
@@ -101,10 +109,10 @@ def index(
     from indexes.sync.update import Changes, is_bound, open_encoder
     from mocosearch.home import path_of
 
-    if not (photos or remove or move or kind or recall is not None or encoder):
+    if not (photos or remove or move or kind or recall is not None or encoder or parts):
         raise typer.BadParameter("name the folders of photos", param_hint="PHOTOS")
     folders, patterns = photos or (), exclude or ()
-    changes = Changes(folders, patterns, retry, workers, prune, move, remove, kind, recall)
+    changes = Changes(folders, patterns, retry, workers, prune, move, remove, kind, recall, parts)
     folder = path_of("indexes", index)
     new = not is_bound(folder)
     chosen = open_encoder(folder, changes, encoder, notice=say)

@@ -126,7 +126,7 @@ def show_look(name: Name, index: ReaderName = "default", json: Json = False) -> 
     """
     from indexes.looks import look as looks
     from indexes.looks.learn import Lesson
-    from indexes.shards import exists
+    from indexes.opening import exists
 
     shown = looks.load(name)
     expectation = None

@@ -29,6 +29,19 @@ CropRegion = Annotated[
         help="Search with a region of the image: x,y,w,h in pixels, or 10%,0%,50%,50%.",
     ),
 ]
+Part = Annotated[
+    bool,
+    typer.Option(
+        "--part", help="Find photos of which the image is a part, and where it is in them."
+    ),
+]
+Align = Annotated[
+    bool,
+    typer.Option(
+        "--align",
+        help="As --part, for a page of these photos by date, each laid onto the image.",
+    ),
+]
 Turned = Annotated[
     bool, typer.Option("--turned", help="Try the image in all 8 orientations, turned and mirrored.")
 ]

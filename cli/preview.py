@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from cli.boxes import Box, draw_box
 from cli.display import one_line, warn
 from cli.terminal import Cell, Protocol, cell_size, picture_protocol
 
@@ -22,8 +23,10 @@ GAP = 2
 """Columns between two pictures."""
 
 
-def draw(paths: Sequence[str]) -> None:
-    """Draw photos side by side, each under its rank, as many per row as the terminal holds."""
+def draw(paths: Sequence[str], boxes: Sequence[Box | None] = ()) -> None:
+    """Draw photos side by side, each under its rank, as many per row as the terminal holds. boxes:
+    to draw into the photos, one for each if any.
+    """
     protocol = picture_protocol(os.environ)
     if protocol == "none":
         warn("this terminal cannot show pictures; --gallery FILE writes a page of them")
@@ -32,6 +35,9 @@ def draw(paths: Sequence[str]) -> None:
     true_colour, cell = _has_true_colour(os.environ), cell_size()
     for start in range(0, len(paths), per_row):
         row = [_thumbnail(path, protocol, cell) for path in paths[start : start + per_row]]
+        for picture, box in zip(row, boxes[start : start + per_row], strict=False):
+            if not isinstance(picture, str):
+                draw_box(picture, box)
         ranks = [str(start + number).ljust(COLUMNS) for number in range(1, len(row) + 1)]
         sys.stdout.write((" " * GAP).join(ranks).rstrip(" ") + "\n")
         if protocol == "blocks":

@@ -26,6 +26,8 @@ def query(
     min_score: options.MinScore = None,
     minus: options.Minus = None,
     crop: options.CropRegion = None,
+    part: options.Part = False,
+    align: options.Align = False,
     turned: options.Turned = False,
     inside: options.Inside = None,
     outside: options.Outside = None,
@@ -52,12 +54,15 @@ def query(
     Copies of one picture share a line in the table and on the page; --json, --paths and -0
     list every file. @NAME asks a saved look (mocosearch look).
 
+    --part needs an index with keys of regions (mocosearch index --parts). In such an index, photos
+    of which the image is a part also take the place of results that may all be chance.
+
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     start = time.perf_counter()
-    output = Output(json, paths, print0, all, preview, gallery, open, no_color)
-    order = Order(sort, reverse)
-    others = output.chosen or any((order, minus, crop, turned, min_score, new))
+    output = Output(json, paths, print0, all, preview, gallery, open, no_color, align)
+    part, order = part or align, Order(sort or ("taken" if align else None), reverse)
+    others = output.chosen or any((order, minus, crop, part, turned, min_score, new))
     others = others or any(word.startswith("@") for word in images or [])
     _check(images, interactive, others)
     output.check()
@@ -70,11 +75,13 @@ def query(
     Image.MAX_IMAGE_PIXELS = None
     where = where_of(inside, outside, taken, near, camera, format, min_side)
     score = min_score_of(min_score)
-    search = Search(images or [], minus or [], crop_of(crop), turned, top, where, *score, order)
+    ways = crop_of(crop), turned, part, align
+    search = Search(images or [], minus or [], *ways, top, where, *score, order)
     search.check_look(new)
+    search.check_part()
     with reading(index) as opened:
         require_photos(opened)
-        opened.prepare()
+        opened.part_index.prepare_parts() if part else opened.prepare()
         if interactive:
             from cli.interactive import converse
 
@@ -103,6 +110,8 @@ class Output:
     gallery: Path | None
     open: bool
     no_color: bool
+    align: bool = False
+    """Whether the page shows the photos laid onto the image, by date."""
 
     @property
     def chosen(self) -> bool:
@@ -115,7 +124,9 @@ class Output:
         return not (self.json or self.paths or self.print0 or self.all)
 
     def check(self) -> None:
-        """Raises typer.BadParameter for a page that is not an HTML file."""
+        """Raises typer.BadParameter for a page that is not an HTML file, or is missing."""
+        if self.align and self.page is None:
+            raise typer.BadParameter("--align needs a page: --gallery FILE.html, or --open")
         if self.gallery is not None:
             from cli.gallery import check_name
 
@@ -174,6 +185,8 @@ class Search:
     minus: Sequence[str]
     crop: "Crop | None"
     orientations: bool
+    part: bool
+    align: bool
     top: int
     where: "Where"
     min_score: float | None
@@ -196,6 +209,32 @@ class Search:
                 f"this name write ./@{self.look}"
             )
 
+    def check_part(self) -> None:
+        """Raises typer.BadParameter for what does not go with --part."""
+        if self.part and not self.is_picture:
+            raise typer.BadParameter("--part goes with one picture, without --minus and --turned")
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether the question is one picture, which may be a part of photos."""
+        single = len(self.images) == 1 and self.look is None
+        return single and not (self.minus or self.orientations or os.path.isdir(self.images[0]))
+
+    def find_part(self, index: "Reader", image: "Source", fold: bool, auto: bool) -> "Answer":
+        """The photos of which a picture is a part; with auto, those beyond chance only."""
+        assert isinstance(image, str | bytes)
+        answer = index.part_index.find_part(
+            image,
+            self.top,
+            crop=self.crop,
+            where=self.where,
+            min_score=self.min_score,
+            significant_only=self.significant_only or auto or self.align,
+            fold=fold,
+            thorough=self.align,
+        )
+        return self._sorted(answer)
+
     def answer(self, index: "Reader", question: "Question", fold: bool) -> "Answer":
         """The results, in their order."""
         answer = index.answer(
@@ -206,6 +245,9 @@ class Search:
             significant_only=self.significant_only,
             fold=fold,
         )
+        return self._sorted(answer)
+
+    def _sorted(self, answer: "Answer") -> "Answer":
         return answer.sorted(self.order.sort, reverse=self.order.reverse) if self.order else answer
 
 
@@ -216,15 +258,18 @@ def _search(
     problem = output.page_problem()
     encoding = time.perf_counter()
     image: Source
+    question = None
     if search.look is not None:
         from cli.look import ask_look
 
         question, image, where = ask_look(index, search.look, search.where, new)
         search = replace(search, where=where)
+    elif search.part:
+        image = _first_image(search)
     else:
         question, image = _question(index, search)
     searching = time.perf_counter()
-    answer = search.answer(index, question, output.fold)
+    answer = _answer(index, search, question, image, output.fold)
     done = time.perf_counter()
     detail(
         f"opened in {encoding - start:.3f} s, encoded in {searching - encoding:.3f} s, "
@@ -239,16 +284,41 @@ def _search(
         _show_json(search.images, name, answer, seconds)
     else:
         _show(answer, output, rule=not search.order)
-    if (page := output.page) is not None:
+    if output.page is not None:
         # Whatever happens to the page, the answer has been printed.
         sys.stdout.flush()
-        folded = answer if output.fold else search.answer(index, question, fold=True)
-        _save_page(page, search.images[0], image, folded, problem)
-        if output.open:
-            from cli.browser import open_page
-
-            open_page(page.absolute().as_uri(), str(page))
+        folded = answer
+        if not output.fold:
+            folded = _answer(index, search, question, image, fold=True)
+        _save_page(output, search, image, folded, problem)
     finish(False, len(answer.skipped))
+
+
+def _answer(
+    index: "Reader", search: Search, question: "Question | None", image: "Source", fold: bool
+) -> "Answer":
+    """The results. Where the whole picture finds nothing beyond chance, photos of which it is a
+    part take their place, if there are any.
+    """
+    if question is None:
+        return search.find_part(index, image, fold, auto=False)
+    answer = search.answer(index, question, fold)
+    if answer.significant or not search.is_picture or not index.has_parts:
+        return answer
+    from importlib.util import find_spec
+
+    if find_spec("cv2") is None:
+        return answer
+    parts = search.find_part(index, image, fold, auto=True)
+    if parts:
+        say("the whole picture finds nothing beyond chance; it is a part of these photos")
+    return parts or answer
+
+
+def _first_image(search: Search) -> "Source":
+    from cli.question import images_of
+
+    return images_of(search.images)[0].image
 
 
 def _question(index: "Reader", search: Search) -> "tuple[Question, Source]":
@@ -265,12 +335,27 @@ def _question(index: "Reader", search: Search) -> "tuple[Question, Source]":
     return question, images[0].image
 
 
-def _save_page(page: Path, name: str, image: "Source", answer: "Answer", problem: str) -> None:
-    """Write the page. Raises StorageFailed where it cannot be; problem: a known reason."""
+def _save_page(
+    output: Output, search: Search, image: "Source", answer: "Answer", problem: str
+) -> None:
+    """Write the page, and open it if that was chosen. Raises StorageFailed where it cannot be
+    written; problem: a known reason.
+    """
     from cli.gallery import Row, save
 
+    page = output.page
     assert isinstance(image, str | bytes)
-    save(page, [Row(image, name, answer)], problem=problem)
+    assert page is not None
+    row = Row(image, search.images[0], answer)
+    if output.align:
+        from cli.align import align
+
+        row = align(row, search.crop)
+    save(page, [row], problem=problem)
+    if output.open:
+        from cli.browser import open_page
+
+        open_page(page.absolute().as_uri(), str(page))
 
 
 def _show_json(
@@ -278,7 +363,7 @@ def _show_json(
 ) -> None:
     from cli.results import document, plain
 
-    results = [plain(rank, result) for rank, result in enumerate(answer, 1)]
+    results = [plain(rank, result, parts=answer.parts) for rank, result in enumerate(answer, 1)]
     show_json(document(images, name, results, seconds))
 
 
@@ -292,6 +377,7 @@ def _show(answer: "Answer", output: Output, rule: bool) -> None:
 
     show_table(answer, output.no_color, rule)
     if output.preview and sys.stdout.isatty():
+        from cli.boxes import box_of
         from cli.preview import draw
 
-        draw(paths)
+        draw(paths, [box_of(result) for result in answer])

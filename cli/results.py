@@ -9,7 +9,7 @@ import shutil
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -130,7 +130,9 @@ def copies_note(count: int) -> str:
 
 def notes(result: "Result | Pick") -> str:
     """What follows the path of a result."""
-    return copies_note(result.copies) + ("  (missing)" if result.missing else "")
+    agreeing = getattr(result, "agreeing", 0)
+    part = f"  (part: {agreeing} features agree)" if agreeing else ""
+    return copies_note(result.copies) + part + ("  (missing)" if result.missing else "")
 
 
 def _rule(screen: Screen) -> str:
@@ -155,10 +157,12 @@ def shorten(path: str, width: int) -> str:
     return "…" + path
 
 
-def plain(rank: int, result: "Result") -> dict[str, Any]:
-    """A result for JSON."""
+def plain(rank: int, result: "Result", *, parts: bool = False) -> dict[str, Any]:
+    """A result for JSON. parts: with `region`, in pixels of the upright photo, and `agreeing`."""
     record = result.record
-    return {
+    region = asdict(result.region) if result.region else None
+    part = {"region": region, "agreeing": result.agreeing} if parts else {}
+    fields = {
         "rank": rank,
         "score": result.score,
         "path": record.paths[0],
@@ -169,6 +173,7 @@ def plain(rank: int, result: "Result") -> dict[str, Any]:
         "one_in": result.one_in,
         "missing": result.missing,
     }
+    return fields | part
 
 
 def document(

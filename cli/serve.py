@@ -115,8 +115,9 @@ def _reader(folder: Path, ray: str | None) -> "Iterator[Callable[[Path], Reader]
 
     Raises Unsuitable where that is no library, MissingPackage, StorageFailed.
     """
-    from indexes import Library, open_reader
+    from indexes import open_reader
     from indexes.library.layout import is_library
+    from indexes.shards import Library
     from mocosearch.errors import Unsuitable
 
     if ray is None:

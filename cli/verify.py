@@ -32,7 +32,7 @@ def verify(
     Example: mocosearch verify --repair
     """
     from indexes import Index
-    from indexes.shards import exists
+    from indexes.opening import exists
     from indexes.verify import check_all, index_folders
     from mocosearch.home import not_found_error, path_of
 

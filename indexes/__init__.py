@@ -4,12 +4,12 @@
 """
 
 from indexes.index import Index
+from indexes.opening import open_reader
 from indexes.reader import Reader
 from indexes.search.answer import Answer, Result
 from indexes.search.filters import Where
 from indexes.search.nearest import Match
 from indexes.search.question import Question, Weighted
-from indexes.shards import Library, open_reader
 from indexes.sync.counts import Counts
 from mocosearch.photos.squares import Crop
 
@@ -18,7 +18,6 @@ __all__ = [
     "Counts",
     "Crop",
     "Index",
-    "Library",
     "Match",
     "Question",
     "Reader",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from indexes.migrate import open_store
+from indexes.parts import store as parts
 from indexes.search import kinds, merging
 from indexes.store.encoder import load_encoder
 from indexes.store.environment import Store
@@ -29,11 +30,11 @@ from indexes.sync.diff import (
     unplugged_disks,
 )
 from indexes.sync.embed import embed
-from mocosearch.encoder import Encoder
+from mocosearch.encoder import Encoder, regions
 from mocosearch.errors import Damaged, NotFound
 from mocosearch.photos import FileStat
 
-USER_SETTINGS = (b"plan", b"not_copies")
+USER_SETTINGS = (b"plan", b"not_copies", b"parts")
 """Entries of `meta` that people chose: the second generation takes them over."""
 ID_GAP = 1 << 32
 """Ids that the first generation may use while the second one grows."""
@@ -57,6 +58,9 @@ def renew(
     start = time.monotonic()
     counts = Counts()
     _check_folders(store, prune)
+    with store.read() as txn:
+        if parts.is_enabled(txn):
+            regions.check(encoder)
     for other in unfinished_generations(store.folder):
         if other != _folder_of(store.folder, encoder):
             shutil.rmtree(other, ignore_errors=True)
@@ -79,7 +83,7 @@ def renew(
             # A disk that was unplugged in the meantime must not lose its photos.
             _check_folders(store, prune)
             second.write(lambda txn: clean_up(txn, coverage))
-            merging.merge(second)
+            parts.merge(second)
             second.write(lambda txn: Roots.of(txn).save(txn, store.folder))
     finally:
         second.close()

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from indexes.migrate import open_store
 from indexes.reader import Reader
 from indexes.search import merging
-from indexes.search.inputs import PathOrPaths, paths_of
+from indexes.search.answer import Answer
+from indexes.search.filters import Where
+from indexes.search.inputs import PathLike, PathOrPaths, paths_of
 from indexes.search.snapshot import Snapshot
 from indexes.search.snapshots import Snapshots
 from indexes.store import roots
@@ -24,10 +26,13 @@ from indexes.sync.counts import Counts, Progress
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
+from mocosearch.photos.squares import Crop
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
+    from indexes.duplicates.parts import Part
     from indexes.sync.update import Changes, UpdateReport
+    from mocosearch.encoder.regions import Regions
 
 T = TypeVar("T")
 
@@ -46,6 +51,7 @@ class Index(Reader):
         self._turn = threading.RLock()
         """Held while a thread of this process changes the index."""
         self._encoder: tuple[bytes, Encoder] | None = None
+        self._parts: Regions | None = None
         self._snapshots = Snapshots(store)
 
     @classmethod
@@ -149,6 +155,65 @@ class Index(Reader):
         """See `Reader.open_segments`."""
         _ = self.snapshot.segments
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are keys of regions, for `find_part`."""
+        return bool(self.snapshot.regions)
+
+    @property
+    def part_index(self) -> "Index":
+        """See `Reader.part_index`."""
+        return self
+
+    def prepare_parts(self) -> None:
+        """Load the encoder for regions and OpenVINO's part of it in another thread; otherwise the
+        first `find_part` does it.
+        """
+        regions = self._regions
+        threading.Thread(target=regions.prepare_quietly, daemon=True).start()
+        _ = self.snapshot.regions
+
+    def find_part(
+        self,
+        image: PathLike | bytes,
+        k: int = 10,
+        *,
+        crop: Crop | None = None,
+        where: Where | None = None,
+        min_score: float | None = None,
+        significant_only: bool = False,
+        fold: bool = True,
+        thorough: bool = False,
+    ) -> Answer:
+        """The k best photos of which a picture is a part, mirrored or not.
+
+        image: a picture's path or bytes. crop: the region of it that is searched for; otherwise it
+        is all inside borders of one colour. The hundred photos with the nearest regions are
+        compared by local features (`indexes.parts.verification`), until one clearly agrees, or all
+        of them with `thorough`. Those that agree come first and have `region` and `agreeing`. The
+        score is the cosine of the nearest region. The rest is as of `answer`, and `significant`
+        those with `verification.CLEAR` agreeing features or more.
+
+        Raises Unsuitable for an index without keys of regions and without OpenCV, and what
+        `question` raises for a file and `answer` for the rest.
+        """
+        from indexes.parts.search import answer, check, picture_of
+
+        check(self.snapshot)
+        picture = picture_of(image, crop)
+        options = min_score, significant_only, fold, thorough
+        return self._up_to_date(
+            lambda: answer(self.snapshot, self._regions, picture, k, self._resolve(where), *options)
+        )
+
+    @property
+    def _regions(self) -> "Regions":
+        from mocosearch.encoder.regions import Regions
+
+        if self._parts is None or self._parts.encoder is not self.encoder:
+            self._parts = Regions(self.encoder)
+        return self._parts
+
     def _up_to_date(self, search: Callable[[], T]) -> T:
         """The result of a search, repeated if another program has overwritten the snapshot."""
         while True:
@@ -160,6 +225,16 @@ class Index(Reader):
                 if not self.store.is_overtaken(self.txn):
                     raise
             self.refresh()
+
+    def parts(
+        self,
+        where: Where | None = None,
+        report: Callable[[int, int], None] = lambda done, total: None,
+    ) -> "Iterator[Part]":
+        """Photos that are parts of others, with their places: see `indexes.duplicates.parts`."""
+        from indexes.duplicates.parts import parts
+
+        return parts(self.snapshot, self._regions, self._resolve(where), report)
 
     # Changing
 
@@ -271,8 +346,10 @@ class Index(Reader):
         """Merge the segments that should be merged, or all; returns whether any was. Results stay
         the same. Raises StorageFailed.
         """
+        from indexes.parts import store as parts
+
         with self._change():
-            return merging.merge(self.store, everything=everything)
+            return parts.merge(self.store, everything=everything)
 
     def renew(
         self,
@@ -352,10 +429,12 @@ class Index(Reader):
 
         Results stay the same. Raises StorageFailed; then the old file stays, and this is closed.
         """
+        from indexes.parts import store as parts
+
         with self._change():
             data = self.store.folder / DATA
             before = data.stat().st_size
-            merging.merge(self.store)
+            parts.merge(self.store)
             self._replace(lambda to: self.store.env.copy(os.fspath(to), compact=True))
             return before - data.stat().st_size
 
@@ -364,8 +443,11 @@ class Index(Reader):
 
         Raises Damaged where the stored keys themselves cannot be read, and StorageFailed.
         """
+        from indexes.parts import store as parts
+
         with self._turn:
             self.refresh()
+            self.store.write(parts.repair)
             count = merging.rebuild(self.store)
             self.refresh()
             return count

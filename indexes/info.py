@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from indexes.parts import store as parts
 from indexes.search import merging, segments
 from indexes.search.answer import existing_first
 from indexes.search.view import View
@@ -19,9 +20,9 @@ def info(snapshot: View, folder: Path, encoder: Encoder) -> dict[str, Any]:
     """The contents of the index in a folder: see `Reader.info`."""
     skipped = snapshot.skipped_files()
     txns = [part.txn for part in snapshot.parts]
-    parts = [_segment_info(txn, number) for txn in txns for number in segments.numbers(txn)]
+    segment_list = [_segment_info(txn, number) for txn in txns for number in segments.numbers(txn)]
     plan = merging.plan(txns[0])
-    largest = max(parts, key=lambda part: part["keys"], default={"kind": "SQfp16"})
+    largest = max(segment_list, key=lambda part: part["keys"], default={"kind": "SQfp16"})
     return {
         "path": os.fspath(folder),
         "images": sum(txn.count("paths") for txn in txns),
@@ -35,12 +36,24 @@ def info(snapshot: View, folder: Path, encoder: Encoder) -> dict[str, Any]:
         "kind": largest["kind"],
         "kind_asked": plan.kind,
         "recall_asked": plan.recall,
-        "segments": len(parts),
-        "segment_list": parts,
+        "segments": len(segment_list),
+        "segment_list": segment_list,
+        "parts": _parts_info(txns[0]) if parts.is_enabled(txns[0]) else None,
         "masked": sum(txn.count("deleted") for txn in txns),
         "format": FORMAT,
         "bytes": sum((txn.folder / DATA).stat().st_size for txn in txns),
     }
+
+
+def _parts_info(txn: Txn) -> dict[str, int]:
+    """Photos with keys of regions, and the bytes of these."""
+    space, names = segments.REGIONS, segments.PARTS
+    sizes = (
+        len(segments.part(txn, number, name, space=space))
+        for number in segments.numbers(txn, space)
+        for name in names
+    )
+    return {"photos": len(parts.photos(txn)), "bytes": sum(sizes)}
 
 
 def _segment_info(txn: Txn, number: bytes) -> dict[str, Any]:

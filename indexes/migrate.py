@@ -1,7 +1,7 @@
 """Convert an index of an earlier format to this one, in one transaction.
 
 Format 1 stored absolute paths, and neither checksums nor digests. Format 2 lacked the time of a
-file's last change as the system saw it. Format 3 had no columns.
+file's last change as the system saw it. Format 3 had no columns, format 4 no keys of regions.
 """
 
 import json
@@ -19,7 +19,7 @@ from mocosearch.encoder import Encoder
 
 
 def migrate(txn: Txn) -> None:
-    """From formats 1 to 3. Other programs see the old index until the commit."""
+    """From formats 1 to 4. Other programs see the old index until the commit."""
     version = int(bytes(txn.get("meta", b"format") or b""))
     if version == 1:
         _add_checksums(txn)
@@ -27,7 +27,8 @@ def migrate(txn: Txn) -> None:
         _add_change_times(txn)
     if version == 1:
         _add_roots(txn)
-    columns.rebuild(txn)
+    if version < 4:
+        columns.rebuild(txn)
     txn.put("meta", b"format", str(FORMAT).encode())
 
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from indexes.duplicates.against import Comparison
     from indexes.duplicates.bursts import Burst
     from indexes.duplicates.groups import Group
+    from indexes.index import Index
     from indexes.pick import Pick
     from indexes.redundancy import Redundancy
     from mocosearch.photos import Picture
@@ -62,6 +63,18 @@ class Reader(ABC):
     def unavailable(self) -> Mapping[str, str]:
         """The parts that do not answer, by name, and why."""
         return {}
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether there are keys of regions, for `part_index`."""
+        return False
+
+    @property
+    def part_index(self) -> "Index":
+        """The index to search for parts of photos. Raises Unsuitable for a library."""
+        raise Unsuitable(
+            "a library has no keys of regions", "search for parts in one of its shards"
+        )
 
     @abstractmethod
     def refresh(self) -> None:

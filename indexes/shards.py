@@ -1,4 +1,4 @@
-"""A library, read as one collection; and whatever a name stands for, an index or a library."""
+"""A library: many indexes, read as one collection."""
 
 import os
 import threading
@@ -12,7 +12,6 @@ from indexes.library.layout import (
     Layout,
     ShardPlan,
     is_complete,
-    is_library,
     load_layout,
     shard_folder,
 )
@@ -23,7 +22,6 @@ from indexes.search.segments import load_faiss
 from indexes.search.significance import Significance
 from mocosearch.encoder import Encoder
 from mocosearch.errors import Damaged, Mismatch, MocosearchError, Unsuitable
-from mocosearch.home import path_of
 
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
@@ -32,19 +30,6 @@ MOST_THREADS = 64
 """That wait for searches in other processes."""
 UNBUILT = "it is not built yet"
 T = TypeVar("T")
-
-
-def open_reader(name: str | os.PathLike[str], *, writable: bool = False) -> Reader:
-    """The index or the library of a name or path: see `Index.open` and `Library.open`."""
-    folder = name if isinstance(name, Path) else path_of("indexes", os.fspath(name))
-    if is_library(folder):
-        return Library.open(folder, writable=writable)
-    return Index.open(folder, writable=writable)
-
-
-def exists(name: str) -> bool:
-    """Whether there is an index or a library of this name or at this path."""
-    return is_library(path_of("indexes", name)) or Index.exists(name)
 
 
 class Library(Reader):

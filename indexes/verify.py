@@ -40,6 +40,7 @@ from indexes.store.txn import Txn
 from mocosearch import processes
 from mocosearch.encoder import Card
 from mocosearch.encoder.card import fingerprint
+from mocosearch.encoder.regions import REGIONS as LAYOUT
 from mocosearch.errors import Busy, Damaged, MocosearchError, NotFound, StorageFailed
 
 MOST = 20
@@ -144,6 +145,7 @@ def _contents(index: Index) -> Iterator[str]:
         yield from columns.faults(txn)
         yield from _paths(txn)
         yield from _segments(txn)
+        yield from _regions(txn)
     except MocosearchError as error:
         yield error.what
     except Exception:
@@ -201,10 +203,11 @@ def _page_findings(folder: Path, commits: list[int]) -> list[Finding]:
 
 def _entries(txn: Txn, database: str) -> Iterator[str]:
     count = 0
+    large = database in (segments.PHOTOS.database, segments.REGIONS.database)
     try:
         for _, value in txn.items(database):
             count += 1
-            bytes(value[:1] if database == "segments" else value)
+            bytes(value[:1] if large else value)
     except MocosearchError as error:
         yield error.what
         return
@@ -282,6 +285,26 @@ def _segments(txn: Txn) -> Iterator[str]:
         yield f"{len(missing)} photos are in no search index"
     if len(np.setdiff1d(np.setdiff1d(ids, live), merging.deleted_ids(txn))):
         yield "a search index holds photos that are no longer in the store"
+
+
+def _regions(txn: Txn) -> Iterator[str]:
+    """Photos without keys of regions are none: `index --parts` gives them some."""
+    indexed: list[Ids] = []
+    for number in segments.numbers(txn, segments.REGIONS):
+        name = f"regions {int.from_bytes(number, 'big')}"
+        if not segments.intact(txn, number, segments.REGIONS):
+            yield f"{name} differ from their digests"
+            continue
+        segment = segments.view(txn, number, segments.REGIONS)
+        indexed.append(segment.ids)
+        if segment.rows != len(LAYOUT):
+            yield f"{name}: {segment.rows} regions per photo, not {len(LAYOUT)}"
+    ids = np.concatenate([np.empty(0, np.uint64), *indexed])
+    live = np.array([id_of(key) for key, _ in txn.items("images")], np.uint64)
+    if len(np.unique(ids)) != len(ids):
+        yield "the regions of a photo are stored twice"
+    if len(np.setdiff1d(np.setdiff1d(ids, live), merging.deleted_ids(txn))):
+        yield "there are regions of photos that are no longer in the store"
 
 
 def _segment_keys(txn: Txn, segment: Segment) -> Iterator[str]:

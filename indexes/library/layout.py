@@ -9,11 +9,10 @@ from typing import Any
 
 from indexes.search.template import Template
 from indexes.store.locks import LOCK as WRITER_LOCK
-from indexes.store.place import DATA
+from indexes.store.place import DATA, LIBRARY
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
 
 FORMAT = 1
-ABOUT = "library.json"
 ENCODER = "encoder"
 SHARDS = "shards"
 PLANS = "plans"
@@ -72,7 +71,7 @@ class Layout:
 
     def save(self, folder: Path) -> None:
         """Write it, whole or not at all. Raises StorageFailed."""
-        write_whole(folder / ABOUT, json.dumps(asdict(self), indent=1).encode())
+        write_whole(folder / LIBRARY, json.dumps(asdict(self), indent=1).encode())
 
 
 def check_place(folder: Path) -> None:
@@ -86,13 +85,13 @@ def check_place(folder: Path) -> None:
 
 def is_library(folder: Path) -> bool:
     """Whether a folder is a library."""
-    return (folder / ABOUT).is_file()
+    return (folder / LIBRARY).is_file()
 
 
 def load_layout(folder: Path) -> Layout:
     """What a library consists of. Raises NotFound and Damaged."""
     try:
-        stored: Mapping[str, Any] = json.loads((folder / ABOUT).read_bytes())
+        stored: Mapping[str, Any] = json.loads((folder / LIBRARY).read_bytes())
         version = int(stored["format"])
     except FileNotFoundError:
         raise NotFound(
@@ -115,7 +114,7 @@ def load_layout(folder: Path) -> Layout:
 
 
 def _damaged(folder: Path) -> Damaged:
-    return Damaged(f"{folder / ABOUT} cannot be read", "copy it again from an undamaged library")
+    return Damaged(f"{folder / LIBRARY} cannot be read", "copy it again from an undamaged library")
 
 
 def shard_name(number: int) -> str:

@@ -20,6 +20,16 @@ WIDER = 4
 
 
 @dataclass(frozen=True)
+class Region:
+    """A box in a photo, in pixels of the upright photo."""
+
+    x: int
+    y: int
+    w: int
+    h: int
+
+
+@dataclass(frozen=True)
 class Result(Match):
     """A photo of an answer, and the files that it stands for.
 
@@ -31,6 +41,12 @@ class Result(Match):
     others: Sequence[tuple[int, str]]
     one_in: float
     missing: bool
+    region: Region | None = None
+    """Where the query is in the photo, if it was found as a part of it."""
+    agreeing: int = 0
+    """How many local features agree on that place."""
+    placement: tuple[float, float, float, float, float, float] | None = None
+    """Where each point of the query is in the photo: see `indexes.parts.verification.Placement`."""
 
     @property
     def copies(self) -> int:
@@ -44,11 +60,13 @@ class Answer(Sequence[Result]):
 
     significant: how many results are better than chance; these come first, unless `sorted` has
     changed the order. skipped: files of a folder in the question that gave no key, with the reason.
+    parts: whether these are photos of which the query is a part.
     """
 
     results: Sequence[Result]
     significant: int
     skipped: Mapping[str, str]
+    parts: bool = False
 
     def __len__(self) -> int:
         return len(self.results)
@@ -106,7 +124,7 @@ def answer(
     for group, is_significant in _groups(snapshot, question, where, min_score, fold):
         if significant_only and not is_significant:
             break
-        results.append(_result(group, significance, tries))
+        results.append(result_of(group, significance, tries))
         significant += is_significant
         if len(results) == k:
             break
@@ -161,7 +179,7 @@ def _line(snapshot: View, scores: list[float], where: Where | None, tries: int) 
     return snapshot.significance.line(scores, photos, tries)
 
 
-def _result(group: list[Match], significance: Significance, tries: int) -> Result:
+def result_of(group: list[Match], significance: Significance, tries: int) -> Result:
     """A photo and its copies, represented by the nearest of those that exist."""
     paths = {match.id: existing_first(match.record.paths) for match in group}
     existing = {id: any(map(os.path.exists, some[:1])) for id, some in paths.items()}

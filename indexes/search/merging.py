@@ -80,7 +80,7 @@ def merge(store: Store, *, everything: bool = False, template: Template | None =
         for part in selected:
             segments.remove(txn, part.number)
         segments.reveal(txn)
-        left = np.concatenate([np.empty(0, np.uint64), *others])
+        left = np.concatenate([segments.ids_of_all(txn, segments.REGIONS), *others])
         for id in deleted[~np.isin(deleted, left)]:
             txn.delete("deleted", id_key(int(id)))
 
@@ -98,14 +98,15 @@ def rebuild(store: Store) -> int:
     def change(txn: Txn) -> int:
         for key in list(txn.keys("segments")):
             txn.delete("segments", key)
+        regional = set(segments.ids_of_all(txn, segments.REGIONS).tolist())
         for key in list(txn.keys("deleted")):
-            if txn.get("vectors", key) is None:
+            if txn.get("vectors", key) is None and id_of(key) not in regional:
                 txn.delete("deleted", key)
         ids = np.array([id_of(key) for key in txn.keys("vectors")], np.uint64)
         for first in range(0, len(ids), REBUILT_AT_ONCE):
             some = ids[first : first + REBUILT_AT_ONCE]
             segments.append(txn, some.tolist(), np.concatenate(list(segments.read_keys(txn, some))))
-        for derived in (segments.HIDDEN, b"chance", b"chance_of"):
+        for derived in (segments.PHOTOS.hidden, b"chance", b"chance_of"):
             txn.delete("meta", derived)
         save_significance(txn)
         columns.rebuild(txn)

@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -183,13 +184,26 @@ def _squares(
     """The pixels of a picture, and with `borders` those of the picture inside its borders if it
     has any. `digests` gets the file's. Raises NotFound, and Unreadable with the file's name.
     """
-    name = "the image" if isinstance(image, bytes) else os.fspath(image)
-    try:
-        data = image if isinstance(image, bytes) else read(os.fspath(image))
-        if not data:
-            raise Unreadable("not a picture")
+    with file_errors(image):
+        data = data_of(image)
         digests.add(digest_of(data).hex())
         return squares(data, side, crop, borders)
+
+
+def data_of(image: PathLike | bytes) -> bytes:
+    """The bytes of a picture file. Raises Unreadable."""
+    data = image if isinstance(image, bytes) else read(os.fspath(image))
+    if not data:
+        raise Unreadable("not a picture")
+    return data
+
+
+@contextmanager
+def file_errors(image: PathLike | bytes) -> Iterator[None]:
+    """Errors about a picture that a person named, with its name: NotFound and Unreadable."""
+    name = "the image" if isinstance(image, bytes) else os.fspath(image)
+    try:
+        yield
     except ValueError as error:
         # A name with a null byte.
         raise NotFound(f"cannot read {name}: no such file", "check the spelling") from error

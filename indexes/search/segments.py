@@ -18,8 +18,6 @@ from mocosearch.processes import check_fork
 Halves = NDArray[np.float16]
 
 PARTS = (b"about", b"faiss", b"ids")
-HIDDEN = b"hidden"
-"""In `meta`: the numbers of segments that a merge has built and not yet put in place."""
 FEW = 10
 """Ids up to which comparing with each is faster than a table."""
 CHECKED = 4 << 20
@@ -28,6 +26,20 @@ SPREAD = 16
 """Most entries of a table per id; deletions leave gaps."""
 NONSENSE = (RuntimeError, MemoryError, UnicodeDecodeError)
 """What FAISS raises for bytes that it did not write; it quotes them, so they may not be text."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where segments of one kind of key are stored."""
+
+    database: str
+    hidden: bytes
+    """In `meta`: the numbers of segments that a merge has built and not yet put in place."""
+
+
+PHOTOS = Space("segments", b"hidden")
+REGIONS = Space("regions", b"hidden_regions")
+"""Segments with several rows per photo, one for each of its regions: see `indexes.parts`."""
 
 
 STORED_NAMES = {"plan_kind": "asked", "plan_recall": "wanted"}
@@ -75,16 +87,23 @@ class Selection:
 
 @dataclass(frozen=True)
 class Segment:
-    """A FAISS index over some keys, and the ids of its rows, uint64 (n,); both are views."""
+    """A FAISS index over some keys, and the ids of its photos, uint64 (n,); both are views.
+
+    Each photo has the same number of rows, in the order of the ids.
+    """
 
     ids: Ids
     index: Any
     about: About
     blob: memoryview
     """The bytes that the index reads; they must live as long as it."""
+    rows: int = 1
+    """Rows per photo."""
 
     @classmethod
-    def view(cls, ids: memoryview, blob: memoryview, about: About = EXACT) -> "Segment":
+    def view(
+        cls, ids: memoryview, blob: memoryview, about: About = EXACT, space: Space = PHOTOS
+    ) -> "Segment":
         """Open it without a copy: FAISS reads the codes in LMDB's map. Raises Damaged."""
         faiss, data = load_faiss(), np.frombuffer(blob, np.uint8)
         reader = faiss.ZeroCopyIOReader(faiss.swig_ptr(data), data.nbytes)
@@ -94,10 +113,11 @@ class Segment:
                 faiss.ParameterSpace().set_index_parameters(index, about.settings)
         except NONSENSE as error:
             raise _damaged("FAISS cannot read it") from error
-        rows = np.frombuffer(ids, np.uint64)
-        if index.ntotal != len(rows):
-            raise _damaged(f"{index.ntotal} keys for {len(rows)} photos")
-        return cls(rows, index, about, blob)
+        photos = np.frombuffer(ids, np.uint64)
+        rows = index.ntotal // max(len(photos), 1) if space is REGIONS else 1
+        if index.ntotal != rows * len(photos):
+            raise _damaged(f"{index.ntotal} keys for {len(photos)} photos")
+        return cls(photos, index, about, blob, rows)
 
     def select(self, deleted: Ids, only: Ids | None = None) -> Selection | None:
         """The rows that are not deleted and, where `only` is given, among those; None is all.
@@ -109,6 +129,7 @@ class Segment:
             mask = are_in(self.ids, only) & (True if mask is None else mask)
         if mask is None or mask.all():
             return None
+        mask = np.repeat(mask, self.rows) if self.rows > 1 else mask
         return Selection(np.packbits(mask, bitorder="little"), int(np.count_nonzero(mask)))
 
     def search(self, queries: Keys, k: int, selection: Selection | None = None) -> tuple[Keys, Ids]:
@@ -117,21 +138,29 @@ class Segment:
         An approximate kind may leave places empty, with score -inf and id 0, but only after a
         search of all its lists. Raises Damaged.
         """
+        scores, rows = self.search_rows(queries, k, selection)
+        filled = rows >= 0
+        return scores, np.where(filled, self.ids[rows // self.rows], 0)
+
+    def search_rows(
+        self, queries: Keys, k: int, selection: Selection | None = None
+    ) -> tuple[Keys, NDArray[np.int64]]:
+        """As `search`, with the numbers of the rows; -1 marks an empty place."""
         # Settings are tuned for ten; fewer would leave an approximate kind too few candidates.
         k = max(k, 10) if self.about.settings else k
-        k = min(k, len(self.ids) if selection is None else selection.count)
+        total = len(self.ids) * self.rows
+        k = min(k, total if selection is None else selection.count)
         if k == 0:
-            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.uint64)
+            return np.empty((len(queries), 0), np.float32), np.empty((len(queries), 0), np.int64)
         try:
             scores, rows = self._best(queries, k, selection)
             if self.about.settings and (rows < 0).any():
                 scores, rows = self._best(queries, k, selection, math.inf)
         except NONSENSE as error:
             raise _damaged("FAISS cannot search it") from error
-        if rows.max(initial=-1) >= len(self.ids):
+        if rows.max(initial=-1) >= total:
             raise _damaged("it names rows that do not exist")
-        filled = rows >= 0
-        return np.where(filled, scores, -np.inf), np.where(filled, self.ids[rows], 0)
+        return np.where(rows >= 0, scores, -np.inf), rows
 
     def _best(
         self, queries: Keys, k: int, selection: Selection | None, more: float = 1.0
@@ -145,7 +174,7 @@ class Segment:
             bits = selection.bits
             selector = faiss.IDSelectorBitmap(len(bits), faiss.swig_ptr(bits))
             # Compare with as many keys as without a selection, so that the recall stays.
-            more = max(more, len(self.ids) / selection.count)
+            more = max(more, len(self.ids) * self.rows / selection.count)
         params = parameters(self.index, selector, more)
         return tuple(self.index.search(queries, k, params=params))
 
@@ -217,34 +246,36 @@ def exact_index(dimension: int) -> Any:
     )
 
 
-def numbers(txn: Txn) -> list[bytes]:
+def numbers(txn: Txn, space: Space = PHOTOS) -> list[bytes]:
     """The numbers of all visible segments, 4 bytes each, oldest first."""
-    return sorted(_written(txn) - hidden(txn))
+    return sorted(_written(txn, space) - hidden(txn, space))
 
 
-def _written(txn: Txn) -> set[bytes]:
-    return {key[:4] for key in txn.keys("segments")}
+def _written(txn: Txn, space: Space) -> set[bytes]:
+    return {key[:4] for key in txn.keys(space.database)}
 
 
-def hidden(txn: Txn) -> set[bytes]:
+def hidden(txn: Txn, space: Space = PHOTOS) -> set[bytes]:
     """The numbers of the segments that `put_hidden` wrote."""
-    stored = bytes(txn.get("meta", HIDDEN) or b"")
+    stored = bytes(txn.get("meta", space.hidden) or b"")
     return {stored[at : at + 4] for at in range(0, len(stored), 4)}
 
 
-def part(txn: Txn, number: bytes, name: bytes, *, whole: bool = False) -> memoryview:
+def part(
+    txn: Txn, number: bytes, name: bytes, *, whole: bool = False, space: Space = PHOTOS
+) -> memoryview:
     """One of a segment's PARTS; the disk is read when a page is used. whole: all of it will be
     read soon. Raises Damaged where it is missing.
     """
-    stored = txn.view("segments", number + name, whole=whole)
+    stored = txn.view(space.database, number + name, whole=whole)
     if stored is None:
         raise _damaged(f"its {name.decode()} are missing")
     return stored
 
 
-def about(txn: Txn, number: bytes) -> About:
+def about(txn: Txn, number: bytes, space: Space = PHOTOS) -> About:
     """How a segment was built. Raises Damaged."""
-    description = _description(txn, number)
+    description = _description(txn, number, space)
     try:
         about = About.from_json(description["about"])
         intact = description["digests"].get("about", _digest(about)) == _digest(about)
@@ -255,20 +286,20 @@ def about(txn: Txn, number: bytes) -> About:
     return about
 
 
-def intact(txn: Txn, number: bytes) -> bool:
+def intact(txn: Txn, number: bytes, space: Space = PHOTOS) -> bool:
     """Whether a segment's ids and FAISS index have the digests that were written with them."""
     try:
-        about(txn, number)
-        digests = _description(txn, number)["digests"]
-        parts = {name: part(txn, number, name, whole=True) for name in PARTS[1:]}
+        about(txn, number, space)
+        digests = _description(txn, number, space)["digests"]
+        parts = {name: part(txn, number, name, whole=True, space=space) for name in PARTS[1:]}
         return all(digests[name.decode()] == digest(data) for name, data in parts.items())
     except (Damaged, KeyError):
         return False
 
 
-def _description(txn: Txn, number: bytes) -> dict[str, Any]:
+def _description(txn: Txn, number: bytes, space: Space) -> dict[str, Any]:
     try:
-        return dict(json.loads(bytes(part(txn, number, b"about"))))
+        return dict(json.loads(bytes(part(txn, number, b"about", space=space))))
     except (ValueError, TypeError) as error:
         raise _damaged("its description cannot be read") from error
 
@@ -277,41 +308,52 @@ def _digest(about: About) -> str:
     return digest(json.dumps(about.to_json(), sort_keys=True).encode())
 
 
-def view(txn: Txn, number: bytes) -> Segment:
+def view(txn: Txn, number: bytes, space: Space = PHOTOS) -> Segment:
     """One segment, valid as long as its transaction. A small one is compared with its digests, once
     per process. Raises Damaged.
     """
-    how = about(txn, number)
-    sizes = [len(part(txn, number, name)) for name in PARTS[1:]]
-    name = str(_description(txn, number)["digests"])
+    how = about(txn, number, space)
+    sizes = [len(part(txn, number, name, space=space)) for name in PARTS[1:]]
+    name = str(_description(txn, number, space)["digests"])
     if sum(sizes) <= CHECKED and name not in txn.verified:
-        if not intact(txn, number):
+        if not intact(txn, number, space):
             raise _damaged("it differs from its digests")
         txn.verified.add(name)
-    blob = part(txn, number, b"faiss", whole=how.kind == EXACT.kind)
-    return Segment.view(part(txn, number, b"ids"), blob, how)
+    blob = part(txn, number, b"faiss", whole=how.kind == EXACT.kind, space=space)
+    return Segment.view(part(txn, number, b"ids", space=space), blob, how, space)
 
 
-def all_segments(txn: Txn) -> list[Segment]:
+def all_segments(txn: Txn, space: Space = PHOTOS) -> list[Segment]:
     """Every visible segment, valid as long as the transaction. Raises Damaged."""
-    return [view(txn, number) for number in numbers(txn)]
+    return [view(txn, number, space) for number in numbers(txn, space)]
+
+
+def ids_of_all(txn: Txn, space: Space = PHOTOS) -> Ids:
+    """The ids of the photos of every visible segment, uint64 (n,)."""
+    some = [part(txn, number, b"ids", space=space) for number in numbers(txn, space)]
+    return np.frombuffer(b"".join(map(bytes, some)), np.uint64)
 
 
 def put(
-    txn: Txn, number: bytes, ids: bytes | memoryview, blob: bytes | memoryview, about: About
+    txn: Txn,
+    number: bytes,
+    ids: bytes | memoryview,
+    blob: bytes | memoryview,
+    about: About,
+    space: Space = PHOTOS,
 ) -> None:
     """Write a segment with its digests."""
     digests = {"about": _digest(about), "ids": digest(ids), "faiss": digest(blob)}
     description = {"about": about.to_json(), "digests": digests}
-    txn.put("segments", number + b"about", json.dumps(description).encode())
-    txn.put("segments", number + b"ids", ids)
-    txn.put("segments", number + b"faiss", blob)
+    txn.put(space.database, number + b"about", json.dumps(description).encode())
+    txn.put(space.database, number + b"ids", ids)
+    txn.put(space.database, number + b"faiss", blob)
 
 
-def remove(txn: Txn, number: bytes) -> None:
+def remove(txn: Txn, number: bytes, space: Space = PHOTOS) -> None:
     """Delete a segment."""
     for name in PARTS:
-        txn.delete("segments", number + name)
+        txn.delete(space.database, number + name)
 
 
 def append(txn: Txn, ids: Sequence[int], keys: Halves) -> None:
@@ -319,11 +361,13 @@ def append(txn: Txn, ids: Sequence[int], keys: Halves) -> None:
     put_new(txn, np.asarray(ids, np.uint64), exact(keys), EXACT)
 
 
-def put_new(txn: Txn, ids: Ids, blob: bytes | memoryview, about: About) -> bytes:
+def put_new(
+    txn: Txn, ids: Ids, blob: bytes | memoryview, about: About, space: Space = PHOTOS
+) -> bytes:
     """Write a segment under the next free number; returns the number."""
-    last = max(_written(txn), default=b"\0\0\0\0")
+    last = max(_written(txn, space), default=b"\0\0\0\0")
     number = (int.from_bytes(last, "big") + 1).to_bytes(4, "big")
-    put(txn, number, ids.tobytes(), blob, about)
+    put(txn, number, ids.tobytes(), blob, about, space)
     return number
 
 
@@ -332,12 +376,12 @@ def put_hidden(txn: Txn, ids: Ids, blob: bytes | memoryview, about: About) -> No
     at a time in memory, and all become visible at once.
     """
     number = put_new(txn, ids, blob, about)
-    txn.put("meta", HIDDEN, bytes(txn.get("meta", HIDDEN) or b"") + number)
+    txn.put("meta", PHOTOS.hidden, bytes(txn.get("meta", PHOTOS.hidden) or b"") + number)
 
 
 def reveal(txn: Txn) -> None:
     """Make visible what `put_hidden` wrote."""
-    txn.delete("meta", HIDDEN)
+    txn.delete("meta", PHOTOS.hidden)
 
 
 def drop_hidden(txn: Txn) -> None:

@@ -38,6 +38,7 @@ class Snapshot:
         self.txn = txn
         self.ended = False
         self._segments: list[Segment] | None = None
+        self._regions: list[Segment] | None = None
         self._roots: Roots | None = None
         self._deleted: Ids | None = None
         self._resolved: dict[Where, Where] = {}
@@ -47,7 +48,7 @@ class Snapshot:
     def end(self) -> None:
         """Close the transaction; its segments are invalid afterwards."""
         self.ended = True
-        self._segments = None
+        self._segments = self._regions = None
         self.txn.raw.abort()
 
     @property
@@ -71,6 +72,13 @@ class Snapshot:
         if self._segments is None:
             self._segments = segments.all_segments(self.txn)
         return self._segments
+
+    @property
+    def regions(self) -> list[Segment]:
+        """The FAISS indexes of regions, opened at the first call. Raises Damaged."""
+        if self._regions is None:
+            self._regions = segments.all_segments(self.txn, segments.REGIONS)
+        return self._regions
 
     @property
     def roots(self) -> Roots:

@@ -22,8 +22,8 @@ from indexes.store.txn import Txn
 from mocosearch.errors import Damaged, StorageFailed
 from mocosearch.processes import fork_error
 
-FORMAT = 4
-OLDER = frozenset({1, 2, 3})
+FORMAT = 5
+OLDER = frozenset({1, 2, 3, 4})
 """Formats that `migrate` converts to this one."""
 DATABASES = (
     "meta",
@@ -36,8 +36,9 @@ DATABASES = (
     "deleted",
     "refused",
     "columns",
+    "regions",
 )
-LATER = {"columns": 4}
+LATER = {"columns": 4, "regions": 5}
 """Databases that formats before this one do not have."""
 READERS = 1024
 """Open snapshots at one time, across all programs and threads."""

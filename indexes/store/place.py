@@ -8,6 +8,8 @@ from indexes.store.locks import WriterLock
 from mocosearch.errors import Unsuitable
 
 DATA = "data.mdb"
+LIBRARY = "library.json"
+"""In the folder of a library: what it consists of."""
 GENERATION = ".generation-"
 """Start of the name of a second generation's folder, inside that of the first."""
 THUMBNAILS = ".thumbnails"

@@ -12,7 +12,7 @@ from indexes.store import layout
 from indexes.store.mapped import FileMap
 from mocosearch.errors import Damaged
 
-WITHOUT_CHECKSUMS = frozenset({"encoder", "segments"})
+WITHOUT_CHECKSUMS = frozenset({"encoder", "segments", "regions"})
 """Databases of large values, which have digests of their own."""
 OF_ANY_LENGTH = frozenset({"meta", "images", "columns"})
 """Databases whose values may take pages of their own, and change their length."""

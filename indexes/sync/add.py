@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from indexes.search import merging
+from indexes.parts import store as parts
+from indexes.parts.fill import Filling
 from indexes.search.inputs import check_encoder
 from indexes.store import roots
 from indexes.store.environment import Store
@@ -36,7 +37,7 @@ def add(
     if len(set(paths)) < len(paths):
         raise Unsuitable("the same file is given twice", "name each file once")
     check_encoder(keys_encoder, encoder)
-    batch = _read(paths, encoder) if keys is None else _with_keys(paths, keys, encoder)
+    batch = _read(store, paths, encoder) if keys is None else _with_keys(paths, keys, encoder)
 
     def change(txn: Txn) -> list[int]:
         roots.add(txn, sorted({os.path.dirname(path) for path in paths}))
@@ -45,16 +46,18 @@ def add(
         return [id_of(require(txn.get("digests", digest))) for _, digest, _ in batch.new]
 
     ids = store.write(change)
-    merging.merge(store)
+    parts.merge(store)
     return ids
 
 
-def _read(paths: list[str], encoder: Encoder) -> Batch:
-    batch = Batch()
+def _read(store: Store, paths: list[str], encoder: Encoder) -> Batch:
+    batch, filling = Batch(), Filling.of(store, encoder)
     for file, result in read_photos([_file_stat(path) for path in paths], encoder.side):
         if not isinstance(result, Photo):
             raise Unreadable(f"{file.path}: {result or 'not a picture'}")
         batch.keys.append(encoder.encode(result.picture.pixels[None]))
+        if filling is not None:
+            batch.regions.append(filling.features(result.picture.pixels[None]))
         batch.new.append((file, result.digest, result.picture.facts))
     return batch
 

@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from indexes.parts.fill import Filling
 from indexes.search import merging
 from indexes.store.environment import Store
 from indexes.store.records import PathEntry, id_of, path_key
@@ -100,6 +101,7 @@ class _Writer:
         self.store, self.encoder, self.counts, self.ids = store, encoder, counts, ids
         self.fitting = Fitting.of(store, encoder)
         self._fit_if_due(FIT_PHOTOS)
+        self.parts = Filling.of(store, encoder)
         self.batch = Batch(ids=ids)
         self.pictures: list[tuple[FileStat, bytes, Picture]] = []
         """Pictures to encode."""
@@ -165,6 +167,8 @@ class _Writer:
             return
         self.store.write(lambda txn: commit(txn, self.batch))
         merging.merge(self.store)
+        if self.parts is not None:
+            self.parts.after_commit()
         if self.fitting is not None:
             self.fitting.count()
             self._fit_if_due(FIT_PHOTOS)
@@ -172,7 +176,9 @@ class _Writer:
         self.batch, self.last_commit = Batch(ids=self.ids), time.monotonic()
 
     def fit(self) -> None:
-        """Fit the whitening on the photos there are."""
+        """Fit the whitening, and train the codec of regions, on the photos there are."""
+        if self.parts is not None:
+            self.parts.after_commit(1)
         if self.fitting is not None:
             self._fit_if_due(self.fitting.least)
 
@@ -205,6 +211,8 @@ class _Writer:
             features = self.fitting.features(pixels)
             self.batch.features.append(features)
             self.batch.keys.append(self.fitting.keys(features))
+        if self.parts is not None:
+            self.batch.regions.append(self.parts.features(pixels))
         self.batch.new.extend((file, digest, p.facts) for file, digest, p in self.pictures)
         self.pictures.clear()
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from indexes.parts import store as parts
 from indexes.search import segments
 from indexes.store import features
 from indexes.store.encoder import bind
@@ -37,6 +38,8 @@ class Batch:
     """Of the new photos, arrays (n, d)."""
     features: list[Any] = field(default_factory=list)
     """Of the new photos, arrays (n, D), where the whitening is still to be fitted."""
+    regions: list[Any] = field(default_factory=list)
+    """Features of the regions of the new photos, arrays (n, R, D), where the index has parts."""
     moves: list[tuple[FileStat, bytes, Facts | None]] = field(default_factory=list)
     """Files whose content already has a key, its digest, and its facts if they were read again."""
     skipped: list[tuple[FileStat, str | None]] = field(default_factory=list)
@@ -76,6 +79,8 @@ def commit(txn: Txn, batch: Batch) -> None:
         segments.append(txn, [ids[at] for at in order], np.stack([rows[at] for at in order]))
     if batch.features:
         features.save(txn, ids, np.concatenate(batch.features)[numbers])
+    if ids and batch.regions:
+        parts.append(txn, ids, np.concatenate(batch.regions)[numbers])
     save_next_id(txn, free)
 
     roots = Roots.of(txn)

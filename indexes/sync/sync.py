@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from indexes.search import merging
+from indexes.parts import store as parts
 from indexes.store import roots
 from indexes.store.environment import Store
 from indexes.store.roots import Roots
@@ -79,7 +79,7 @@ def sync_folders(
     counts.interrupted = stopped()
     complete = None if counts.interrupted else coverage
     counts.deleted = store.write(lambda txn: clean_up(txn, complete))
-    merging.merge(store)
+    parts.merge(store)
     counts.seconds = time.monotonic() - start
     return counts
 
@@ -112,5 +112,5 @@ def remove_folder(store: Store, folder: str | os.PathLike[str]) -> int:
     if not index_roots.reach(path):
         raise roots.no_such_root(path, index_roots.places.values())
     removed = store.write(lambda txn: clean_up(txn, Coverage(roots=[path])))
-    merging.merge(store)
+    parts.merge(store)
     return removed

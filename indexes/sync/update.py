@@ -4,11 +4,14 @@ Which encoder a new index gets, whether an index needs new keys, and whether one
 """
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexes.parts import store as parts
+from indexes.parts.fill import fill
 from indexes.search import kinds, merging
 from indexes.search.kinds import Plan
 from indexes.store import roots
@@ -21,7 +24,7 @@ from indexes.sync.counts import Counts, Progress
 from indexes.sync.entries import require
 from indexes.sync.fitting import FIT_PHOTOS, fit_pending, is_pending
 from indexes.sync.sync import remove_folder, sync_folders
-from mocosearch.encoder import Card, Encoder
+from mocosearch.encoder import Card, Encoder, regions
 from mocosearch.encoder.card import NOTHING, OWN
 from mocosearch.home import names, not_found_error
 from mocosearch.photos.scan import roots_of
@@ -49,6 +52,8 @@ class Changes:
     """`auto` or a FAISS factory string; None leaves it unchanged."""
     recall: float | None = None
     """Above 0, up to 1; None leaves it unchanged."""
+    parts: bool = False
+    """From now on photos get keys of regions; those that have none get them in this run."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +140,10 @@ def update(
         store.write(lambda txn: roots.move(txn, old, new))
     if changes.kind or changes.recall is not None:
         configure(store, changes.kind, changes.recall)
+    if changes.parts:
+        with store.read() as txn:
+            regions.check(encoder or load_encoder(txn))
+        store.write(parts.enable)
     removed = remove_folder(store, changes.remove) if changes.remove else 0
     renewal = Counts()
     if encoder is not None and (reason := _renewal_reason(store, encoder)):
@@ -160,12 +169,39 @@ def update(
     if not changes.folders:
         if encoder is not None:
             fit_pending(store)
-        merging.merge(store)
+        parts.merge(store)
     counts.deleted += removed
+    with store.read() as txn:
+        enabled = parts.is_enabled(txn)
+    if enabled and (changes.parts or changes.folders) and not (counts.interrupted or stopped()):
+        _fill(store, changes, counts, report, stopped)
     with store.read() as txn:
         card, photos, pending = _card(txn), txn.count("images"), is_pending(txn)
     outgrown = not pending and is_outgrown(card, photos)
     return UpdateReport(counts, photos, card.whitened, outgrown)
+
+
+def _fill(
+    store: Store,
+    changes: Changes,
+    counts: Counts,
+    report: Callable[[Progress], None],
+    stopped: Callable[[], bool],
+) -> None:
+    """Give keys of regions to the photos that have none."""
+    start = time.monotonic()
+    with store.read() as txn:
+        encoder = load_encoder(txn)
+    fill(
+        store,
+        encoder,
+        changes.workers,
+        lambda done, total, rate: report(Progress(done, total, counts.skipped, rate)),
+        stopped,
+    )
+    counts.interrupted = stopped()
+    parts.merge(store)
+    counts.seconds += time.monotonic() - start
 
 
 def configure(store: Store, kind: str | None, recall: float | None) -> None:

@@ -77,7 +77,8 @@ def test_a_gallery_is_one_page_with_pictures(run: Run, photos: Path, tmp_path: P
 
 
 COMMANDS = (
-    "compact demo duplicates encoders evaluate export index indexes info look pick serve train "
+    "compact demo duplicates encoder_files encoders evaluate export index indexes info library "
+    "look pick serve train "
     "verify watch"
 )
 USED = {
@@ -87,7 +88,7 @@ USED = {
         *(f"cli.{name}" for name in ("main", "common", "display", "values", *COMMANDS.split())),
     ),
     *(f"cli.{name}" for name in ("query", "options", "conditions", "question", "results")),
-    *("indexes", "indexes.index", "indexes.migrate"),
+    *("indexes", "indexes.index", "indexes.migrate", "indexes.opening", "indexes.reader"),
     *("indexes.store", "indexes.search", "indexes.sync"),
     *("indexes.store.columns", "indexes.store.mapsize", "mocosearch.processes"),
     *("mocosearch.photos.failures", "mocosearch.photos.metadata"),
@@ -98,6 +99,7 @@ USED = {
     *(f"indexes.search.{name}" for name in ("answer", "filters", "fold", "inputs", "kinds")),
     *(f"indexes.search.{name}" for name in ("merging", "nearest", "question", "ranking")),
     *(f"indexes.search.{name}" for name in ("segments", "significance", "snapshot", "snapshots")),
+    *("indexes.search.template", "indexes.search.view"),
     # A query can be a folder.
     *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.workers.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),

@@ -21,7 +21,7 @@ from mocosearch.photos import FileStat
 DATA = Path(__file__).parents[1] / "data"
 
 
-@pytest.fixture(params=[1, 2, 3])
+@pytest.fixture(params=[1, 2, 3, 4])
 def old(request, tmp_path) -> Path:
     """Eleven keys of eight numbers in two roots, one copy, one skipped file; not a real graph."""
     folder = tmp_path / "index"
@@ -59,7 +59,7 @@ def test_a_migration_that_fails_leaves_the_old(old, monkeypatch):
     version = store.version
     store.close()
     assert version < FORMAT
-    last = {1: "segments", 2: "refused", 3: "columns"}[version]
+    last = {1: "segments", 2: "refused", 3: "columns", 4: "meta"}[version]
     put = Txn.put
 
     def failing(txn, database, *words):

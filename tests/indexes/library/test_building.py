@@ -9,13 +9,14 @@ from hypothesis import strategies as st
 from libraries import visible
 from light import read_in_process
 
-from indexes import Index, Library, Where
+from indexes import Index, Where
 from indexes.library import planning
 from indexes.library.build import build_shard, building_folder
 from indexes.library.layout import BLOCK, load_layout, manifest_path, shard_folder
 from indexes.library.manifest import read_manifest
 from indexes.library.merge import merge_shards
 from indexes.library.planning import Request, assign, plan
+from indexes.shards import Library
 from indexes.sync import embed
 from mocosearch.errors import NoPhotos, NotFound, Unsuitable
 

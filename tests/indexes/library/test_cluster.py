@@ -6,11 +6,12 @@ import time
 import pytest
 from libraries import visible
 
-from indexes import Index, Library
+from indexes import Index
 from indexes.library import planning
 from indexes.library.build import photos_so_far
 from indexes.library.layout import is_complete, load_layout
 from indexes.library.planning import Request, plan
+from indexes.shards import Library
 from mocosearch.errors import MissingPackage
 
 pytest.importorskip("pyarrow")

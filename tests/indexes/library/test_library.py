@@ -7,8 +7,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from libraries import keys_of, library_of, visible
 
-from indexes import Index, Library, Where, open_reader
+from indexes import Index, Where, open_reader
 from indexes.library.layout import shard_folder
+from indexes.shards import Library
 from indexes.store.place import DATA
 from mocosearch.errors import Damaged, NotFound, Unsuitable
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from libraries import keys_of, library_of
 
-from indexes import Library, Where
+from indexes import Where
+from indexes.shards import Library
 
 COUNT = 400
 QUERIES = 1000

@@ -1,0 +1,1 @@
+"""Keys of regions: find a thing inside photos, and where it is."""
