@@ -20,15 +20,15 @@ SIDE = 320
 SMALL, LARGE = 240, 320
 """Longest side of a query at least and at most; a smaller one is enlarged."""
 FEATURES = 1000
-"""Of a photo, at most. With 500, and the usual threshold, 53% of the crops of 5% of the area agree
+"""Of a photo, at most. With 500, and twice the threshold, 53% of the crops of 5% of the area agree
 with their photo, and 75% with these."""
 RATIO = 0.85
 """Most that the distance to the nearest feature may be of that to the second nearest."""
 TOLERANCE = 4.0
 """Pixels from where the transform puts a feature."""
-LEAST = 5
-"""Fewest agreeing features of a photo that contains the query. Of 360 pairs of other photos 4 in a
-hundred have 4 or more, and 4 in a thousand 5 or more."""
+LEAST = 6
+"""Fewest agreeing features of a photo that contains the query. Of 720 pairs of other photos, 4 had
+5 or more, and none 6 or more."""
 CLEAR = 8
 """Agreeing features that are beyond chance, among the photos of a search too."""
 SCALES = 0.02, 8.0
