@@ -114,10 +114,15 @@ def queries(links: Sequence[Path], count: int, folder: Path) -> dict[str, list[Q
             crop(path, kind, folder / f"{kind} {path.stem}.jpg".replace("%", ""), random)
             for path in chosen
         ]
-    random, hosts = np.random.default_rng(0), spread(links[1:], count)
+    # Other photos than those of the crops, which would be found in two photos.
+    random, hosts, things = (
+        np.random.default_rng(0),
+        spread(links[1:], count),
+        spread(links[3:], count),
+    )
     made[PASTED] = [
         paste(thing, host, links[0].parent / f"pasted {thing.stem}.jpg", random)
-        for thing, host in zip(chosen, hosts, strict=True)
+        for thing, host in zip(things, hosts, strict=True)
     ]
     return made
 

@@ -188,7 +188,7 @@ class Index(Reader):
         """The k best photos of which a picture is a part, mirrored or not.
 
         image: a picture's path or bytes. crop: the region of it that is searched for; otherwise it
-        is all inside borders of one colour. The hundred photos with the nearest regions are
+        is all inside borders of one colour. The 200 photos with the nearest regions are
         compared by local features (`indexes.parts.verification`), until one clearly agrees, or all
         of them with `thorough`. Those that agree come first and have `region` and `agreeing`. The
         score is the cosine of the nearest region. The rest is as of `answer`, and `significant`

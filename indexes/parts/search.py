@@ -8,6 +8,7 @@ from itertools import islice
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from indexes.parts.verification import CLEAR, FEATURES, SIDE, Agreement, Verifier
 from indexes.search.answer import Answer, Region, Result, result_of
@@ -25,8 +26,9 @@ from mocosearch.photos.borders import picture_box
 from mocosearch.photos.decode import MAX_PIXELS, decode_image, read
 from mocosearch.photos.squares import Crop
 
-VERIFIED = 100
-"""Photos that are verified at most."""
+VERIFIED = 200
+"""Photos that are verified at most: half of the crops of 5% have their photo among the first
+hundred by their regions, and more than half among these."""
 FIRST = 10
 """Photos that are verified before the search may end, and between two times that it asks."""
 ROWS = 400
@@ -84,12 +86,31 @@ def candidates(
     for segment in snapshot.regions:
         selection = segment.select(deleted, only)
         found.append(segment.search(views, ROWS, selection))
-    scores, ids = best_of(
-        np.concatenate([scores for scores, _ in found], 1),
-        np.concatenate([ids for _, ids in found], 1),
-    )
-    rows = zip(ids[:VERIFIED].tolist(), scores[:VERIFIED].tolist(), strict=True)
-    return [Candidate(id, score, record_of(snapshot, id, where)) for id, score in rows]
+    scores = np.concatenate([scores for scores, _ in found], 1)
+    ids = np.concatenate([ids for _, ids in found], 1)
+    best = dict(zip(*(one.tolist() for one in best_of(scores, ids)[::-1]), strict=True))
+    ordered = _by_all_views(scores, ids)[:VERIFIED]
+    return [Candidate(id, best[id], record_of(snapshot, id, where)) for id in ordered]
+
+
+def _by_all_views(scores: Keys, ids: Ids) -> list[int]:
+    """Photos by their evidence: in each view, how far the best region is above the last one that
+    the search returned. In a collection of 9,144, this puts a crop of 15% of the area among the
+    first ten of two queries in three; the best cosine alone, of one in two.
+    """
+    evidence: dict[int, float] = {}
+    for row, some in zip(scores, ids, strict=True):
+        order = np.argsort(-row, kind="stable")
+        places = order[some[order] > 0][:ROWS]
+        if not len(places):
+            continue
+        lowest = float(row[places[-1]])
+        seen: set[int] = set()
+        for id, score in zip(some[places].tolist(), row[places].tolist(), strict=True):
+            if id not in seen:
+                seen.add(id)
+                evidence[id] = evidence.get(id, 0.0) + score - lowest
+    return sorted(evidence, key=lambda id: -evidence[id])
 
 
 def verify(
@@ -98,11 +119,15 @@ def verify(
     """The candidates that contain the query, most agreeing features first.
 
     They are compared in their order, FIRST at a time, until one of those has `clear` agreeing
-    features: a query that is a part of a photo is often found among the first ten, and comparing a
-    hundred takes ten times as long.
+    features: a query that is a part of a photo is often found among the first ten, and comparing
+    all takes twenty times as long.
     """
     verified: list[tuple[Candidate, Agreement]] = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    # Threads of BLAS that wait for each other take several times as long as they compute.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+    ):
         for batch in _batches(some, FIRST):
             for candidate, agreement in zip(
                 batch, pool.map(lambda one: _compare(verifier, one), batch), strict=True
