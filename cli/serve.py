@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from cli.web.access import Access
+    from cli.web.http.access import Access
     from indexes import Reader
 
 PORT = 8420
@@ -149,7 +149,7 @@ def _check_packages() -> None:
 
 
 def _is_local(host: str) -> bool:
-    from cli.web.access import LOCAL
+    from cli.web.http.access import LOCAL
 
     return host.lower() in LOCAL or host == "::1"
 
@@ -180,7 +180,7 @@ def _password(host: str, file: Path | None) -> str | None:
 
 
 def _access(host: str, sock: "socket.socket", secure: bool, password: str | None) -> "Access":
-    from cli.web.access import Access
+    from cli.web.http.access import Access
 
     if not _is_local(host) and not secure:
         warn("without --tls-cert, the password and the photos can be read on the network")

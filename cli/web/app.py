@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Scope
 
-from cli.web import (
+from cli.web.api import (
     compare,
     duplicates,
     knn_service,
@@ -26,12 +26,12 @@ from cli.web import (
     search,
     state,
 )
-from cli.web.access import Access
 from cli.web.collection import PAUSE
-from cli.web.endpoint import Endpoint
-from cli.web.errors import RequestError, answer_error, answer_json
-from cli.web.schema import from_texts
-from cli.web.security import Security
+from cli.web.http.access import Access
+from cli.web.http.endpoint import Endpoint
+from cli.web.http.errors import RequestError, answer_error, answer_json
+from cli.web.http.schema import from_texts
+from cli.web.http.security import Security
 from cli.web.service import Service
 from indexes import Reader, Where
 from mocosearch.errors import MocosearchError

@@ -5,7 +5,7 @@ from pathlib import Path
 from threading import Lock
 
 from cli.web.collection import Collection
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 from mocosearch.home import names, path_of
 
 MOST = 2

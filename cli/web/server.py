@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 from starlette.types import ASGIApp
 
-from cli.web.protocol import PatientProtocol
+from cli.web.http.protocol import PatientProtocol
 from mocosearch.errors import MocosearchError, Unsuitable
 
 CONNECTIONS = 500

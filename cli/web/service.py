@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from cli.web.bodies import Bodies
+from cli.web.background.copies import Copies
+from cli.web.background.maps import Maps
+from cli.web.background.memory import release
 from cli.web.collection import Collection
-from cli.web.copies import Copies
-from cli.web.events import Events
-from cli.web.maps import Maps
-from cli.web.memory import release
-from cli.web.metrics import Metrics
+from cli.web.http.bodies import Bodies
+from cli.web.http.events import Events
+from cli.web.http.metrics import Metrics
 from cli.web.others import Others
 from cli.web.uploads import Uploads
 from indexes import Reader, open_reader

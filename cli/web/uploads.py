@@ -4,7 +4,7 @@ import secrets
 from collections import OrderedDict
 from threading import Lock
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
 MOST = 64
 """Pictures."""

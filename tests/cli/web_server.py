@@ -9,8 +9,8 @@ from PIL import Image
 from program import command, make_photos
 from starlette.testclient import TestClient
 
-from cli.web.access import Access
 from cli.web.app import application
+from cli.web.http.access import Access
 from cli.web.service import Service
 
 PORT = 8420

@@ -9,7 +9,7 @@ from light import openvino_encoder
 from program import command
 from web_server import Server
 
-from cli.web.duplicates import differences
+from cli.web.api.duplicates import differences
 from indexes import Index
 from indexes.store.records import Record
 

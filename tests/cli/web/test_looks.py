@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from web_server import Server
 
-from cli.web.looks import Lesson
+from cli.web.api.looks import Lesson
 from indexes.looks import look as looks
 
 

@@ -11,7 +11,7 @@ from PIL import Image
 from program import make_photos
 from web_server import Server
 
-from cli.web import maps
+from cli.web.background import maps
 from indexes import Where
 from indexes.maps import storage
 
@@ -62,7 +62,7 @@ def test_it_is_computed_in_the_background(
         steps.append(_store(own_server, len(steps)))
 
     monkeypatch.setattr(maps, "has_maps", lambda: True)
-    monkeypatch.setattr("cli.web.map.has_maps", lambda: True)
+    monkeypatch.setattr("cli.web.api.map.has_maps", lambda: True)
     monkeypatch.setattr(maps.Maps, "_run", compute)
     for _ in range(20):
         first = own_server.get("/v1/map")
@@ -126,7 +126,7 @@ def test_a_tile_is_drawn_once(own_server: Server, monkeypatch: pytest.MonkeyPatc
     _store(own_server)
     first = _tile(own_server, "1/0/1")
     assert first.headers["cache-control"] == "private, no-cache"
-    monkeypatch.setattr("cli.web.tiles.draw", None)
+    monkeypatch.setattr("cli.web.background.tiles.draw", None)
     assert _tile(own_server, "1/0/1").content == first.content
     answer = own_server.client.get(
         "/v1/map/1/0/1", headers={"if-none-match": first.headers["etag"]}
@@ -168,7 +168,7 @@ def test_what_is_not_there_is_an_error(own_server: Server) -> None:
 def test_without_the_extra_one_line_says_how_to_install_it(
     own_server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("maps", "map", "state"):
+    for module in ("background.maps", "api.map", "api.state"):
         monkeypatch.setattr(f"cli.web.{module}.has_maps", lambda: False)
     assert own_server.get("/v1/info")["map"] is False
     answer = own_server.client.get("/v1/map")
@@ -184,7 +184,7 @@ def test_a_failure_is_told_once_and_tried_again(
 ) -> None:
     monkeypatch.setattr(maps, "has_maps", lambda: True)
     real = maps.start
-    broken = ["cli.web.ignoring", str(own_server.folder / "absent"), "1"]
+    broken = ["cli.web.background.ignoring", str(own_server.folder / "absent"), "1"]
     monkeypatch.setattr(maps, "start", lambda module, *words: real(*broken))
     own_server.get("/v1/map")
     end = time.monotonic() + SECONDS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from web_server import Server
 
-from cli.web.memory import mapped_bytes, release, resident_bytes
+from cli.web.background.memory import mapped_bytes, release, resident_bytes
 from indexes import Index, Where
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of mappings")

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from web_server import Server
 
-from cli.web import bodies, protocol, security
-from cli.web.access import Access
 from cli.web.app import application
+from cli.web.http import bodies, protocol, security
+from cli.web.http.access import Access
 from cli.web.server import listen, run
 
 SHORT = 0.3

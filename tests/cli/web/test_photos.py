@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from web_server import Server
 
-from cli.web.photos import disk_of
+from cli.web.api.photos import disk_of
 from indexes.store.roots import Roots
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from program import command
 from web_server import Server
 
-from cli.web import bodies
+from cli.web.http import bodies
 from indexes import Index
 from mocosearch.photos.workers.decoders import Limits
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from web_server import ADDRESS, PORT, Server
 
-from cli.web import access
-from cli.web.access import Access
 from cli.web.app import ENDPOINTS
+from cli.web.http import access
+from cli.web.http.access import Access
 
 
 def test_only_the_names_of_this_server_are_answered(server: Server) -> None:

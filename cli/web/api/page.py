@@ -7,9 +7,9 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 PAGE, SIGN_IN = "index.html", "sign-in.html"
 MEDIA = {
     ".html": "text/html; charset=utf-8",

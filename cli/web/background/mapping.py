@@ -1,4 +1,4 @@
-"""Bring the map of an index up to date: `python -m cli.web.mapping INDEX`.
+"""Bring the map of an index up to date: `python -m cli.web.background.mapping INDEX`.
 
 It needs all processors for minutes, so it has the lowest priority and a process of its own. It
 prints the share that is done, a line each.

@@ -7,7 +7,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cli.web.schema import Schema
+from cli.web.http.schema import Schema
 from cli.web.service import Service
 
 Values = Mapping[str, Any]

@@ -7,7 +7,7 @@ from asyncio import sleep
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
 LOCAL = ("127.0.0.1", "localhost", "[::1]")
 """Names of this machine that only reach this machine."""

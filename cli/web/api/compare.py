@@ -7,13 +7,13 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from cli.web.api.search import BODY, OPTIONS, Options, answer_of, search_document, values_of
+from cli.web.api.sources import Pictures, sources
 from cli.web.collection import Collection
-from cli.web.endpoint import Endpoint, Values
-from cli.web.errors import RequestError, answer_json
-from cli.web.schema import Schema
-from cli.web.search import BODY, OPTIONS, Options, answer_of, search_document, values_of
+from cli.web.http.endpoint import Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
+from cli.web.http.schema import Schema
 from cli.web.service import Service
-from cli.web.sources import Pictures, sources
 from indexes import Reader
 
 OTHER: Schema = {"type": "string", "minLength": 1, "maxLength": 200}

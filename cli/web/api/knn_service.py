@@ -8,9 +8,9 @@ import numpy as np
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cli.web.endpoint import Endpoint, Values
-from cli.web.errors import RequestError, answer_json
-from cli.web.schema import Schema, check
+from cli.web.http.endpoint import Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
+from cli.web.http.schema import Schema, check
 from cli.web.service import Service
 from indexes import Reader
 from indexes.search.question import Source

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
 Schema = Mapping[str, Any]
 

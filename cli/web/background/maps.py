@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cli.web.children import error_of, start
+from cli.web.background.children import error_of, start
 from indexes import Reader, Where
 from indexes.maps.grid import Grid
 from indexes.maps.storage import load
@@ -86,7 +86,7 @@ class Maps:
 
     def _run(self) -> None:
         """Run the process. Raises MocosearchError with its message."""
-        process = self._process = start("cli.web.mapping", str(self.folder))
+        process = self._process = start("cli.web.background.mapping", str(self.folder))
         if self._closed:
             process.kill()
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Remember that some photos are not copies: `python -m cli.web.ignoring INDEX ID...`.
+"""Remember that some photos are not copies: `python -m cli.web.background.ignoring INDEX ID...`.
 
 A process opens an index once, and the server reads it; so this one changes it.
 """
@@ -6,7 +6,7 @@ A process opens an index once, and the server reads it; so this one changes it.
 import sys
 from pathlib import Path
 
-from cli.web.children import BUSY
+from cli.web.background.children import BUSY
 from indexes import open_reader
 from indexes.duplicates.groups import Group, Member, group_name
 from mocosearch.errors import Busy, MocosearchError

@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
+from cli.web.api.photos import record_of
 from cli.web.collection import Collection
-from cli.web.errors import RequestError
-from cli.web.photos import record_of
+from cli.web.http.errors import RequestError
 from cli.web.service import Service
 from indexes import Crop, Reader
 from indexes.search.answer import existing_first

@@ -10,12 +10,12 @@ from starlette.responses import Response
 
 from cli.question import crop_of, min_score_of
 from cli.results import document, plain
-from cli.web.endpoint import FILTERS, HANDLE, ID, Endpoint, Values
-from cli.web.errors import RequestError, answer_json
-from cli.web.photos import brief, where
-from cli.web.schema import Schema, check, from_texts
+from cli.web.api.photos import brief, where
+from cli.web.api.sources import Pictures, sources
+from cli.web.http.endpoint import FILTERS, HANDLE, ID, Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
+from cli.web.http.schema import Schema, check, from_texts
 from cli.web.service import Service
-from cli.web.sources import Pictures, sources
 from indexes import Answer, Crop, Reader, Where
 from indexes.search.question import Source
 

@@ -6,10 +6,10 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from cli.web.endpoint import Endpoint, Values
-from cli.web.errors import answer_json
-from cli.web.maps import has_maps
-from cli.web.memory import mapped_bytes, resident_bytes
+from cli.web.background.maps import has_maps
+from cli.web.background.memory import mapped_bytes, resident_bytes
+from cli.web.http.endpoint import Endpoint, Values
+from cli.web.http.errors import answer_json
 from cli.web.service import Service
 from indexes import Reader
 from indexes.looks.look import names as look_names

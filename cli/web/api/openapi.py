@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cli.web.endpoint import Endpoint
-from cli.web.schema import Schema
-from cli.web.search import FILES
+from cli.web.api.search import FILES
+from cli.web.http.endpoint import Endpoint
+from cli.web.http.schema import Schema
 from mocosearch import __version__
 
 ERROR: Schema = {

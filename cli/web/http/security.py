@@ -8,9 +8,9 @@ from starlette.datastructures import Headers, MutableHeaders, QueryParams
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from cli.web.access import Access
-from cli.web.errors import RequestError, answer_error
-from cli.web.page import sign_in
+from cli.web.api.page import sign_in
+from cli.web.http.access import Access
+from cli.web.http.errors import RequestError, answer_error
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from cli.web.children import error_of, start
+from cli.web.background.children import error_of, start
 from mocosearch.errors import Busy, MocosearchError
 
 THRESHOLDS = 4
@@ -83,7 +83,7 @@ class Copies:
     async def ignore(self, ids: Sequence[int], paths: Sequence[str]) -> None:
         """Remember that some photos are not copies of each other. Raises Busy, StorageFailed."""
         words = (str(self.folder), *map(str, ids))
-        await self._in_thread(self._ignoring, "cli.web.ignoring", *words)
+        await self._in_thread(self._ignoring, "cli.web.background.ignoring", *words)
         files = set(paths)
         for result in self._results.values():
             result.groups = [one for one in result.groups if not files.issuperset(one["paths"])]

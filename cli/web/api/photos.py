@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cli.conditions import where_of
-from cli.web.endpoint import FILTERS, ID, PAGE, Endpoint, Values
-from cli.web.errors import RequestError, answer_json
+from cli.web.http.endpoint import FILTERS, ID, PAGE, Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
 from cli.web.service import Service
 from indexes import Reader, Where
 from indexes.search.answer import existing_first

@@ -7,13 +7,13 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cli.web import tiles
-from cli.web.endpoint import Endpoint, Values
-from cli.web.errors import RequestError, answer_json
-from cli.web.maps import has_maps
-from cli.web.photos import record_of
-from cli.web.pictures import CHECKED, FOREVER, SIDES, thumbnail
-from cli.web.schema import Schema
+from cli.web.api.photos import record_of
+from cli.web.api.pictures import CHECKED, FOREVER, SIDES, thumbnail
+from cli.web.background import tiles
+from cli.web.background.maps import has_maps
+from cli.web.http.endpoint import Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
+from cli.web.http.schema import Schema
 from cli.web.service import Service
 from indexes import Reader
 from indexes.maps.grid import CELLS, Cell, Grid

@@ -9,9 +9,9 @@ from typing import BinaryIO
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from cli.web.endpoint import HANDLE, ID, SIDE, Endpoint, Values
-from cli.web.errors import RequestError
-from cli.web.photos import TAG, record_of
+from cli.web.api.photos import TAG, record_of
+from cli.web.http.endpoint import HANDLE, ID, SIDE, Endpoint, Values
+from cli.web.http.errors import RequestError
 from cli.web.service import Service
 from indexes import Reader
 from indexes.search.answer import existing_first

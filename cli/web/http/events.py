@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
 MOST = 100
 """Streams at one time."""

@@ -9,7 +9,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
-from cli.web.errors import RequestError
+from cli.web.http.errors import RequestError
 
 TOTAL = 2.5
 """Bytes of all bodies that arrive at one time, as a multiple of the limit of one."""

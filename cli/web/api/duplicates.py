@@ -7,10 +7,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from cli.duplicates import SCRIPT_HEAD, script_of
-from cli.web.endpoint import ID, PAGE, Endpoint, Values
-from cli.web.errors import answer_json
-from cli.web.photos import brief, record_of
-from cli.web.schema import check
+from cli.web.api.photos import brief, record_of
+from cli.web.http.endpoint import ID, PAGE, Endpoint, Values
+from cli.web.http.errors import answer_json
+from cli.web.http.schema import check
 from cli.web.service import Service
 from indexes import Reader
 from indexes.store.records import Record

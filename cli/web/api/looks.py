@@ -8,11 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from cli.web.endpoint import ID, SIDE, Endpoint, Values
-from cli.web.errors import RequestError, answer_json
-from cli.web.photos import brief, record_of
-from cli.web.pictures import CHECKED
-from cli.web.schema import Schema, check
+from cli.web.api.photos import brief, record_of
+from cli.web.api.pictures import CHECKED
+from cli.web.http.endpoint import ID, SIDE, Endpoint, Values
+from cli.web.http.errors import RequestError, answer_json
+from cli.web.http.schema import Schema, check
 from cli.web.service import Service
 from indexes import Reader
 from indexes.looks import look as looks

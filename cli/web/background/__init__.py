@@ -1,0 +1,1 @@
+"""Work beside the requests: child processes, the map, copies, and memory given back."""

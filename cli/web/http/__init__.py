@@ -1,0 +1,1 @@
+"""What every request passes: connection, security, bodies, schemas, errors and counts."""
