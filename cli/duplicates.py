@@ -109,9 +109,9 @@ def duplicates(
     _check(folder, against, turned, keep)
     _check_lists(against, missing, bursts, bool(turned or keep), bool(ignore), output)
     _check_parts(parts, against or bursts or turned or bool(keep or ignore), output)
-    least = (BURSTS if bursts else COPIES) if threshold is None else threshold
     from mocosearch.photos.scan import roots_of
 
+    least = (BURSTS if bursts else COPIES) if threshold is None else threshold
     roots = roots_of([folder]) if folder is not None else []
     if parts:
         _show_parts(index, roots, output, start)
@@ -134,11 +134,10 @@ def duplicates(
             groups = opened.duplicates(least, where, turned=turned, keep=best, changed=changed)
             if ignore:
                 opened.ignore(ignore, groups)
-                groups = [group for group in groups if group.name not in ignore]
-            shows = partial(_show, groups, output)
-    seconds = time.perf_counter() - start
+            left = [group for group in groups if group.name not in (ignore or [])]
+            shows = partial(_show, left, output)
     _warn_changed(changed)
-    shows(seconds)
+    shows(time.perf_counter() - start)
 
 
 def _output(json: bool, as_csv: bool, paths: bool, print0: bool, script: bool) -> str:

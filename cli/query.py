@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -54,9 +54,6 @@ def query(
     Copies of one picture share a line in the table and on the page; --json, --paths and -0
     list every file. @NAME asks a saved look (mocosearch look).
 
-    --part needs an index with keys of regions (mocosearch index --parts). In such an index, photos
-    of which the image is a part also take the place of results that may all be chance.
-
     Example: mocosearch query beach.jpg -k 20 --taken 2019..2021
     """
     start = time.perf_counter()
@@ -66,17 +63,9 @@ def query(
     others = others or any(word.startswith("@") for word in images or [])
     _check(images, interactive, others)
     output.check()
-    from PIL import Image
-
-    from cli.conditions import where_of
-    from cli.question import crop_of, min_score_of
-
-    # decode.MAX_PIXELS is the limit, as it is for indexing.
-    Image.MAX_IMAGE_PIXELS = None
-    where = where_of(inside, outside, taken, near, camera, format, min_side)
-    score = min_score_of(min_score)
-    ways = crop_of(crop), turned, part, align
-    search = Search(images or [], minus or [], *ways, top, where, *score, order)
+    places = inside, outside, taken, near, camera, format, min_side
+    ways = crop, turned, part, align
+    search = _search_of(images or [], minus or [], ways, top, places, min_score, order)
     search.check_look(new)
     search.check_part()
     with reading(index) as opened:
@@ -85,9 +74,31 @@ def query(
         if interactive:
             from cli.interactive import converse
 
-            converse(opened, search.images, top, where, no_color)
+            converse(opened, search.images, top, search.where, no_color)
         else:
             _search(opened, index, search, output, start, new)
+
+
+def _search_of(
+    images: list[str],
+    minus: list[str],
+    ways: tuple[str | None, bool, bool, bool],
+    top: int,
+    places: tuple[Any, ...],
+    min_score: str | None,
+    order: "Order",
+) -> "Search":
+    """What is asked for. ways: --crop, --turned, --part, --align. places: as of `where_of`."""
+    from PIL import Image
+
+    from cli.conditions import where_of
+    from cli.question import crop_of, min_score_of
+
+    # decode.MAX_PIXELS is the limit, as it is for indexing.
+    Image.MAX_IMAGE_PIXELS = None
+    crop, turned, part, align = ways
+    region, where, score = crop_of(crop), where_of(*places), min_score_of(min_score)
+    return Search(images, minus, region, turned, part, align, top, where, *score, order)
 
 
 def _check(images: list[str] | None, interactive: bool, others: bool) -> None:
