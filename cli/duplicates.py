@@ -100,8 +100,6 @@ def duplicates(
     the commands, for you to read and run. Files that are missing or have changed since they were
     indexed are left out.
 
-    --parts needs an index with keys of regions (mocosearch index --parts).
-
     Example: mocosearch duplicates --keep oldest --script > remove.sh
     """
     start = time.perf_counter()
