@@ -9,10 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from openTSNE import TSNE, TSNEEmbedding
-from openTSNE.affinity import PerplexityBasedNN, joint_probabilities_nn
-from openTSNE.initialization import pca
-from scipy.sparse import csr_matrix
 
 from indexes.search.segments import load_faiss
 from indexes.store.records import Keys
@@ -43,6 +39,11 @@ def embed(keys: Keys, threads: int, report: Report) -> Points:
     """A place for each of n keys, float32 (n, d) of unit length."""
     if len(keys) < FEW:
         return _axes(keys)
+    # Importing openTSNE changes the warning filters of the whole process.
+    from openTSNE import TSNE
+    from openTSNE.affinity import PerplexityBasedNN
+    from openTSNE.initialization import pca
+
     count = min(len(keys) - 1, int(3 * PERPLEXITY))
     affinities = PerplexityBasedNN(
         knn_index=_Neighbours(keys, count), perplexity=min(PERPLEXITY, count / 3), n_jobs=threads
@@ -71,6 +72,8 @@ def extend(keys: Keys, points: Points, new: Keys, threads: int, report: Report) 
     """Places for new keys, float32 (m, d), among n keys with places, which stay where they are."""
     if len(keys) < FEW:
         raise ValueError(f"{len(keys)} keys are too few")
+    from openTSNE import TSNEEmbedding
+
     affinities = _Affinities(keys, threads)
     pieces = []
     for start in range(0, len(new), BATCH):
@@ -124,6 +127,8 @@ class _Affinities:
     """The affinities of new keys to keys that have places: `Affinities` of openTSNE."""
 
     def __init__(self, keys: Keys, threads: int) -> None:
+        from scipy.sparse import csr_matrix
+
         self.n_samples, self._threads = len(keys), threads
         self._neighbours = _Neighbours(keys, 0)
         # openTSNE checks its shape, and reads it only to move the keys that have places.
@@ -133,6 +138,8 @@ class _Affinities:
         self, keys: Keys, perplexity: float, return_distances: bool = False
     ) -> tuple[Any, NDArray[np.int64], NDArray[np.float64]]:
         """The affinities, and rows and distances of the nearest keys."""
+        from openTSNE.affinity import joint_probabilities_nn
+
         count = min(self.n_samples, max(int(3 * perplexity), 25))
         rows, distances = self._neighbours.query(keys, count)
         few = min(count, max(int(3 * perplexity), 2))

@@ -54,7 +54,7 @@ def test_a_file_is_found_and_new_photos_appear(
     large.evaluate("image => image.decode()")
     page.keyboard.press("Escape")
     page.keyboard.press("d")
-    page.get_by_role("heading", name="No duplicates").wait_for()
+    page.get_by_role("heading", name="No duplicates").wait_for(timeout=60_000)
     page.keyboard.press("h")
     page.locator(".photos .tile").first.wait_for()
     make_photos(photos / "more", 3, seed=6)
