@@ -51,7 +51,7 @@ def test_every_answer_is_documented(own: Server, path: str, mode: GenerationMode
         @settings(
             max_examples=3 if path == SLOW else 20,
             deadline=None,
-            # The same requests each time: some that break the schema lose what breaks it in the URL.
+            # The same requests each time: what breaks the schema may get lost in the URL.
             derandomize=True,
             suppress_health_check=list(HealthCheck),
         )
