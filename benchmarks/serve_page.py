@@ -10,6 +10,8 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
 LOADS = 5
 CLICKS = 9
+SETTLE = 1000.0
+"""Milliseconds until the pictures of the screen before have arrived."""
 WATCH = """() => {
   addEventListener("keydown", () => {
     const start = performance.now();
@@ -61,6 +63,7 @@ def _click(page: Any, id: int) -> float:
     page.goto(page.url.split("?")[0])
     tile = page.locator(f'.photos [data-photo="{id}"]')
     tile.wait_for()
+    page.wait_for_timeout(SETTLE)
     page.evaluate(WATCH)
     tile.focus()
     page.keyboard.press("s")
