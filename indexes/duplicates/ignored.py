@@ -13,7 +13,8 @@ from indexes.store.records import Record
 from indexes.store.txn import Txn
 from mocosearch.errors import NotFound
 
-_NAME = b"not_copies"
+NOT_COPIES = b"not_copies"
+"""The name in `meta` of the contents of ignored groups."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Ignored:
     @classmethod
     def of(cls, txn: Txn) -> Self:
         """The ignored groups of an index."""
-        stored = txn.get("meta", _NAME)
+        stored = txn.get("meta", NOT_COPIES)
         return cls([Counter(digests) for digests in json.loads(bytes(stored or b"[]"))])
 
     @classmethod
@@ -59,6 +60,6 @@ def ignore(store: Store, names: Sequence[str], groups: Sequence[Group]) -> None:
     def change(txn: Txn) -> None:
         before = [sorted(ignored_group.elements()) for ignored_group in Ignored.of(txn).groups]
         both = [*before, *(by_name[name] for name in names)]
-        txn.put("meta", _NAME, json.dumps(both).encode())
+        txn.put("meta", NOT_COPIES, json.dumps(both).encode())
 
     store.write(change)

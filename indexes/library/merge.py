@@ -9,6 +9,7 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 
+from indexes.duplicates.ignored import NOT_COPIES
 from indexes.library.build import building_folder, create_store, finish, photos_so_far, publish
 from indexes.library.layout import (
     ENCODER,
@@ -38,7 +39,6 @@ from mocosearch.encoder import Encoder
 
 AT_ONCE = 1024
 """Photos of one transaction."""
-NOT_COPIES = b"not_copies"
 
 
 def merge_shards(

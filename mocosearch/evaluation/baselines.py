@@ -44,19 +44,15 @@ def methods(encoder: Encoder, pictures: Sequence[Image.Image]) -> dict[str, Meth
 
 def thumbnails(pictures: Sequence[Image.Image]) -> Array:
     """8x8 RGB values, centred and scaled to unit length: float32 (n, 192)."""
-    return _centred(_squares(pictures, THUMBNAIL))
+    flat = _squares(pictures, THUMBNAIL).reshape(len(pictures), -1).astype(np.float32)
+    flat -= flat.mean(1, keepdims=True)
+    keys: Array = flat / np.linalg.norm(flat, axis=1, keepdims=True).clip(min=1e-6)
+    return keys
 
 
 def squares_as_thumbnails(pixels: Pixels) -> Array:
     """The same of uint8 (n, side, side, 3)."""
     return thumbnails([Image.fromarray(picture) for picture in pixels])
-
-
-def _centred(squares: Pixels) -> Array:
-    flat = squares.reshape(len(squares), -1).astype(np.float32)
-    flat -= flat.mean(1, keepdims=True)
-    keys: Array = flat / np.linalg.norm(flat, axis=1, keepdims=True).clip(min=1e-6)
-    return keys
 
 
 def query_keys(

@@ -90,7 +90,7 @@ def lessons(answers: Answers, paths: Sequence[str], bursts: Rows, seed: int) -> 
         no, held_no = _split(_rows(unwanted, row_of), random)
         for row in yes[1:]:
             groups[groups == groups[row]] = groups[yes[0]]
-        triples += [(a, b, n) for a, b, n in product(yes.tolist(), yes.tolist(), no.tolist())]
+        triples += product(yes.tolist(), yes.tolist(), no.tolist())
         if len(yes) and len(held_yes) and len(held_no):
             looks.append((yes, held_yes, held_no))
     pairs = []

@@ -1,6 +1,8 @@
 """Processes of this program that work for the server, and their errors."""
 
 import subprocess
+import sys
+from typing import NoReturn
 
 from mocosearch import processes
 from mocosearch.errors import Busy, MocosearchError
@@ -23,6 +25,12 @@ def start(module: str, *words: str) -> subprocess.Popen[str]:
         errors="replace",
         start_new_session=True,
     )
+
+
+def fail(error: MocosearchError) -> NoReturn:
+    """End this process, a child of the server, with the two lines that `error_of` reads."""
+    sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")
+    sys.exit(BUSY if isinstance(error, Busy) else 1)
 
 
 def error_of(text: str, code: int, otherwise: str) -> MocosearchError:

@@ -6,10 +6,10 @@ A process opens an index once, and the server reads it; so this one changes it.
 import sys
 from pathlib import Path
 
-from cli.web.background.children import BUSY
+from cli.web.background.children import fail
 from indexes import open_reader
 from indexes.duplicates.groups import Group, Member, group_name
-from mocosearch.errors import Busy, MocosearchError
+from mocosearch.errors import MocosearchError
 
 
 def ignore(folder: Path, ids: list[int]) -> None:
@@ -26,8 +26,7 @@ def main() -> None:
     try:
         ignore(Path(sys.argv[1]), [int(word) for word in sys.argv[2:]])
     except MocosearchError as error:
-        sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")
-        sys.exit(BUSY if isinstance(error, Busy) else 1)
+        fail(error)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from cli.web.background.children import fail
 from indexes import open_reader
 from mocosearch.errors import MocosearchError
 
@@ -29,8 +30,7 @@ def main() -> None:
         with open_reader(Path(sys.argv[1])) as index:
             update(index.snapshot, index.folder, index.encoder.card.fingerprint, _report)
     except MocosearchError as error:
-        sys.stderr.write(f"error: {error.what}\nnext: {error.hint}\n")
-        sys.exit(1)
+        fail(error)
 
 
 def _report(share: float) -> None:
