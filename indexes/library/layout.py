@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -154,12 +155,20 @@ def save_template(folder: Path, template: Template) -> None:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file, whole or not at all. Raises StorageFailed."""
+    with replacing(path) as part, open(part, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A file beside a path, to be written; it then takes its place. Raises StorageFailed, and the
+    file at the path stays as it was.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with open(part, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
         part.replace(path)
     except OSError as error:
         part.unlink(missing_ok=True)

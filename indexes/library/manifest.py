@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocosearch.errors import Damaged, MissingPackage, StorageFailed
+from indexes.library.layout import replacing
+from mocosearch.errors import Damaged, MissingPackage
 from mocosearch.photos import FileStat
 
 COLUMNS = ("shard", "id", "path", "size", "mtime")
@@ -21,8 +22,7 @@ def write_manifest(path: Path, shards: Mapping[int, Sequence[tuple[int, FileStat
     pyarrow, parquet = _load_pyarrow()
     types = (pyarrow.int32(), pyarrow.uint64(), pyarrow.binary(), pyarrow.int64(), pyarrow.int64())
     schema = pyarrow.schema(list(zip(COLUMNS, types, strict=True)))
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
+    with replacing(path) as part:
         path.parent.mkdir(parents=True, exist_ok=True)
         with parquet.ParquetWriter(part, schema) as writer:
             for number, files in sorted(shards.items()):
@@ -34,12 +34,6 @@ def write_manifest(path: Path, shards: Mapping[int, Sequence[tuple[int, FileStat
                     [file.mtime for _, file in files],
                 ]
                 writer.write_table(pyarrow.table(columns, schema=schema))
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise StorageFailed(
-            f"cannot write {path}: {error.strerror or error}", "free some disk space there"
-        ) from error
 
 
 def read_manifest(path: Path, shard: int) -> Iterator[tuple[int, FileStat]]:
