@@ -98,8 +98,7 @@ USED = {
     *(f"indexes.store.{name}" for name in ("mapped", "place", "records", "roots", "txn")),
     *(f"indexes.search.{name}" for name in ("answer", "filters", "fold", "inputs", "kinds")),
     *(f"indexes.search.{name}" for name in ("merging", "nearest", "question", "ranking")),
-    *(f"indexes.search.{name}" for name in ("segments", "significance", "snapshot", "snapshots")),
-    *("indexes.search.template", "indexes.search.view"),
+    *(f"indexes.search.{name}" for name in ("segments", "significance", "snapshot", "view")),
     # A query can be a folder.
     *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.workers.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
