@@ -102,7 +102,7 @@ USED = {
     # A query can be a folder.
     *("indexes.sync.counts", "mocosearch.photos.scan", "mocosearch.photos.workers.reading"),
     *("mocosearch", "mocosearch.errors", "mocosearch.home", "mocosearch.encoder"),
-    "mocosearch.encoder.augmentation",
+    *("mocosearch.encoder.augmentation", "mocosearch.encoder.compiled"),
     *("mocosearch.encoder.card", "mocosearch.encoder.runtime", "mocosearch.photos"),
     *(f"mocosearch.photos.{name}" for name in ("borders", "decode", "colour", "formats")),
     *(f"mocosearch.photos.{name}" for name in ("perceptual", "plugins", "truncated")),
