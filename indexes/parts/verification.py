@@ -17,7 +17,10 @@ from mocosearch.errors import Unsuitable
 
 SIDE = 320
 """Longest side in pixels at which photos are compared."""
-SMALL, LARGE = 240, 320
+WINDOW = 224
+"""Longest side in pixels of a part of a photo that is compared alone: half the time of a whole
+photo, and 5% fewer small crops agree (docs/benchmarks.md)."""
+SMALL, LARGE = 160, 320
 """Longest side of a query at least and at most; a smaller one is enlarged."""
 FEATURES = 1000
 """Of a photo, at most. With 500, and twice the threshold, 53% of the crops of 5% of the area agree
@@ -40,6 +43,8 @@ Features = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Places (n, 2) and descriptors (n, 128)."""
 
 
+Box = tuple[float, float, float, float]
+"""Left, top, width and height as shares of a photo's sides."""
 Placement = tuple[float, float, float, float, float, float]
 """a, b, c, d, e, f: the point (x, y) of a query is (a x + b y + c, d x + e y + f) of a photo, in
 shares of the sides of both."""
@@ -55,7 +60,7 @@ class Agreement:
     """
 
     count: int
-    box: tuple[float, float, float, float]
+    box: Box
     inside: float
     placement: Placement
 
@@ -77,10 +82,9 @@ class Verifier:
         """Raises Unsuitable without OpenCV."""
         self._cv2 = opencv()
         self.picture = sized(query, SMALL, LARGE)
-        ways = [self.picture]
+        self._ways = [self.features(self.picture)]
         if mirrored:
-            ways.append(self.picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT))
-        self._ways = [self.features(picture) for picture in ways]
+            self._ways.append(mirrored_features(self._ways[0], self.picture.width))
 
     def features(self, picture: Image.Image) -> Features:
         """Places and descriptors of a picture's local features."""
@@ -91,19 +95,29 @@ class Verifier:
         rows = np.sqrt(rows / np.maximum(rows.sum(1, keepdims=True), 1e-6))
         return np.array([point.pt for point in points], np.float32), rows
 
-    def compare(self, photo: Image.Image) -> Agreement | None:
-        """Where the query lies in a photo; None where too few features agree."""
-        photo = sized(photo, 0, SIDE)
-        there = self.features(photo)
+    def compare(self, photo: Image.Image, window: Box | None = None) -> Agreement | None:
+        """Where the query lies in a photo; None where too few features agree.
+
+        window: the part of the photo that is searched, as shares of its sides; by default all.
+        """
+        left, top, width, height = window or (0, 0, 1, 1)
+        edges = left * photo.width, top * photo.height
+        ends = edges[0] + width * photo.width, edges[1] + height * photo.height
+        part = photo.crop((round(edges[0]), round(edges[1]), round(ends[0]), round(ends[1])))
+        small = sized(part, 0, SIDE if window is None else WINDOW)
+        scale = small.width / part.width, small.height / part.height
+        places, rows = self.features(small)
+        places += np.array([round(edges[0]) * scale[0], round(edges[1]) * scale[1]], np.float32)
+        size = photo.width * scale[0], photo.height * scale[1]
         found = [
-            self._agreement(way, there, photo.size, mirrored=bool(number))
+            self._agreement(way, (places, rows), size, mirrored=bool(number))
             for number, way in enumerate(self._ways)
         ]
         agreements = [one for one in found if one is not None]
         return max(agreements, key=lambda one: one.count, default=None)
 
     def _agreement(
-        self, way: Features, there: Features, size: tuple[int, int], *, mirrored: bool
+        self, way: Features, there: Features, size: tuple[float, float], *, mirrored: bool
     ) -> Agreement | None:
         rows, columns = _matches(way[1], there[1])
         if len(rows) < LEAST:
@@ -134,6 +148,18 @@ def sized(picture: Image.Image, least: int, most: int) -> Image.Image:
     return picture.resize((size[0], size[1]), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
+def mirrored_features(features: Features, width: int) -> Features:
+    """The features of the mirrored picture, width pixels wide, without another detection: a
+    descriptor is 4 rows of 4 cells of 8 directions, along the direction of its feature.
+    """
+    places, rows = features
+    cells = np.arange(128).reshape(4, 4, 8)[::-1]
+    order = cells[:, :, -np.arange(8) % 8].ravel()
+    mirrored = places.copy()
+    mirrored[:, 0] = width - 1 - mirrored[:, 0]
+    return mirrored, np.ascontiguousarray(rows[:, order])
+
+
 def _matches(some: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[Any, Any]:
     """Rows of features and of their nearest ones, where these are clearly the nearest."""
     if not len(some) or len(others) < 2:
@@ -154,7 +180,7 @@ def _distinct(places: NDArray[np.float32]) -> int:
 
 
 def _placement(
-    matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[int], *, mirrored: bool
+    matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[float], *, mirrored: bool
 ) -> Placement:
     """The transform of pixels as one of shares. mirrored: the query was mirrored first."""
     linear = matrix[:, :2] * np.array(query) / np.array(photo)[:, None]
@@ -168,8 +194,8 @@ def _placement(
 
 
 def _place(
-    matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[int]
-) -> tuple[tuple[float, float, float, float], float] | None:
+    matrix: NDArray[np.float64], query: Sequence[int], photo: Sequence[float]
+) -> tuple[Box, float] | None:
     """The box around the transformed query, as shares of the photo, cut to it, and the share of it
     that is left; None where the transform is impossible.
     """

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -216,6 +217,7 @@ class _Writer:
         if not self.pictures:
             return
         pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
+        output: Any
         if self.parts is not None:
             output, regions = self._joint.run(pixels)
             self.batch.regions.append(regions)
