@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from indexes.parts.verification import CLEAR, FEATURES, SIDE, WINDOW, Agreement, Box, Verifier
+from indexes.parts.verification import (
+    CLEAR,
+    FEATURES,
+    SIDE,
+    WINDOW,
+    Agreement,
+    Box,
+    Frame,
+    Verifier,
+)
 from indexes.search.answer import Answer, Region, Result, result_of
 from indexes.search.filters import Where
 from indexes.search.fold import Comparison, fold_copies
@@ -59,20 +68,22 @@ def picture_of(image: PathLike | bytes, crop: Crop | None) -> Image.Image:
     """The upright picture of a file that is searched for: a region of it, or all inside its borders
     of one colour. Raises NotFound, Unreadable, and Unsuitable for a region outside the picture.
     """
+    return trimmed(image, crop)[0]
+
+
+def trimmed(image: PathLike | bytes, crop: Crop | None) -> tuple[Image.Image, Frame | None]:
+    """As `picture_of`, and what was trimmed from it."""
     with file_errors(image):
         data = data_of(image)
-        return _inside(data, crop)
-
-
-def _inside(data: bytes, crop: Crop | None) -> Image.Image:
-    if crop is not None:
-        picture = decode_image(data, MAX_PIXELS)
-        return picture.crop(crop.box(picture.width, picture.height))
-    picture = decode_image(data, LARGEST)
+        if crop is not None:
+            picture = decode_image(data, MAX_PIXELS)
+            return picture.crop(crop.box(picture.width, picture.height)), None
+        picture = decode_image(data, LARGEST)
     box = picture_box(np.asarray(picture))
     if box is None:
-        return picture
-    return picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
+        return picture, None
+    inner = picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
+    return inner, Frame(picture, box)
 
 
 def check(snapshot: Snapshot) -> None:
@@ -188,6 +199,7 @@ def answer(
     snapshot: Snapshot,
     regions: Regions,
     picture: Image.Image,
+    frame: Frame | None,
     k: int,
     where: Where | None,
     min_score: float | None,
@@ -195,13 +207,15 @@ def answer(
     fold: bool,
     thorough: bool,
 ) -> Answer:
-    """The k best photos of which a picture is a part: see `Index.find_part`."""
+    """The k best photos of which a picture is a part: see `Index.find_part`. frame: what was
+    trimmed from the picture.
+    """
     check(snapshot)
     if k < 1:
         raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
     with ThreadPoolExecutor(1) as beside:
         # The query's local features take as long as the search by regions.
-        preparing = beside.submit(Verifier, picture)
+        preparing = beside.submit(Verifier, picture, frame=frame)
         some = candidates(snapshot, regions, picture, where)
         verifier = preparing.result()
     if min_score is not None:

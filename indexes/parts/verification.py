@@ -6,7 +6,7 @@ RANSAC. From OpenCV, which is imported here alone.
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,9 @@ CLEAR = 8
 """Agreeing features that are beyond chance, among the photos of a search too."""
 SCALES = 0.02, 8.0
 """Size of the query in the photo as a multiple of its own, at least and at most."""
+GRID, PLAIN, MAX_DIFFERENCE = 24, 0.9, 24
+"""What was trimmed from a query belongs to the photo if so many of GRID x GRID points lie in it and
+differ by so much of 255 at most."""
 INSIDE = 0.5
 """Least share of the query's box that must lie in the photo."""
 
@@ -65,6 +68,17 @@ class Agreement:
     placement: Placement
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What was trimmed from a query: the whole picture, and the box of the query in it.
+
+    It may be a frame, or a plain part of the photo: the colours around the query's place tell.
+    """
+
+    whole: Image.Image
+    inner: Box
+
+
 def opencv() -> Any:
     """The module. Raises Unsuitable where it is not installed."""
     try:
@@ -78,9 +92,11 @@ def opencv() -> Any:
 class Verifier:
     """Compares one query with photos; any number of threads may use it."""
 
-    def __init__(self, query: Image.Image, mirrored: bool = True) -> None:
-        """Raises Unsuitable without OpenCV."""
-        self._cv2 = opencv()
+    def __init__(
+        self, query: Image.Image, mirrored: bool = True, frame: Frame | None = None
+    ) -> None:
+        """frame: where the query was trimmed. Raises Unsuitable without OpenCV."""
+        self._cv2, self._frame = opencv(), frame
         self.picture = sized(query, SMALL, LARGE)
         self._ways = [self.features(self.picture)]
         if mirrored:
@@ -114,7 +130,10 @@ class Verifier:
             for number, way in enumerate(self._ways)
         ]
         agreements = [one for one in found if one is not None]
-        return max(agreements, key=lambda one: one.count, default=None)
+        best = max(agreements, key=lambda one: one.count, default=None)
+        if best is None or self._frame is None:
+            return best
+        return untrimmed(best, self._frame, photo)
 
     def _agreement(
         self, way: Features, there: Features, size: tuple[float, float], *, mirrored: bool
@@ -160,6 +179,54 @@ def mirrored_features(features: Features, width: int) -> Features:
     return mirrored, np.ascontiguousarray(rows[:, order])
 
 
+def untrimmed(agreement: Agreement, frame: Frame, photo: Image.Image) -> Agreement:
+    """The same with the box of the whole picture, if the photo has the colours of what was trimmed
+    in the same places.
+    """
+    centres = (np.arange(GRID) + 0.5) / GRID
+    points = np.stack(np.meshgrid(centres, centres), -1).reshape(-1, 2)
+    left, top, width, height = frame.inner
+    outside = (points < (left, top)).any(1) | (points > (left + width, top + height)).any(1)
+    points = points[outside]
+    a, b, c, d, e, f = agreement.placement
+    linear, offset = np.array([[a, b], [d, e]]), np.array([c, f])
+
+    def place(some: NDArray[np.float64]) -> NDArray[np.float64]:
+        inner = (some - (left, top)) / (width, height)
+        placed: NDArray[np.float64] = inner @ linear.T + offset
+        return placed
+
+    targets = place(points)
+    mask = ((targets >= 0) & (targets < 1)).all(1)
+    if not len(points) or mask.mean() < PLAIN:
+        return agreement
+    colours = _colours(frame.whole, points[mask]), _colours(photo, targets[mask])
+    same = (np.abs(colours[0] - colours[1]).max(1) <= MAX_DIFFERENCE).mean()
+    if same < PLAIN:
+        return agreement
+    corners = place(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float))
+    box, inside = _cut(corners)
+    return replace(agreement, box=box, inside=inside)
+
+
+def _colours(picture: Image.Image, points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Of the pixels at some places, which are shares of the sides: (n, 3)."""
+    pixels = np.asarray(picture.convert("RGB"))
+    columns, rows = (points * (picture.width, picture.height)).astype(int).T
+    colours: NDArray[np.int64] = pixels[rows, columns].astype(np.int64)
+    return colours
+
+
+def _cut(corners: NDArray[np.float64]) -> tuple[Box, float]:
+    """The box around some corners, cut to the photo, and the share of it that is left."""
+    low, high = corners.min(0), corners.max(0)
+    inner_low, inner_high = low.clip(0, 1), high.clip(0, 1)
+    inside = float(np.prod(inner_high - inner_low) / np.prod(high - low))
+    left, top = map(float, inner_low)
+    width, height = map(float, inner_high - inner_low)
+    return (left, top, width, height), inside
+
+
 def _matches(some: NDArray[np.float32], others: NDArray[np.float32]) -> tuple[Any, Any]:
     """Rows of features and of their nearest ones, where these are clearly the nearest."""
     if not len(some) or len(others) < 2:
@@ -203,12 +270,5 @@ def _place(
     if not SCALES[0] < scale < SCALES[1]:
         return None
     corners = np.array([[0, 0], [query[0], 0], [0, query[1]], [query[0], query[1]]], float)
-    placed = (corners @ matrix[:, :2].T + matrix[:, 2]) / np.array(photo, float)
-    low, high = placed.min(0), placed.max(0)
-    inner_low, inner_high = low.clip(0, 1), high.clip(0, 1)
-    inside = float(np.prod(inner_high - inner_low) / np.prod(high - low))
-    if inside < INSIDE:
-        return None
-    left, top = map(float, inner_low)
-    width, height = map(float, inner_high - inner_low)
-    return (left, top, width, height), inside
+    box, inside = _cut((corners @ matrix[:, :2].T + matrix[:, 2]) / np.array(photo, float))
+    return None if inside < INSIDE else (box, inside)
