@@ -36,9 +36,10 @@ CLEAR = 8
 """Agreeing features that are beyond chance, among the photos of a search too."""
 SCALES = 0.02, 8.0
 """Size of the query in the photo as a multiple of its own, at least and at most."""
-GRID, PLAIN, MAX_DIFFERENCE = 24, 0.9, 24
-"""What was trimmed from a query belongs to the photo if so many of GRID x GRID points lie in it and
-differ by so much of 255 at most."""
+GRID, INNER, PLAIN, MAX_DIFFERENCE, LIGHT = 24, 0.9, 0.6, 24, 70
+"""What was trimmed from a query belongs to the photo if, of GRID x GRID points, the share INNER lies
+in it and the share PLAIN has its usual colour to MAX_DIFFERENCE of 255, which differs by LIGHT at
+most from that of the query. Pasted pictures have soft edges and other light."""
 INSIDE = 0.5
 """Least share of the query's box that must lie in the photo."""
 
@@ -198,15 +199,22 @@ def untrimmed(agreement: Agreement, frame: Frame, photo: Image.Image) -> Agreeme
 
     targets = place(points)
     mask = ((targets >= 0) & (targets < 1)).all(1)
-    if not len(points) or mask.mean() < PLAIN:
+    if not len(points) or mask.mean() < INNER:
         return agreement
-    colours = _colours(frame.whole, points[mask]), _colours(photo, targets[mask])
-    same = (np.abs(colours[0] - colours[1]).max(1) <= MAX_DIFFERENCE).mean()
-    if same < PLAIN:
+    if not _are_alike(_colours(frame.whole, points[mask]), _colours(photo, targets[mask])):
         return agreement
     corners = place(np.array([[0, 0], [1, 0], [0, 1], [1, 1]], float))
     box, inside = _cut(corners)
     return replace(agreement, box=box, inside=inside)
+
+
+def _are_alike(some: NDArray[np.int64], others: NDArray[np.int64]) -> bool:
+    """Whether two sets of colours, (n, 3), have the same one in common; light may have changed."""
+    middles = np.median(some, 0), np.median(others, 0)
+    if np.abs(middles[0] - middles[1]).max() > LIGHT:
+        return False
+    plain = np.abs(others - middles[1]).max(1) <= MAX_DIFFERENCE
+    return bool(plain.mean() >= PLAIN)
 
 
 def _colours(picture: Image.Image, points: NDArray[np.float64]) -> NDArray[np.int64]:
