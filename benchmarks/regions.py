@@ -115,11 +115,10 @@ def queries(links: Sequence[Path], count: int, folder: Path) -> dict[str, list[Q
             for path in chosen
         ]
     # Other photos than those of the crops, which would be found in two photos.
-    random, hosts, things = (
-        np.random.default_rng(0),
-        spread(links[1:], count),
-        spread(links[3:], count),
-    )
+    random, things = np.random.default_rng(0), spread(links[3:], count)
+    # Neighbours in the folders often show one scene, where the picture is found as well.
+    hosts = spread(links[1:], count)
+    hosts = [*hosts[len(hosts) // 2 :], *hosts[: len(hosts) // 2]]
     made[PASTED] = [
         paste(thing, host, links[0].parent / f"pasted {thing.stem}.jpg", random)
         for thing, host in zip(things, hosts, strict=True)

@@ -37,9 +37,9 @@ CLEAR = 8
 SCALES = 0.02, 8.0
 """Size of the query in the photo as a multiple of its own, at least and at most."""
 GRID, INNER, PLAIN, MAX_DIFFERENCE, LIGHT = 24, 0.9, 0.6, 24, 70
-"""What was trimmed from a query belongs to the photo if, of GRID x GRID points, the share INNER lies
-in it and the share PLAIN has its usual colour to MAX_DIFFERENCE of 255, which differs by LIGHT at
-most from that of the query. Pasted pictures have soft edges and other light."""
+"""What was trimmed from a query belongs to the photo if, of GRID x GRID points, the share INNER
+lies in it and the share PLAIN has its usual colour to MAX_DIFFERENCE of 255, which differs by LIGHT
+at most from that of the query. Pasted pictures have soft edges and other light."""
 INSIDE = 0.5
 """Least share of the query's box that must lie in the photo."""
 
