@@ -16,6 +16,7 @@ from indexes.parts.verification import (
     CLEAR,
     FEATURES,
     SIDE,
+    SURE,
     WINDOW,
     Agreement,
     Box,
@@ -39,6 +40,9 @@ from mocosearch.photos.squares import Crop
 VERIFIED = 200
 """Photos that are verified at most: half of the crops of 5% have their photo among the first
 hundred by their regions, and more than half among these."""
+FIRST = 10
+"""Photos that are compared if none is surely the query's: another photo of the same thing may come
+before it."""
 WHOLE = 20
 """Photos that are compared whole, the first ones; of the others only a window around the region
 that is nearest."""
@@ -153,9 +157,9 @@ def verify(
 ) -> list[tuple[Candidate, Agreement]]:
     """The candidates that contain the query, most agreeing features first.
 
-    They are compared in their order, as many at a time as there are cores, until one of those has
-    `clear` agreeing features: the photo of a query is often the first, and comparing all takes a
-    hundred times as long.
+    They are compared in their order, as many at a time as there are cores, until one has `clear`
+    agreeing features and a share of SURE, or until FIRST are compared and one has `clear`: the
+    photo of a query is often the first, and comparing all takes a hundred times as long.
     """
     verified: list[tuple[Candidate, Agreement]] = []
     cores = os.cpu_count() or 1
@@ -169,7 +173,9 @@ def verify(
             ):
                 if agreement is not None:
                     verified.append((candidate, agreement))
-            if any(agreement.count >= clear for _, agreement in verified):
+            clear_ones = [one for _, one in verified if one.count >= clear]
+            enough = first + cores >= FIRST or any(one.share >= SURE for one in clear_ones)
+            if clear_ones and enough:
                 break
     return sorted(verified, key=lambda pair: -pair[1].count)
 

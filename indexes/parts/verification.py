@@ -34,6 +34,9 @@ LEAST = 6
 5 or more, and none 6 or more."""
 CLEAR = 8
 """Agreeing features that are beyond chance, among the photos of a search too."""
+SURE = 0.15
+"""Share of agreeing features from which the query is a part of this very photo. Of 28 crops of
+products, 23 have it in their photo, and none in 84 other photos of such products."""
 SCALES = 0.02, 8.0
 """Size of the query in the photo as a multiple of its own, at least and at most."""
 GRID, INNER, PLAIN, MAX_DIFFERENCE, LIGHT = 24, 0.9, 0.6, 24, 70
@@ -58,12 +61,15 @@ shares of the sides of both."""
 class Agreement:
     """Where a query lies in a photo.
 
-    count: how many features agree. box: left, top, width and height as shares of the photo's sides.
+    count: how many features agree. share: of the query's features, which tells a part of this very
+    photo from the same thing on another one.
+    box: left, top, width and height as shares of the photo's sides.
     inside: share of the query that lies in the photo.
     placement: where each point of the query is in the photo.
     """
 
     count: int
+    share: float
     box: Box
     inside: float
     placement: Placement
@@ -153,9 +159,9 @@ class Verifier:
         place = _place(matrix, self.picture.size, size)
         if count < LEAST or place is None:
             return None
-        return Agreement(
-            count, *place, _placement(matrix, self.picture.size, size, mirrored=mirrored)
-        )
+        share = count / max(1, _distinct(way[0]))
+        placement = _placement(matrix, self.picture.size, size, mirrored=mirrored)
+        return Agreement(count, share, *place, placement)
 
 
 def sized(picture: Image.Image, least: int, most: int) -> Image.Image:
