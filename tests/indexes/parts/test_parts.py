@@ -304,7 +304,7 @@ def test_new_keys_include_those_of_regions(own, part, starter):
 
 
 def test_compacting_and_merging_change_no_result(own, home, part):
-    for first in (50, 52, 54):
+    for first in (50, 52):
         draw_textures(home / "photos" / "two", 2, first=first)
         own.update(Changes([home / "photos"], workers=1))
     before = [(result.id, result.score) for result in own.find_part(part, 30)]
