@@ -196,13 +196,15 @@ class Index(Reader):
         Raises Unsuitable for an index without keys of regions and without OpenCV, and what
         `question` raises for a file and `answer` for the rest.
         """
-        from indexes.parts.search import answer, check, picture_of
+        from indexes.parts.search import answer, check, trimmed
 
         check(self.snapshot)
-        picture = picture_of(image, crop)
+        picture, frame = trimmed(image, crop)
         options = min_score, significant_only, fold, thorough
         return self._up_to_date(
-            lambda: answer(self.snapshot, self._regions, picture, k, self._resolve(where), *options)
+            lambda: answer(
+                self.snapshot, self._regions, picture, frame, k, self._resolve(where), *options
+            )
         )
 
     @property

@@ -9,27 +9,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from indexes.search.segments import Segment, load_faiss
 from indexes.store.features import Features
 from indexes.store.txn import Txn
 from mocosearch.encoder import whitening
 
-DIMENSION, BYTES = 70, 14
+DIMENSION, BYTES = 56, 14
 """Dimension of a region's key, and bytes of its code: 22 with the number that FAISS stores. 65
-regions then take 1.4 KiB per photo."""
+regions then take 1.4 KiB per photo. FAISS has fast code for 4 numbers per byte: with 70 numbers, a
+code took three times as long and found no more (docs/benchmarks.md)."""
 LISTS = 1024
 """Most lists that regions are divided into. Of 6.5 million regions, those of 100,000 photos, a
 search compares PROBES / LISTS."""
-PER_LIST = 50
-"""Regions per list in training; FAISS asks for 39."""
+PER_LIST = 25
+"""Regions per list in training. FAISS asks for 39, which finds no more."""
 PROBES = 16
-TRAINED = 50_000
+TRAINED = LISTS * PER_LIST
 """Most regions that a codec is trained on."""
-ITERATIONS = 10
-"""Of k-means for the codes; FAISS's 25 take a fifth of the time of a first run of 1,000 photos."""
+ITERATIONS = 5
+"""Of k-means for lists and codes. With 10, twice as many regions, 70 numbers and two threads on a
+busy machine, training took 13 s of processor time instead of 3, and found no more."""
 CENTROIDS = 256
 """Of a byte of a code, and so the fewest regions that train one."""
+PER_CENTROID = 50
+"""Regions that train a centroid of a code."""
 KIND = f"IVF,PQ{BYTES}"
 SETTINGS = f"nprobe={PROBES}"
 _NAME = b"region_codec"
@@ -37,6 +42,12 @@ _NAME = b"region_codec"
 
 def train(features: Features) -> Any:
     """An empty index for features of regions, (n, D): whitening, unit length, lists, codes."""
+    # Threads that wait for each other take several times as long as they compute.
+    with threadpool_limits(1):
+        return _train(features)
+
+
+def _train(features: Features) -> Any:
     faiss, random = load_faiss(), np.random.default_rng(0)
     rows = np.sort(random.permutation(len(features))[:TRAINED])
     some = features[rows]
@@ -52,7 +63,8 @@ def train(features: Features) -> Any:
     ivf = faiss.IndexIVFPQ(quantiser, dimension, lists, codes, 8, faiss.METRIC_INNER_PRODUCT)
     # Few regions are trained on as they are; FAISS would warn on stderr.
     ivf.cp.min_points_per_centroid = ivf.pq.cp.min_points_per_centroid = 1
-    ivf.pq.cp.max_points_per_centroid, ivf.pq.cp.niter = PER_LIST, ITERATIONS
+    ivf.pq.cp.max_points_per_centroid = PER_CENTROID
+    ivf.cp.niter = ivf.pq.cp.niter = ITERATIONS
     ivf.train(keys)
     linear = faiss.LinearTransform(features.shape[1], dimension, True)
     faiss.copy_array_to_vector(np.ascontiguousarray(white.projection.T).ravel(), linear.A)
@@ -89,7 +101,8 @@ def drop(txn: Txn) -> None:
 
 def encode(codec: Any, features: Features) -> memoryview:
     """A FAISS index with the codes of features, (n, D), as bytes; the codec stays empty."""
-    codec.add(np.ascontiguousarray(features, np.float32))
+    with threadpool_limits(1):
+        codec.add(np.ascontiguousarray(features, np.float32))
     try:
         return memoryview(load_faiss().serialize_index(codec))
     finally:

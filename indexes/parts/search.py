@@ -1,26 +1,37 @@
 """Photos of which a picture is a part: found by the keys of regions, verified by local features."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from indexes.parts.verification import CLEAR, FEATURES, SIDE, Agreement, Verifier
+from indexes.parts.verification import (
+    CLEAR,
+    FEATURES,
+    SIDE,
+    SURE,
+    WINDOW,
+    Agreement,
+    Box,
+    Frame,
+    Verifier,
+)
 from indexes.search.answer import Answer, Region, Result, result_of
 from indexes.search.filters import Where
 from indexes.search.fold import Comparison, fold_copies
 from indexes.search.inputs import PathLike
 from indexes.search.nearest import Match, record_of
 from indexes.search.question import data_of, file_errors
-from indexes.search.ranking import best_of
 from indexes.search.snapshot import Snapshot
 from indexes.store.records import Ids, Keys, Record
-from mocosearch.encoder.regions import Regions
+from mocosearch.encoder.regions import REGIONS, Regions
 from mocosearch.errors import Unreadable, Unsuitable
 from mocosearch.photos.borders import picture_box
 from mocosearch.photos.decode import MAX_PIXELS, decode_image, read
@@ -30,7 +41,13 @@ VERIFIED = 200
 """Photos that are verified at most: half of the crops of 5% have their photo among the first
 hundred by their regions, and more than half among these."""
 FIRST = 10
-"""Photos that are verified before the search may end, and between two times that it asks."""
+"""Photos that are compared if none is surely the query's: another photo of the same thing may come
+before it."""
+WHOLE = 20
+"""Photos that are compared whole, the first ones; of the others only a window around the region
+that is nearest."""
+AROUND = 2.0
+"""Side of the window as a multiple of the region's."""
 ROWS = 400
 """Nearest regions to each view of the query; a photo may have several among them."""
 LARGEST = 1024
@@ -39,31 +56,38 @@ LARGEST = 1024
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo by its best region. score: cosine of query and region, as far as its code tells."""
+    """A photo by its best region.
+
+    score: cosine of query and region, as far as its code tells. region: its box as shares of the
+    photo's sides.
+    """
 
     id: int
     score: float
     record: Record
+    region: Box
 
 
 def picture_of(image: PathLike | bytes, crop: Crop | None) -> Image.Image:
     """The upright picture of a file that is searched for: a region of it, or all inside its borders
     of one colour. Raises NotFound, Unreadable, and Unsuitable for a region outside the picture.
     """
+    return trimmed(image, crop)[0]
+
+
+def trimmed(image: PathLike | bytes, crop: Crop | None) -> tuple[Image.Image, Frame | None]:
+    """As `picture_of`, and what was trimmed from it."""
     with file_errors(image):
         data = data_of(image)
-        return _inside(data, crop)
-
-
-def _inside(data: bytes, crop: Crop | None) -> Image.Image:
-    if crop is not None:
-        picture = decode_image(data, MAX_PIXELS)
-        return picture.crop(crop.box(picture.width, picture.height))
-    picture = decode_image(data, LARGEST)
+        if crop is not None:
+            picture = decode_image(data, MAX_PIXELS)
+            return picture.crop(crop.box(picture.width, picture.height)), None
+        picture = decode_image(data, LARGEST)
     box = picture_box(np.asarray(picture))
     if box is None:
-        return picture
-    return picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
+        return picture, None
+    inner = picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
+    return inner, Frame(picture, box)
 
 
 def check(snapshot: Snapshot) -> None:
@@ -82,18 +106,33 @@ def candidates(
     """
     views = regions.query(picture).astype(np.float32)
     only, deleted = snapshot.among(where) if where else None, snapshot.deleted()
-    found: list[tuple[Keys, Ids]] = []
+    found: list[tuple[Keys, Ids, NDArray[np.int64]]] = []
     for segment in snapshot.regions:
-        selection = segment.select(deleted, only)
-        found.append(segment.search(views, ROWS, selection))
-    scores = np.concatenate([scores for scores, _ in found], 1)
-    ids = np.concatenate([ids for _, ids in found], 1)
-    best = dict(zip(*(one.tolist() for one in best_of(scores, ids)[::-1]), strict=True))
-    ordered = _by_all_views(scores, ids)[:VERIFIED]
-    return [Candidate(id, best[id], record_of(snapshot, id, where)) for id in ordered]
+        scores, rows = segment.search_rows(views, ROWS, segment.select(deleted, only))
+        ids = np.where(rows >= 0, segment.ids[rows // segment.rows], 0)
+        found.append((scores, ids, rows % segment.rows))
+    scores, ids, places = (np.concatenate(some, 1) for some in zip(*found, strict=True))
+    ordered = by_all_views(scores, ids)[:VERIFIED]
+    best = _best_regions(scores, ids, places)
+    return [
+        Candidate(id, best[id][0], record_of(snapshot, id, where), tuple(REGIONS[best[id][1]]))
+        for id in ordered
+    ]
 
 
-def _by_all_views(scores: Keys, ids: Ids) -> list[int]:
+def _best_regions(
+    scores: Keys, ids: Ids, places: NDArray[np.int64]
+) -> dict[int, tuple[float, int]]:
+    """Of each photo, the best score and the number of its region."""
+    best: dict[int, tuple[float, int]] = {}
+    order = np.argsort(scores, axis=None, kind="stable")
+    rows = zip(*(one.ravel()[order].tolist() for one in (scores, ids, places)), strict=True)
+    for score, id, place in rows:
+        best[id] = score, place
+    return best
+
+
+def by_all_views(scores: Keys, ids: Ids) -> list[int]:
     """Photos by their evidence: in each view, how far the best region is above the last one that
     the search returned. In a collection of 9,144, this puts a crop of 15% of the area among the
     first ten of two queries in three; the best cosine alone, of one in two.
@@ -118,47 +157,55 @@ def verify(
 ) -> list[tuple[Candidate, Agreement]]:
     """The candidates that contain the query, most agreeing features first.
 
-    They are compared in their order, FIRST at a time, until one of those has `clear` agreeing
-    features: a query that is a part of a photo is often found among the first ten, and comparing
-    all takes twenty times as long.
+    They are compared in their order, as many at a time as there are cores, until one has `clear`
+    agreeing features and a share of SURE, or until FIRST are compared and one has `clear`: the
+    photo of a query is often the first, and comparing all takes a hundred times as long.
     """
     verified: list[tuple[Candidate, Agreement]] = []
+    cores = os.cpu_count() or 1
     # Threads of BLAS that wait for each other take several times as long as they compute.
-    with (
-        threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
-    ):
-        for batch in _batches(some, FIRST):
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores) as pool:
+        for first in range(0, len(some), cores):
+            batch = some[first : first + cores]
+            windows = [None if first < WHOLE else window(one.region) for one in batch]
             for candidate, agreement in zip(
-                batch, pool.map(lambda one: _compare(verifier, one), batch), strict=True
+                batch, pool.map(partial(_compare, verifier), batch, windows), strict=True
             ):
                 if agreement is not None:
                     verified.append((candidate, agreement))
-            if any(agreement.count >= clear for _, agreement in verified):
+            clear_ones = [one for _, one in verified if one.count >= clear]
+            enough = first + cores >= FIRST or any(one.share >= SURE for one in clear_ones)
+            if clear_ones and enough:
                 break
     return sorted(verified, key=lambda pair: -pair[1].count)
 
 
-def _compare(verifier: Verifier, candidate: Candidate) -> Agreement | None:
+def window(region: Box) -> Box | None:
+    """A box AROUND times as large around a region's, moved into the photo; None for all of it."""
+    width, height = (AROUND * side for side in region[2:])
+    if width >= 1 and height >= 1:
+        return None
+    left = min(max(0.0, region[0] - (width - region[2]) / 2), 1 - width)
+    top = min(max(0.0, region[1] - (height - region[3]) / 2), 1 - height)
+    return left, top, width, height
+
+
+def _compare(verifier: Verifier, candidate: Candidate, part: Box | None) -> Agreement | None:
     """None for a photo of which no file can be read, too."""
+    side = SIDE if part is None else round(WINDOW / max(part[2:]))
     for path in candidate.record.paths:
         try:
-            return verifier.compare(decode_image(read(path) or b"", SIDE))
+            return verifier.compare(decode_image(read(path) or b"", side), part)
         except Unreadable:
             continue
     return None
-
-
-def _batches(some: Sequence[Candidate], size: int) -> Iterator[list[Candidate]]:
-    rest = iter(some)
-    while batch := list(islice(rest, size)):
-        yield batch
 
 
 def answer(
     snapshot: Snapshot,
     regions: Regions,
     picture: Image.Image,
+    frame: Frame | None,
     k: int,
     where: Where | None,
     min_score: float | None,
@@ -166,12 +213,17 @@ def answer(
     fold: bool,
     thorough: bool,
 ) -> Answer:
-    """The k best photos of which a picture is a part: see `Index.find_part`."""
+    """The k best photos of which a picture is a part: see `Index.find_part`. frame: what was
+    trimmed from the picture.
+    """
     check(snapshot)
     if k < 1:
         raise Unsuitable(f"cannot search for {k} photos", "k must be at least 1")
-    verifier = Verifier(picture)
-    some = candidates(snapshot, regions, picture, where)
+    with ThreadPoolExecutor(1) as beside:
+        # The query's local features take as long as the search by regions.
+        preparing = beside.submit(Verifier, picture, frame=frame)
+        some = candidates(snapshot, regions, picture, where)
+        verifier = preparing.result()
     if min_score is not None:
         some = [one for one in some if one.score >= min_score]
     verified = verify(verifier, some, len(some) * FEATURES if thorough else CLEAR)

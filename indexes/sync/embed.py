@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +19,8 @@ from indexes.sync.diff import is_vacant
 from indexes.sync.entries import Batch, commit
 from indexes.sync.fitting import FIT_PHOTOS, Fitting
 from mocosearch.encoder import Encoder
+from mocosearch.encoder.regions import Joint
+from mocosearch.encoder.runtime import openvino
 from mocosearch.errors import MocosearchError, NotFound
 from mocosearch.photos import Facts, FileStat, Photo, Picture, ReadResult, read_photos
 from mocosearch.photos.failures import is_temporary
@@ -185,6 +189,14 @@ class _Writer:
     def _fit_if_due(self, least: int) -> None:
         if self.fitting is not None and self.fitting.photos >= least:
             self.encoder, self.fitting = self.fitting.fit(), None
+            self.__dict__.pop("_joint", None)
+
+    @cached_property
+    def _joint(self) -> Joint:
+        """Computes features of regions together with keys, or with the features of the fit."""
+        if self.fitting is not None:
+            return Joint(self.fitting.model())
+        return Joint(self.encoder.model(openvino().Core()))
 
     def _add_known(self, file: FileStat, digest: bytes, facts: Facts | None = None) -> None:
         with self.store.read() as txn:
@@ -205,14 +217,20 @@ class _Writer:
         if not self.pictures:
             return
         pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
-        if self.fitting is None:
-            self.batch.keys.append(self.encoder.encode(pixels))
+        output: Any
+        if self.parts is not None:
+            output, regions = self._joint.run(pixels)
+            self.batch.regions.append(regions)
+        elif self.fitting is None:
+            output = self.encoder.encode(pixels)
         else:
-            features = self.fitting.features(pixels)
+            output = self.fitting.features(pixels)
+        if self.fitting is None:
+            self.batch.keys.append(output)
+        else:
+            features = output.astype(np.float16)
             self.batch.features.append(features)
             self.batch.keys.append(self.fitting.keys(features))
-        if self.parts is not None:
-            self.batch.regions.append(self.parts.features(pixels))
         self.batch.new.extend((file, digest, p.facts) for file, digest, p in self.pictures)
         self.pictures.clear()
 

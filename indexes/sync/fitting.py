@@ -6,7 +6,7 @@ with it in one transaction. A run that ends earlier leaves the fit to the next o
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -76,6 +76,12 @@ class Fitting:
     def features(self, pixels: Pixels) -> Features:
         """Features of pictures before whitening, fp16 (n, D)."""
         return self._refit.features(pixels)
+
+    def model(self) -> Any:
+        """A graph of its own that computes `features`, as an OpenVINO model."""
+        from mocosearch.encoder.refit import Refit
+
+        return Refit(self.encoder).model()
 
     def keys(self, features: Features) -> Array:
         """Keys with the whitening that the encoder came with, float32 (n, d)."""

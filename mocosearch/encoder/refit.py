@@ -43,13 +43,17 @@ class Refit:
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
         """Features before whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
         if self._features is None:
-            last = _source(self._centring, 0).output(0)
-            cut = openvino().Model([last], self._model.get_parameters())
-            self._batch = batch_size(cut)
-            self._features = self._core.compile_model(cut, "CPU")
+            model = self.model()
+            self._batch = batch_size(model)
+            self._features = self._core.compile_model(model, "CPU")
         starts = range(0, len(pixels), self._batch)
         parts = (np.ascontiguousarray(pixels[at : at + self._batch]) for at in starts)
         return np.concatenate([self._features(part)[0].astype(np.float16) for part in parts])
+
+    def model(self) -> Any:
+        """The graph up to the features before whitening, as an OpenVINO model."""
+        last = _source(self._centring, 0).output(0)
+        return openvino().Model([last], self._model.get_parameters())
 
     def fit(self, features: NDArray[np.float16]) -> tuple[Encoder, Array]:
         """An encoder whitened on features (n, D), and their keys, float32 (n, d) of unit length.

@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 from PIL import Image
 from program import command
 from textures import draw_textures, texture
+
+from indexes import Index
 
 COUNT = 100
 """Enough photos to tell a score from chance."""
@@ -28,6 +31,13 @@ def parts_home(once) -> Path:
         made = command("index", home / "photos", "--parts", home=home, fork=False)
         assert made.returncode == 0, made.stderr
     return home
+
+
+@pytest.fixture(scope="module")
+def index(parts_home) -> Iterator[Index]:
+    """Opened once, so that the network is compiled once."""
+    with Index.open(parts_home / "indexes" / "default") as opened:
+        yield opened
 
 
 @pytest.fixture
@@ -98,13 +108,11 @@ def test_the_page_has_a_box(parts_home, part, tmp_path):
     assert small.getpixel((50, 40)) == (0, 0, 0)
 
 
-def test_aligned_photos_show_the_frame_of_the_image(parts_home, part, tmp_path):
+def test_aligned_photos_show_the_frame_of_the_image(parts_home, index, part, tmp_path):
     from cli.align import align
     from cli.gallery import Row
-    from indexes import Index
 
-    with Index.open(parts_home / "indexes" / "default") as index:
-        answer = index.find_part(part, 3, thorough=True)
+    answer = index.find_part(part, 3, thorough=True)
     (picture,) = align(Row(str(part), "part", answer), None).pictures
     with Image.open(io.BytesIO(picture)) as warped, Image.open(part) as image:
         larger = image.convert("RGB").resize(warped.size)
@@ -117,15 +125,13 @@ def test_aligned_photos_show_the_frame_of_the_image(parts_home, part, tmp_path):
     assert "no date" in page.read_text()
 
 
-def test_a_mirrored_part_is_laid_onto_its_own_frame(parts_home, part, tmp_path):
+def test_a_mirrored_part_is_laid_onto_its_own_frame(index, part, tmp_path):
     from cli.align import align
     from cli.gallery import Row
-    from indexes import Index
 
     with Image.open(part) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "mirrored.png")
-    with Index.open(parts_home / "indexes" / "default") as index:
-        answer = index.find_part(tmp_path / "mirrored.png", 3)
+    answer = index.find_part(tmp_path / "mirrored.png", 3)
     row = align(Row(str(tmp_path / "mirrored.png"), "part", answer), None)
     with Image.open(io.BytesIO(row.pictures[0])) as warped, Image.open(part) as image:
         mirrored = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).resize(warped.size)
@@ -134,12 +140,12 @@ def test_a_mirrored_part_is_laid_onto_its_own_frame(parts_home, part, tmp_path):
 
 
 def test_aligning_needs_a_page(parts_home, part):
-    assert ask(parts_home, part, "--align").returncode == 2
+    assert command("query", part, "--align", home=parts_home).returncode == 2
 
 
 @pytest.mark.parametrize("words", [["--minus", "x.jpg"], ["--turned"], ["second.jpg"]])
 def test_a_part_is_one_picture(parts_home, part, words):
-    answer = ask(parts_home, part, "--part", *words)
+    answer = command("query", part, "--part", *words, home=parts_home)
     assert answer.returncode == 2
     assert "--part goes with one picture" in " ".join(answer.stderr.replace("│", " ").split())
 

@@ -48,6 +48,13 @@ def made(once, starter) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def index(made):
+    """Opened once, so that the network is compiled once; tests must not change it."""
+    with Index.open(made / "index") as opened:
+        yield opened
+
+
 @pytest.fixture
 def home(made, tmp_path) -> Path:
     """A copy of it, whose index knows the photos of the copy."""
@@ -58,7 +65,8 @@ def home(made, tmp_path) -> Path:
 
 
 @pytest.fixture
-def index(home):
+def own(home):
+    """The index of the copy, to be changed."""
     with Index.open(home / "index", writable=True) as opened:
         yield opened
 
@@ -134,13 +142,13 @@ def test_a_region_of_a_picture_is_searched_for(index, part, tmp_path):
     assert_in_its_place(index.find_part(tmp_path / "page.png", 5, crop=Crop(150, 70, *size)))
 
 
-def test_only_photos_of_a_filter_are_searched(index, home, part):
-    outside = Where(under=(str(home / "photos" / "two"),))
+def test_only_photos_of_a_filter_are_searched(index, made, part):
+    outside = Where(under=(str(made / "photos" / "two"),))
     assert {name_of(result) for result in index.find_part(part, 20, where=outside)} == {
         f"{number:03}" for number in range(COUNT // 2, COUNT)
     }
     assert_in_its_place(
-        index.find_part(part, 5, where=Where(under=(str(home / "photos" / "one"),)))
+        index.find_part(part, 5, where=Where(under=(str(made / "photos" / "one"),)))
     )
 
 
@@ -181,9 +189,9 @@ def test_an_encoder_without_maps_is_rejected_before_anything_changes(encoder, tm
         assert not is_enabled(index.txn)
 
 
-def test_whole_pictures_are_found_as_without_keys_of_regions(index, home, part, starter, tmp_path):
+def test_whole_pictures_are_found_as_without_keys_of_regions(index, made, part, starter, tmp_path):
     with Index.create(tmp_path / "plain", starter) as plain:
-        plain.update(Changes([home / "photos"], workers=1))
+        plain.update(Changes([made / "photos"], workers=1))
         with_parts, without = (
             [(result.id, result.score) for result in one.search(part, 10)] for one in (index, plain)
         )
@@ -199,34 +207,34 @@ def test_photos_of_an_existing_index_get_keys_of_regions(home, starter, part, tm
         assert not faults(index)
 
 
-def test_new_photos_get_keys_of_regions_without_the_option(index, home, tmp_path):
+def test_new_photos_get_keys_of_regions_without_the_option(own, home, tmp_path):
     draw_textures(home / "photos" / "two", 3, first=50)
-    index.update(Changes([home / "photos"], workers=1))
-    assert index.info()["parts"]["photos"] == COUNT + 3
+    own.update(Changes([home / "photos"], workers=1))
+    assert own.info()["parts"]["photos"] == COUNT + 3
     texture(51).crop((40, 40, 200, 180)).save(tmp_path / "new.png")
-    answer = index.find_part(tmp_path / "new.png", 3)
+    answer = own.find_part(tmp_path / "new.png", 3)
     assert name_of(answer[0]) == "051"
     assert answer[0].region
-    assert not faults(index)
+    assert not faults(own)
 
 
-def test_added_photos_get_keys_of_regions(index, home, tmp_path):
+def test_added_photos_get_keys_of_regions(own, home, tmp_path):
     (file,) = draw_textures(home / "photos", 1, first=60)
-    index.add(file)
+    own.add(file)
     texture(60).crop((40, 40, 200, 180)).save(tmp_path / "new.png")
-    assert name_of(index.find_part(tmp_path / "new.png", 3)[0]) == "060"
+    assert name_of(own.find_part(tmp_path / "new.png", 3)[0]) == "060"
 
 
-def test_a_deleted_photo_is_not_found_and_leaves_no_regions(index, home, part):
+def test_a_deleted_photo_is_not_found_and_leaves_no_regions(own, home, part):
     os.remove(home / "photos" / "one" / f"{NUMBER:03}.jpg")
-    index.update(Changes([home / "photos"], workers=1))
-    found = {name_of(result) for result in index.find_part(part, 20)}
+    own.update(Changes([home / "photos"], workers=1))
+    found = {name_of(result) for result in own.find_part(part, 20)}
     assert f"{NUMBER:03}" not in found
     assert len(found) == COUNT - 1
-    assert len(segments.ids_of_all(index.txn, REGIONS)) == COUNT - 1
+    assert len(segments.ids_of_all(own.txn, REGIONS)) == COUNT - 1
     # The segment of whole keys still masks it; a smaller share of a segment is not rebuilt.
-    assert np.isin(merging.deleted_ids(index.txn), segments.ids_of_all(index.txn)).all()
-    assert not faults(index)
+    assert np.isin(merging.deleted_ids(own.txn), segments.ids_of_all(own.txn)).all()
+    assert not faults(own)
 
 
 def test_a_run_that_ended_before_the_codec_was_trained_is_continued(
@@ -267,42 +275,42 @@ def _noting(save, trained: list):
     return note
 
 
-def test_damaged_regions_are_reported_and_computed_again(index, home, part):
-    number = segments.numbers(index.txn, REGIONS)[0]
-    blob = bytearray(segments.part(index.txn, number, b"faiss", space=REGIONS))
+def test_damaged_regions_are_reported_and_computed_again(own, home, part):
+    number = segments.numbers(own.txn, REGIONS)[0]
+    blob = bytearray(segments.part(own.txn, number, b"faiss", space=REGIONS))
     blob[len(blob) // 2] ^= 255
-    index.refresh()
+    own.refresh()
 
     def damage(txn) -> None:
         txn.put("regions", number + b"faiss", bytes(blob))
 
-    with index._change():
-        index.store.write(damage)
-    assert any("regions" in fault for fault in faults(index))
-    index.repair()
-    assert not faults(index)
-    assert not index.has_parts
-    index.update(Changes([home / "photos"], workers=1))
-    assert_in_its_place(index.find_part(part, 5))
+    with own._change():
+        own.store.write(damage)
+    assert any("regions" in fault for fault in faults(own))
+    own.repair()
+    assert not faults(own)
+    assert not own.has_parts
+    own.update(Changes([home / "photos"], workers=1))
+    assert_in_its_place(own.find_part(part, 5))
 
 
-def test_new_keys_include_those_of_regions(index, part, starter):
-    ids = {int(id) for id in photos(index.txn)}
-    index.renew(starter, workers=1)
-    assert len(photos(index.txn)) == COUNT
-    assert not ids & {int(id) for id in photos(index.txn)}
-    assert_in_its_place(index.find_part(part, 5))
-    assert not faults(index)
+def test_new_keys_include_those_of_regions(own, part, starter):
+    ids = {int(id) for id in photos(own.txn)}
+    own.renew(starter, workers=1)
+    assert len(photos(own.txn)) == COUNT
+    assert not ids & {int(id) for id in photos(own.txn)}
+    assert_in_its_place(own.find_part(part, 5))
+    assert not faults(own)
 
 
-def test_compacting_and_merging_change_no_result(index, home, part):
-    for first in (50, 52, 54):
+def test_compacting_and_merging_change_no_result(own, home, part):
+    for first in (50, 52):
         draw_textures(home / "photos" / "two", 2, first=first)
-        index.update(Changes([home / "photos"], workers=1))
-    before = [(result.id, result.score) for result in index.find_part(part, 30)]
-    index.merge(everything=True)
-    index.compact()
-    assert [(result.id, result.score) for result in index.find_part(part, 30)] == before
+        own.update(Changes([home / "photos"], workers=1))
+    before = [(result.id, result.score) for result in own.find_part(part, 30)]
+    own.merge(everything=True)
+    own.compact()
+    assert [(result.id, result.score) for result in own.find_part(part, 30)] == before
 
 
 def test_bytes_per_photo_stay_small(index):

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mocosearch.encoder import Encoder
-from mocosearch.encoder.regions import REGIONS, SCALES, Regions, _shares
+from mocosearch.encoder.regions import REGIONS, SCALES, Joint, Regions, _shares
+from mocosearch.encoder.runtime import openvino
 
 
 def test_regions_lie_in_the_photo_and_cover_it():
@@ -31,6 +32,17 @@ def test_the_shares_of_cells_are_their_overlaps_with_the_box(left, top, side, he
             wide = min((column + 1) / width, left + side) - max(column / width, left)
             expected = max(high, 0) * max(wide, 0) / side**2
             assert shares[row, column] == pytest.approx(expected, abs=1e-5)
+
+
+def test_one_pass_gives_keys_and_regions_as_two_do():
+    encoder = Encoder.open("starter")
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (3, encoder.side, encoder.side, 3), dtype=np.uint8)
+    keys, features = Joint(encoder.model(openvino().Core())).run(pixels)
+    assert np.array_equal(keys, encoder.encode(pixels))
+    expected = Regions(encoder).photos(pixels)
+    assert features.shape == expected.shape
+    assert np.abs(features.astype(float) - expected).max() < 0.01
 
 
 def test_features_of_regions_have_two_blocks_of_unit_length():
