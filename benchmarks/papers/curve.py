@@ -112,7 +112,8 @@ def _train(
     per_epoch = len(train.labels) // recipe.batch
     total = EPOCHS * per_epoch
     marks = [epoch for epoch in MEASURED if epoch <= settings.epochs]
-    start = saved_at = time.monotonic()
+    first, start = training.steps, time.monotonic()
+    saved_at = start
     end = start + 60 * settings.minutes
 
     def save() -> None:
@@ -136,7 +137,8 @@ def _train(
             pairs = training.steps * recipe.batch
             rate = pairs / (before + saved_at - start)
             say(f"{pairs} pairs, {rate:.0f} a second, loss {training.losses[-1]:.2f}")
-    save()
+    if training.steps > first:
+        save()
 
 
 def _print(lines: list[dict[str, float]]) -> None:

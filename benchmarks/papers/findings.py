@@ -4,7 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -149,6 +149,8 @@ class Settings:
     """Names of findings; all if empty."""
     limit: int | None = None
     """Pictures of each label."""
+    minutes: float = math.inf
+    """After which no row is begun; 0 prints what is done."""
 
 
 def findings(folder: Path, out: Path, settings: Settings) -> None:
@@ -180,15 +182,25 @@ def _key(settings: Settings) -> dict[str, Any]:
 def _run_all(
     tasks: list[tuple[str, int]], folder: Path, out: Path, settings: Settings
 ) -> Iterator[Line]:
-    if settings.jobs == 1 or len(tasks) < 2:
-        for row, seed in tasks:
-            yield run_row(row, seed, folder, out, settings)
+    """The results as they come; no row is begun after the settings' minutes."""
+    end = time.monotonic() + 60 * settings.minutes
+    rest = iter(tasks)
+    begin = lambda: next(rest, None) if time.monotonic() < end else None  # noqa: E731
+    if settings.jobs == 1:
+        while task := begin():
+            yield run_row(*task, folder, out, settings)
         return
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(settings.jobs, get_context("spawn")) as pool:
-        jobs = [pool.submit(run_row, row, seed, folder, out, settings) for row, seed in tasks]
-        for job in as_completed(jobs):
-            yield job.result()
+        running: set[Future[Line]] = set()
+        while True:
+            while len(running) < settings.jobs and (task := begin()):
+                running.add(pool.submit(run_row, *task, folder, out, settings))
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for job in done:
+                yield job.result()
 
 
 def run_row(name: str, seed: int, folder: Path, out: Path, settings: Settings) -> Line:
