@@ -6,8 +6,14 @@ Retrieval is leave-one-out P@1 and P@10 on both labelled sets: its network read 
 pooled features, and with our descriptor.
 Bar: 3 times the baseline's photos a second.
 
+With --lightly-train also the command of LightlyTrain (plain_lightly_train.py), for so many minutes;
+its networks are those of torchvision, so ours is trained with a ResNet-18, too.
+
     uv pip install --no-deps --target WHERE lightly lightning-utilities hydra-core omegaconf
     python -m benchmarks.peers_train --lightly WHERE [--minutes 20]
+
+    uv pip install --target OTHER --override search-only.txt lightly-train
+    python -m benchmarks.peers_train --lightly WHERE --lightly-train OTHER --minutes 20
 """
 
 import argparse
@@ -40,6 +46,7 @@ BAR = 3.0
 def main() -> None:
     parser = arguments(__doc__, runs=3)
     parser.add_argument("--lightly", type=Path, required=True, help="the folder it is installed in")
+    parser.add_argument("--lightly-train", type=Path, help="the same of LightlyTrain [not used]")
     parser.add_argument("--count", type=int, default=3000, help="photos to time with [3000]")
     parser.add_argument("--seconds", type=float, default=40.0, help="a timed run [40]")
     parser.add_argument("--minutes", type=float, help="also train so long, and search [not at all]")
@@ -92,7 +99,28 @@ def found(name: str, args: argparse.Namespace) -> list[list[str]]:
         "lightly, last layer averaged": pooled,
         "lightly, our descriptor": described,
     }
+    if args.lightly_train:
+        scores |= found_resnet18(name, args)
     return [[name, how, f"{s[1]:.3f}", f"{s[10]:.3f}"] for how, s in scores.items()]
+
+
+def found_resnet18(name: str, args: argparse.Namespace) -> dict[str, dict[int, float]]:
+    """LightlyTrain's ResNet-18 with its own features and ours, and a ResNet-18 of ours."""
+    seconds = args.minutes * 60
+    with temporary_home() as home:
+        photos = labelled(args.photos, name, home, args.limit)
+        out = home / "lightly-train"
+        words = ["--packages", args.lightly_train, "--seconds", seconds, "--out", out]
+        script("plain_lightly_train.py", photos.folder, *words)
+        pooled = precision_at(unit(np.load(out / "pooled.npy")), photos.labels)
+        described = scored(home, photos, str(out / "encoder"))
+        options = ["--init", "none", "--arch", "resnet18"]
+        mine = learned(home, photos, options, "--for", f"{seconds:.0f}s")
+    return {
+        "mocosearch, ResNet-18": mine,
+        "LightlyTrain, ResNet-18, its embeddings": pooled,
+        "LightlyTrain, ResNet-18, our descriptor": described,
+    }
 
 
 if __name__ == "__main__":

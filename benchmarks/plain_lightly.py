@@ -33,6 +33,8 @@ from mocosearch.photos.cache import pixel_cache
 from mocosearch.training.finish import write_encoder
 from mocosearch.training.recipes import SMALL
 
+PLAIN = {"learned_projection": False}
+"""What the card says of the recipe."""
 WARM_UP = 8.0
 """Seconds left out of the rate."""
 
@@ -64,7 +66,7 @@ def keep(backbone: Backbone, photos: Path, out: Path) -> None:
             for i in range(0, len(pixels), 64)
         ]
     np.save(out / "pooled.npy", torch.cat(parts).numpy())
-    card = Card(backbone.architecture, SMALL.encode_side, 256, {}, 0, 0, 0, None, "", "")
+    card = Card(backbone.architecture, SMALL.encode_side, 256, PLAIN, 0, 0, 0, None, "", "")
     write_encoder(backbone, pixels, card, out / "encoder")
 
 
