@@ -146,19 +146,13 @@ def labels_of(index: "Reader", manifest: Path | None) -> dict[int, str]:
     Raises Unreadable, and NoPhotos if no photo of the manifest is in the index.
     """
     from indexes import Where
-    from mocosearch.errors import NoPhotos, Unreadable
+    from mocosearch.errors import NoPhotos
+    from mocosearch.evaluation.manifest import read_manifest
 
     if manifest is None:
         paths = ((int(id), index.record(int(id)).paths[0]) for id in index.among(Where()))
         return {id: os.path.basename(os.path.dirname(path)) for id, path in paths}
-    try:
-        lines = manifest.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
-        pairs = [line.split("\t") for line in lines if line.strip()]
-        by_path = {os.path.abspath(manifest.parent / path): label for path, label in pairs}
-    except (OSError, ValueError) as error:
-        raise Unreadable(
-            f"cannot read {manifest}: {error}", "each line must be a path, a tab and a label"
-        ) from error
+    by_path = read_manifest(manifest)
     labels: dict[int, str] = {}
     for path, label in by_path.items():
         entry = index.entry(path)

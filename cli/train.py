@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,6 +106,13 @@ TensorBoard = Annotated[
     str | None,
     typer.Option(metavar="FOLDER", help="Also write the figures of the run for TensorBoard."),
 ]
+WatchKnn = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MANIFEST",
+        help="Also report how well these labels are predicted by kNN: lines of path, tab, label.",
+    ),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a stopped or killed run with its settings.")
 ]
@@ -128,6 +136,7 @@ def train(
     seed: Seed = 0,
     cache_size: CacheSize = "8G",
     tensorboard: TensorBoard = None,
+    watch_knn: WatchKnn = None,
     resume: Resume = False,
     json: Json = False,
 ) -> None:
@@ -163,7 +172,7 @@ def train(
     settings |= {"bursts": bursts, "epochs": epochs, "seconds": seconds, "init": init, "seed": seed}
     settings |= {"teacher": [_open_teacher(each) for each in teacher or []], "device": device}
     settings |= {"answers": _answers(index) if from_answers else None, "cache_bytes": cache_bytes}
-    settings |= {"tensorboard": tensorboard, "resume": resume}
+    settings |= {"tensorboard": tensorboard, "watch_knn": watch_knn, "resume": resume}
     from mocosearch.training.run import train as learn
 
     with progress() as bar, interruptible() as stopped:

@@ -51,9 +51,13 @@ def read_labelled(
     labels: Sequence[str],
     side: int,
     report: Callable[[int, int], None] = lambda photos, total: None,
+    most: int = MOST,
 ) -> LabelledPhotos:
-    """The photos that can be read, at most MOST random ones. Raises NoPhotos for fewer than two."""
-    rows = np.sort(np.random.default_rng(0).permutation(len(paths))[:MOST]).tolist()
+    """The photos that can be read, at most `most` random ones.
+
+    Raises NoPhotos for fewer than two.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(paths))[:most]).tolist()
     label_of = {paths[row]: labels[row] for row in rows}
     files = [FileStat(path, 0, 0) for path in label_of]
     pixels, names_of = [], []

@@ -12,6 +12,7 @@ from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import METRICS, REPORT, check_destination
 from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
+from mocosearch.evaluation.watch import KnnAccuracy
 from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.inference import encoding_cost
@@ -84,6 +85,7 @@ def train(
     device: str = "auto",
     cache_bytes: int = LIMIT,
     tensorboard: str | os.PathLike[str] | None = None,
+    watch_knn: str | os.PathLike[str] | None = None,
     resume: bool = False,
     report: Report = lambda progress: None,
     stopped: Stopped = lambda: False,
@@ -104,6 +106,8 @@ def train(
     device: `auto` (an accelerator if torch has one), `cpu`, `cuda` or `mps`.
     cache_bytes: disk space that the decoded photos may take.
     tensorboard: a folder for the figures of the run as scalars; needs tensorboard.
+    watch_knn: a manifest of labelled photos, whose kNN accuracy by the network is reported at each
+        checkpoint. It has no influence on what is exported.
     resume: continue the run that was stopped or killed, with its recipe, seed and length.
     stopped: polled between photos and between steps. Once true, the network so far is exported,
         unless the folder holds an encoder of another run; then the run can be resumed.
@@ -125,6 +129,8 @@ def train(
     network = (init, architecture, size, batch)
     options = Options(*network, bursts, epochs, seconds, seed, teachers, answers)
     plan = _make_plan(state, recipe, files.pictures, options, cache_bytes)
+    side = plan.recipe.encode_side
+    watch = None if watch_knn is None else KnnAccuracy.of(Path(watch_knn), side)
     report(Progress("recipe", 0, 1, message=_describe(plan)))
     collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teachers)
     cache = collection.cache
@@ -135,7 +141,7 @@ def train(
         training = _start_training(plan, collection, device, state)
         start -= 0.0 if state is None else state["elapsed"]
         run = _start_run(folder, plan, collection, start, state, previous)
-        outcome = _learn(training, plan, collection, run, report, stopped, board)
+        outcome = _learn(training, plan, collection, run, report, stopped, board, watch)
     keep = previous if outcome.interrupted else None
     if keep is None:
         report(Progress("encoder", 0, 1))
@@ -254,6 +260,7 @@ def _learn(
     report: Report,
     stopped: Stopped,
     tensorboard: Path | None,
+    knn: KnnAccuracy | None,
 ) -> _Outcome:
     """Train to the plan's end; the result is the better network, the trained or the starting one:
     that with the higher view recall, or with a teacher the higher agreement with it.
@@ -263,7 +270,8 @@ def _learn(
     before = view_retrieval(plan.start, photos)
     budget = _budget(training, plan, sample, run, retrieval_seconds=time.monotonic() - start)
     recall = lambda: view_retrieval(training.backbone, photos).recall  # noqa: E731
-    with closing(Metrics(run.folder, training, budget, tensorboard)) as metrics:
+    watch = None if knn is None else lambda: knn(training.backbone)
+    with closing(Metrics(run.folder, training, budget, tensorboard, watch)) as metrics:
         if training.steps == 0:
             metrics.add(before.recall)
         learn(training, budget, run, metrics, recall, report, stopped)
@@ -297,7 +305,9 @@ def _learn(
     chance_loss = training.model.chance_loss
 
     def files(card: Card) -> dict[str, str]:
-        page = render_report(card, training.losses, chance_loss, photos, before, after)
+        accuracies = metrics.values("knn_accuracy")
+        retrievals = (photos, before, after)
+        page = render_report(card, training.losses, chance_loss, *retrievals, accuracies)
         return {REPORT: page, METRICS: metrics.text()}
 
     return _Outcome(backbone, Learning(steps, quality), interrupted, lines, files)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from mocosearch.encoder.export import METRICS
@@ -19,7 +20,8 @@ step: training steps so far. seconds: of training so far, without pauses. epoch:
 photos so far. loss: mean over the steps since the line before. chance_loss: the loss of
 uninformative keys. learning_rate, momentum: of the next step; with a teacher there is no momentum.
 photos_per_second: since the line before. view_recall: share of photos, 0..1, that a hard view of
-them retrieves.
+them retrieves. knn_accuracy: share of labelled photos, 0..1, whose label is predicted by kNN;
+measured where view_recall is.
 """
 
 
@@ -29,12 +31,19 @@ class Metrics:
     folder: the run's checkpoints. Lines beyond the last checkpoint, which a killed run leaves
         behind, are deleted.
     tensorboard: a folder for the same figures as scalars.
+    knn_accuracy: measures the training's network by labels.
     """
 
     def __init__(
-        self, folder: Path, training: Training, budget: Budget, tensorboard: Path | None = None
+        self,
+        folder: Path,
+        training: Training,
+        budget: Budget,
+        tensorboard: Path | None = None,
+        knn_accuracy: Callable[[], float] | None = None,
     ) -> None:
         self._file, self._training, self._budget = folder / METRICS, training, budget
+        self._knn_accuracy = knn_accuracy
         self._tensorboard = tensorboard
         self._lines = _read(self._file)
         self._scalars: Scalars | None = None
@@ -56,6 +65,8 @@ class Metrics:
     def add(self, view_recall: float | None = None) -> None:
         """Add a line for the training's current step, or complete the one that exists."""
         recall = {} if view_recall is None else {"view_recall": round(view_recall, 4)}
+        if view_recall is not None and self._knn_accuracy is not None:
+            recall["knn_accuracy"] = round(self._knn_accuracy(), 4)
         if self._lines and self._lines[-1]["step"] == self._training.steps:
             figures = {"step": self._training.steps, **recall}
             self._lines[-1] |= figures
@@ -71,6 +82,10 @@ class Metrics:
     def text(self) -> str:
         """All lines, as in the file."""
         return "".join(json.dumps(line) + "\n" for line in self._lines)
+
+    def values(self, name: str) -> list[float]:
+        """The figure of this name at all steps at which it was measured."""
+        return [line[name] for line in self._lines if name in line]
 
     def close(self) -> None:
         """Close TensorBoard's file."""

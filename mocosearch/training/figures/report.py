@@ -40,12 +40,14 @@ def render_report(
     photos: Pixels,
     before: ViewRetrieval,
     after: ViewRetrieval,
+    knn_accuracies: Sequence[float] = (),
 ) -> str:
     """A self-contained page.
 
     losses: one per step. chance_loss: the loss of uninformative keys.
     photos: uint8 (n, side, side, 3), those of `before` and `after`, the retrieval by the network
         before and after training.
+    knn_accuracies: of the labelled photos over time, 0..1.
     """
     queries = np.linspace(0, len(photos) - 1, min(QUERIES, len(photos))).astype(int)
     rows = "".join(_row(number, photos, before, after) for number in queries)
@@ -56,6 +58,9 @@ def render_report(
     )
     if after.recall < before.recall:
         summary += " The encoder keeps the starting network; the trained one is discarded."
+    if knn_accuracies:
+        shares = ", ".join(f"{accuracy:.1%}" for accuracy in knn_accuracies)
+        summary += f" kNN accuracy of the labelled photos over time: {shares}."
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"

@@ -1,0 +1,1 @@
+"""The MoCo papers' measurements at a size that fits a CPU."""
