@@ -187,13 +187,13 @@ def _has_followed(device: str) -> bool:
     from mocosearch.training.distributed import process_group
     from mocosearch.training.loop import follow
 
-    with process_group(device):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-        try:
+    try:
+        with process_group(device):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
             follow(device)
-        except ProcessLost as error:
-            raise typer.Exit(1) from error
+    except ProcessLost as error:
+        raise typer.Exit(1) from error
     return True
 
 

@@ -28,7 +28,7 @@ from mocosearch.training.state import Training
 TIMEOUT = timedelta(days=7)
 """How long a process waits for the others. Rank 0 may decode for hours, and torchrun ends the
 others if one has ended."""
-_LOST = ("gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
+_LOST = ("gloo", "Gloo", "Connection closed by peer", "Connection reset by peer", "Broken pipe")
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,15 @@ def process_group(device: str) -> Iterator[None]:
     """Join the processes that torchrun started; with one process it does nothing.
 
     device: as for `resolve_device`. Each process on a machine uses its own GPU (NCCL), or the CPU
-    (gloo). Raises Unsuitable for devices that the processes cannot share.
+    (gloo). Raises Unsuitable for devices that the processes cannot share, and ProcessLost if one of
+    them has ended already.
     """
     if not launch.several_processes():
         yield
         return
-    dist.init_process_group(_backend(device), timeout=TIMEOUT)
+    backend = _backend(device)
+    with lost_processes():
+        dist.init_process_group(backend, timeout=TIMEOUT)
     try:
         yield
     finally:
@@ -162,7 +165,8 @@ def lost_processes() -> Iterator[None]:
     # gloo raises plain RuntimeErrors.
     except RuntimeError as error:
         lost = isinstance(error, dist.DistError) or any(words in str(error) for words in _LOST)
-        if processes() == 1 or not lost:
+        several = processes() > 1 or launch.several_processes()
+        if not (several and lost):
             raise
         raise ProcessLost(
             "another process of the run has ended", "continue with --resume"

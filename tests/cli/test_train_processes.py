@@ -83,7 +83,8 @@ def test_a_run_continues_after_a_process_was_killed(
     with torchrun(home, *words, restarts=restarts) as (process, stderr):
         wait_for_a_step(checkpoints, process).kill()
         process.wait(SECONDS)
-    assert "Traceback (most recent call last):\n  File" not in stderr().split("ChildFailed")[0]
+    # torchrun itself ends with a traceback.
+    assert "mocosearch/" not in stderr()
     assert "error: another process of the run has ended" in stderr()
     if restarts == 0:
         assert process.returncode != 0

@@ -28,6 +28,7 @@ Start.training = watched  # type: ignore[method-assign]
 for line in sys.stdin:
     meeting, result = line.split()
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=1, world_size=2)
+    dist.barrier()
     outcome = "done"
     try:
         follow("cpu")
@@ -36,4 +37,5 @@ for line in sys.stdin:
     dist.destroy_process_group()
     if trainings:
         torch.save(trainings.pop().state(), result)
-    print(outcome, flush=True)
+    sys.stdout.write(f"{outcome}\n")
+    sys.stdout.flush()
