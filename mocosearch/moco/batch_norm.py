@@ -46,19 +46,19 @@ class SynchronizedBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance * n / (n - 1), self.momentum)
 
 
-def synchronize(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model with all its batch norm over the batches of all processes; the parameters are the
-    same objects. With one process it is unchanged.
+def synchronize(model: nn.Module, device: torch.device) -> None:
+    """Replace all batch norm inside a model by that over the batches of all processes; parameters
+    and buffers remain the same objects. With one process nothing changes.
     """
     if processes() == 1:
-        return model
+        return
     if device.type != "cpu":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+        nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return
     for parent in list(model.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d):
                 setattr(parent, name, _synchronized(child))
-    return model
 
 
 def _synchronized(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> SynchronizedBatchNorm:

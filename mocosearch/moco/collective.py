@@ -67,7 +67,7 @@ def average(values: Tensor) -> Tensor:
     """
     if processes() == 1:
         return values
-    mean: Tensor = _Average.apply(values)  # type: ignore[no-untyped-call]
+    mean: Tensor = _Average.apply(values)
     return mean
 
 

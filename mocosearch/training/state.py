@@ -82,9 +82,8 @@ class Training:
         self._forward: nn.Module = self.model
         if processes() > 1:
             # The queues are equal, and batch norm in training does not read its buffers.
-            names = signature(DistributedDataParallel).parameters
-            new = "forward_sync_buffers" in names
-            sync = {"forward_sync_buffers" if new else "broadcast_buffers": False}
+            new = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+            sync: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": False}
             self._forward = DistributedDataParallel(self.model, **sync)
         self.optimizer = build_optimizer(self.model, recipe)
         self.scaler = loss_scaler(self.device.type)

