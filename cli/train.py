@@ -139,7 +139,9 @@ def train(
     """Train an encoder on your photos. It needs no labels.
 
     Ctrl-C exports what is learned so far, unless the name already has an encoder from an earlier
-    run; --resume continues. On several GPUs: torchrun --nproc-per-node 2 -m cli train PHOTOS
+    run; --resume continues.
+
+    With several GPUs: torchrun --nproc-per-node 2 -m cli train PHOTOS
 
     Example: mocosearch train ~/Pictures --for 20m
     """
