@@ -14,8 +14,7 @@ from indexes.search import merging
 from indexes.search.answer import Answer
 from indexes.search.filters import Where
 from indexes.search.inputs import PathLike, PathOrPaths, paths_of
-from indexes.search.snapshot import Snapshot
-from indexes.search.snapshots import Snapshots
+from indexes.search.snapshot import Snapshot, Snapshots
 from indexes.store import roots
 from indexes.store.encoder import load_encoder, save_encoder
 from indexes.store.environment import FORMAT, Store

@@ -23,9 +23,8 @@ from indexes.library.layout import (
 )
 from indexes.library.manifest import read_manifest
 from indexes.search import merging, segments
-from indexes.search.kinds import Plan
+from indexes.search.kinds import Plan, Template
 from indexes.search.segments import EXACT
-from indexes.search.template import Template
 from indexes.store import roots
 from indexes.store.encoder import save_encoder
 from indexes.store.environment import Store

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from indexes.search.template import Template
+from indexes.search.kinds import Template
 from indexes.store.locks import LOCK as WRITER_LOCK
 from indexes.store.place import DATA, LIBRARY
 from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable

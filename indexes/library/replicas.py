@@ -16,7 +16,7 @@ from indexes.library.cluster import connected
 from indexes.library.layout import is_complete, load_layout, shard_folder
 from indexes.search.filters import Where
 from indexes.search.segments import load_faiss
-from indexes.search.snapshots import Snapshots
+from indexes.search.snapshot import Snapshots
 from indexes.store.environment import Store
 from indexes.store.records import Ids, Keys
 

@@ -1,13 +1,12 @@
 """Kinds of FAISS index: selection by size, building from a stream, tuning to a recall."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from indexes.search.segments import EXACT, About, Halves, exact, load_faiss
-from indexes.search.template import Template
+from indexes.search.segments import EXACT, NONSENSE, About, Halves, exact, load_faiss
 from indexes.store.records import Ids, Keys
 from mocosearch.errors import Unsuitable
 
@@ -44,6 +43,38 @@ class Plan:
         """The same with another kind or recall; None leaves either unchanged."""
         kind = self.kind if kind is None else kind
         return Plan(kind, self.recall if recall is None else recall)
+
+
+@dataclass(frozen=True)
+class Template:
+    """A trained FAISS index without keys: an index of similar keys then needs no training.
+
+    kind: FAISS's factory string. settings: as of `About`. empty: the index, as bytes.
+    """
+
+    kind: str
+    settings: str
+    empty: bytes
+
+    @classmethod
+    def of(cls, kind: str, settings: str, blob: memoryview) -> "Template":
+        """From an index that was trained and tuned, as bytes; its keys are left out."""
+        faiss = load_faiss()
+        index = faiss.deserialize_index(np.frombuffer(blob, np.uint8))
+        index.reset()
+        return cls(kind, settings, bytes(memoryview(faiss.serialize_index(index))))
+
+    def index(self, kind: str, dimension: int) -> Any:
+        """The trained index without keys; None where it is of another kind or cannot be read."""
+        try:
+            index = load_faiss().deserialize_index(np.frombuffer(self.empty, np.uint8))
+        except NONSENSE:
+            return None
+        return index if kind == self.kind and index.d == dimension else None
+
+    def facts(self) -> Mapping[str, str]:
+        """What is stored beside `empty`."""
+        return {"kind": self.kind, "settings": self.settings}
 
 
 def factory_string(kind: str, count: int) -> str:

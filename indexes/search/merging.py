@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from indexes.search import kinds, segments
-from indexes.search.kinds import Plan
+from indexes.search.kinds import Plan, Template
 from indexes.search.segments import About, Halves
 from indexes.search.significance import save_significance
-from indexes.search.template import Template
 from indexes.store import columns
 from indexes.store.environment import Store
 from indexes.store.records import Ids, id_key, id_of

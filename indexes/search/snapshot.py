@@ -1,9 +1,11 @@
 """A snapshot: one thread's view of an index, with everything that was opened in it."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
+from weakref import WeakSet
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from indexes.search.filters import Where, admitted
 from indexes.search.segments import Halves, Segment, Selection
 from indexes.search.significance import Significance, load_significance
 from indexes.store.encoder import encoder_version
+from indexes.store.environment import Store
 from indexes.store.records import Ids, Keys, PathEntry, Record, SkippedFile, id_key, id_of, path_key
 from indexes.store.roots import Roots
 from indexes.store.txn import Txn
@@ -208,6 +211,54 @@ class Snapshot:
         stored = [SkippedFile.from_bytes(value) for _, value in self.txn.items("refused")]
         absolute = [replace(file, path=self.roots.path(file.path)) for file in stored]
         return sorted(absolute, key=lambda file: file.path)
+
+
+class Snapshots:
+    """The snapshots through which the threads of a program read one store: one per thread."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._local = threading.local()
+        self._open: WeakSet[Snapshot] = WeakSet()
+        self._lock = threading.Lock()
+
+    def current(self) -> Snapshot:
+        """This thread's snapshot; a new one if it has none. Raises Unsuitable after a fork."""
+        self._store.check_process()
+        snapshot: Snapshot | None = getattr(self._local, "snapshot", None)
+        if snapshot is None or snapshot.ended:
+            with self._lock:
+                snapshot = self._local.snapshot = Snapshot(self._store.begin_read())
+                self._open.add(snapshot)
+        return snapshot
+
+    def refresh(self) -> bool:
+        """End this thread's snapshot; returns whether the store is another environment now.
+
+        An environment that another program has put in this one's place is opened once no thread
+        has a snapshot.
+        """
+        snapshot: Snapshot | None = getattr(self._local, "snapshot", None)
+        with self._lock:
+            if snapshot is not None and not snapshot.ended:
+                self._local.snapshot = None
+                self._open.discard(snapshot)
+                snapshot.end()
+            return not self._open and self._store.follow()
+
+    def refresh_all(self) -> bool:
+        """End every snapshot; returns whether the store is another environment now."""
+        with self.suspend():
+            return self._store.follow()
+
+    @contextmanager
+    def suspend(self) -> Iterator[None]:
+        """End every snapshot; no thread gets a new one until the block ends."""
+        with self._lock:
+            for snapshot in list(self._open):
+                snapshot.end()
+            self._open.clear()
+            yield
 
 
 def best(parts: Sequence[tuple[Keys, Ids]], queries: int, k: int) -> tuple[Keys, Ids]:

@@ -134,16 +134,14 @@ class Follower:
         polled = {root for root in roots if network_disk(root) or root in self._unwatchable}
         watched = [root for root in roots if root not in polled and before[root] is not None]
         try:
-            events = self._events(watch, watched)
-            first = next(events, [])
+            events, first = self._begin(watch, watched)
         except FileNotFoundError:
             return
         except OSError as error:
             self._unwatchable |= set(watched)
-            seconds = f"{self.pace.poll:.0f} s"
-            self.notice(
-                f"cannot watch {', '.join(watched)}: {error}; scanning them every {seconds} instead"
-            )
+            reason = str(error).split(". about ")[0]  # watchfiles adds an object of Rust.
+            instead = f"scanning them every {self.pace.poll:.0f} s instead"
+            self.notice(f"cannot watch {', '.join(watched)}: {reason}; {instead}")
             return
         # The folders are watched before the first scan, so nothing between the two is lost.
         with closing(events):
@@ -170,9 +168,19 @@ class Follower:
                     yield change
                     scans |= dict.fromkeys(change.roots, time.monotonic())
 
-    def _events(self, watch: Any, roots: list[str]) -> Generator[list[str]]:
+    def _begin(self, watch: Any, roots: list[str]) -> tuple[Generator[list[str]], Sequence[str]]:
+        """The events of the roots, and the first of them. Raises OSError."""
+        try:
+            events = self._events(watch, roots, unreadable=False)
+            return events, next(events, [])
+        except PermissionError:
+            # Not from the start: watchfiles then hides the system's limit of watches, too.
+            events = self._events(watch, roots, unreadable=True)
+            return events, next(events, [])
+
+    def _events(self, watch: Any, roots: list[str], unreadable: bool) -> Generator[list[str]]:
         """The changed paths, at least twice a second. The roots are watched once the first ones
-        come. Raises OSError.
+        come. unreadable: whether folders without permission are left out. Raises OSError.
         """
         if not roots:
             yield []
@@ -189,7 +197,7 @@ class Follower:
                 yield_on_timeout=True,
                 stop_event=self.stop,
                 force_polling=False,
-                ignore_permission_denied=True,
+                ignore_permission_denied=unreadable,
             )
         )
 

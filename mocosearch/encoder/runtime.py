@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mocosearch.encoder import compiled
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
@@ -24,6 +25,8 @@ CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
 MEMORY = 256 * 1024**2
 """Bytes of activations that an inference may take."""
 MAX_BATCH = 64
+FEW = 8
+"""Photos that are encoded one by one: 5 ms each, where to find the size of a batch takes 150 ms."""
 TENSORS = 6
 """Bytes of activations per photo as a multiple of its largest tensor; measured 3.5 (ResNet-50) to
 5.4 (ViT-S)."""
@@ -117,14 +120,14 @@ class Encoder:
         check_fork("openvino")
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
-        compiled, parts = self.prepare().result(), []
-        # A query is one photo, and does not wait until the graph has been searched for its batch.
-        batch = self.batch if len(pixels) > 1 else 1
+        graph, parts = self.prepare().result(), []
+        # A query does not wait until the graph has been searched for its batch.
+        batch = self.batch if len(pixels) > FEW else 1
         # A single inference request uses all cores and serves one caller.
         with self._lock:
             for start in range(0, len(pixels), batch):
                 part = np.ascontiguousarray(pixels[start : start + batch])
-                parts.append(compiled(part)[0].copy())
+                parts.append(graph(part)[0].copy())
         keys: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return keys
 
@@ -148,9 +151,15 @@ class Encoder:
         Thread(target=_run, args=(self.check, checked), daemon=True).start()
         core = openvino().Core()
         try:
+            ready = compiled.load(core, self.fingerprint, self._settings)
+            if ready is not None:
+                return ready
             model = self._read(core)
             with _load_errors():
-                return core.compile_model(model, "CPU", self._settings)
+                ready = core.compile_model(model, "CPU", self._settings)
+            checked.result()
+            compiled.save(core, self.fingerprint, ready)
+            return ready
         finally:
             checked.result()
 

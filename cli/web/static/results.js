@@ -114,8 +114,9 @@ export class Results {
     const split = line === null || line === undefined ? results.length : line;
     const parts = [];
     if (split > 0) parts.push(resultRows(results.slice(0, split), this.app, shape));
+    const above = Number.parseFloat(parts[0]?.style.height ?? 0);
     if (split < results.length) {
-      parts.push(chanceLine(split), resultRows(results.slice(split), this.app, shape));
+      parts.push(chanceLine(split), resultRows(results.slice(split), this.app, shape, above));
     }
     if (this.answer.total >= state.k && state.k < MOST_RESULTS) parts.push(this.#more());
     this.body.replaceChildren(...parts);

@@ -1,13 +1,15 @@
 """Copies: groups, what differs, what is no copy, the script; and two indexes side by side."""
 
+import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from light import openvino_encoder
 from program import command
-from web_server import Server
+from web_server import Server, start
 
 from cli.web.api.duplicates import differences
 from indexes import Index
@@ -152,3 +154,18 @@ def test_only_indexes_of_the_home_are_compared(own_server: Server) -> None:
         body = {"ids": [1], "other": name}
         assert own_server.client.post("/v1/compare", json=body).status_code == 404, name
     assert own_server.client.post("/v1/compare", json={"ids": [1]}).status_code == 400
+
+
+@pytest.fixture
+def server_at_home(web_index: Path, web_photos: Path, home: Path) -> Iterator[Server]:
+    """A server of the index `default` in a home with a second one."""
+    for name in ("default", "other"):
+        shutil.copytree(web_index, home / "indexes" / name)
+    yield from start(home / "indexes" / "default", web_photos)
+
+
+def test_an_index_is_not_compared_with_itself(server_at_home: Server) -> None:
+    answer = server_at_home.client.post("/v1/compare", json={"ids": [1], "other": "default"})
+    assert answer.status_code == 404
+    assert "no other index default" in answer.json()["error"]
+    assert server_at_home.post("/v1/compare", json={"ids": [1], "other": "other"})["b"]["results"]

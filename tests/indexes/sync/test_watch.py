@@ -153,15 +153,35 @@ def test_a_network_disk_is_scanned_again_and_again(indexed, fill, monkeypatch):
 
 
 def test_folders_beyond_the_limit_of_the_system_are_scanned(indexed, fill, monkeypatch):
-    def watch_nothing(*roots, **options):
-        raise OSError(28, "OS file watch limit reached")
-        yield
+    def watch_nothing(*roots, ignore_permission_denied, **options):
+        # watchfiles hides the limit, too, where unreadable folders are to be ignored.
+        if not ignore_permission_denied:
+            raise OSError(f"OS file watch limit reached. about {roots} (Error {{ kind: ... }})")
+        while not options["stop_event"].wait(0.1):
+            yield []
 
     monkeypatch.setattr(watch, "_load_watch", lambda: watch_nothing)
     with Following(indexed, quiet=0.1, poll=0.2) as following:
         fill(indexed.parent / "photos", [20])
         following.wait(embedded=1)
-        assert "watch limit" in following.notices[0]
+        assert "watch limit reached; scanning them" in following.notices[0]
+
+
+def test_an_unreadable_folder_does_not_keep_the_others_from_being_watched(
+    indexed, fill, monkeypatch
+):
+    real = watch._load_watch()
+
+    def watch_or_fail(*roots, ignore_permission_denied, **options):
+        if not ignore_permission_denied:
+            raise PermissionError("Permission denied")
+        yield from real(*roots, ignore_permission_denied=True, **options)
+
+    monkeypatch.setattr(watch, "_load_watch", lambda: watch_or_fail)
+    with Following(indexed, quiet=0.2) as following:
+        fill(indexed.parent / "photos", [20])
+        following.wait(embedded=1)
+        assert not following.notices
 
 
 def test_an_index_below_its_photos_does_not_follow_itself(encoder, fill, tmp_path):
