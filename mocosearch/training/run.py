@@ -118,8 +118,8 @@ def train(
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2 readable
     photos, Mismatch for other photos than the resumed run's or an architecture that `init` does
     not have, Unsuitable for an unknown recipe, architecture or device and if an unfinished run
-    would be lost, Diverged for a loss that is not finite, StorageFailed, and what
-    `importers.start_from` and `tensorboard.check` raise.
+    would be lost, Diverged for a loss that is not finite, ProcessLost if another process has ended,
+    StorageFailed, and what `importers.start_from` and `tensorboard.check` raise.
     """
     start, folder = time.monotonic(), Path(folder)
     roots = roots_of([photos] if isinstance(photos, str | os.PathLike) else list(photos))
