@@ -13,7 +13,8 @@ import psutil
 import pytest
 from program import environment, make_photos
 
-SECONDS = 250
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+SECONDS = 500
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 SMALL = ("--arch", "resnet10", "--init", "none", "--size", 32, "--batch", 8, "--device", "cpu")
 
@@ -40,7 +41,11 @@ def torchrun(
         try:
             yield process, log.read_text
         finally:
-            process.kill()
+            # torchrun that is killed does not end its processes.
+            if process.poll() is None:
+                for child in psutil.Process(process.pid).children(recursive=True):
+                    child.kill()
+                process.kill()
 
 
 def wait_for_a_step(checkpoints: Path, process: subprocess.Popen[str]) -> psutil.Process:
@@ -55,7 +60,6 @@ def wait_for_a_step(checkpoints: Path, process: subprocess.Popen[str]) -> psutil
     return other
 
 
-@pytest.mark.slow
 def test_two_processes_write_one_encoder_and_one_output(photos: Path, tmp_path: Path) -> None:
     whole = next(photos.iterdir()).read_bytes()
     (photos / "broken.jpg").write_bytes(whole[:200])
@@ -72,7 +76,6 @@ def test_two_processes_write_one_encoder_and_one_output(photos: Path, tmp_path: 
     assert [path.name for path in (tmp_path / "home" / "encoders").iterdir()] == ["default"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("restarts", [0, 1])
 def test_a_run_continues_after_a_process_was_killed(
     photos: Path, tmp_path: Path, restarts: int
@@ -96,7 +99,6 @@ def test_a_run_continues_after_a_process_was_killed(
     assert not checkpoints.exists()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_all_processes_with_a_checkpoint(
     photos: Path, tmp_path: Path, number: signal.Signals
