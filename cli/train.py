@@ -1,7 +1,9 @@
 """mocosearch train: train an encoder on photos."""
 
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +19,7 @@ from cli.display import (
     progress,
     say,
     show_json,
+    stop_event,
     warn,
     warn_skipped,
 )
@@ -49,7 +52,9 @@ Architecture = Annotated[
 Size = Annotated[
     int | None, typer.Option(metavar="N", min=32, max=512, help="Training crop size in pixels.")
 ]
-Batch = Annotated[int | None, typer.Option(metavar="N", min=2, help="Photos per training step.")]
+Batch = Annotated[
+    int | None, typer.Option(metavar="N", min=2, help="Photos per training step, of all processes.")
+]
 Bursts = Annotated[
     str | None,
     typer.Option(
@@ -145,8 +150,12 @@ def train(
     Ctrl-C exports what is learned so far, unless the name already has an encoder from an earlier
     run; --resume continues.
 
+    With several GPUs: torchrun --nproc-per-node 2 -m cli train PHOTOS
+
     Example: mocosearch train ~/Pictures --for 20m
     """
+    if _has_followed(device):
+        return
     seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
         raise typer.BadParameter("--for and --epochs exclude each other")
@@ -163,21 +172,53 @@ def train(
     # A wrong name is reported before torch is imported, which takes seconds.
     photos, folder = roots_of(photos), path_of("encoders", name)
     _check_tensorboard(tensorboard, photos)
-    settings: dict[str, Any] = {
-        "recipe": recipe,
-        "architecture": arch,
-        "size": size,
-        "batch": batch,
-    }
-    settings |= {"bursts": bursts, "epochs": epochs, "seconds": seconds, "init": init, "seed": seed}
+    settings: dict[str, Any] = {"recipe": recipe, "architecture": arch, "size": size, "init": init}
+    settings |= {"batch": batch, "bursts": bursts, "epochs": epochs, "seconds": seconds}
     settings |= {"teacher": [_open_teacher(each) for each in teacher or []], "device": device}
     settings |= {"answers": _answers(index) if from_answers else None, "cache_bytes": cache_bytes}
-    settings |= {"tensorboard": tensorboard, "watch_knn": watch_knn, "resume": resume}
+    settings |= {"tensorboard": tensorboard, "watch_knn": watch_knn, "resume": resume, "seed": seed}
+    from mocosearch.training.distributed import process_group
     from mocosearch.training.run import train as learn
 
-    with progress() as bar, interruptible() as stopped:
+    with progress() as bar, _stoppable() as stopped, process_group(device):
         result = learn(photos, folder, report=_reporter(bar), stopped=stopped, **settings)
     _show(result, json)
+
+
+def _has_followed(device: str) -> bool:
+    """Whether torchrun has started other processes and this one is not rank 0, which alone decides
+    and prints. Then it has taken its part in the training.
+    """
+    from mocosearch.training import launch
+
+    if launch.rank() == 0:
+        return False
+    from mocosearch.errors import ProcessLost
+    from mocosearch.training.distributed import process_group
+    from mocosearch.training.loop import follow
+
+    try:
+        with process_group(device):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+            follow(device)
+    except ProcessLost as error:
+        raise typer.Exit(1) from error
+    return True
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """A function that tells whether to stop: after Ctrl-C, and after torchrun's SIGTERM."""
+    from mocosearch.training.launch import by_torchrun
+
+    if not by_torchrun():
+        with interruptible() as stopped:
+            yield stopped
+        return
+    both = (signal.SIGINT, signal.SIGTERM)
+    with stop_event(*both, notice="stopping after this step") as stop:
+        yield stop.is_set
 
 
 def _check_resume(options: dict[str, object]) -> None:
@@ -264,7 +305,11 @@ def _show(result: "TrainingResult", json: bool) -> None:
         skipped = len(result.skipped)
         card = asdict(result.card)
         show_json({"encoder": str(result.folder), "card": card, "skipped": skipped})
-    finish(result.interrupted, len(result.skipped) + len(result.unreadable))
+    from mocosearch.training.launch import by_torchrun
+
+    # torchrun takes every other code than 0 for a failure, and may start the run again.
+    skipped = 0 if by_torchrun() else len(result.skipped) + len(result.unreadable)
+    finish(result.interrupted, skipped)
 
 
 def _summary(card: "Card") -> str:

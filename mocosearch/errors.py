@@ -10,6 +10,7 @@ Any other exception, except an `OSError`, is a bug.
     ├── Mismatch        two parts do not belong together
     ├── Damaged         a stored file is damaged, or has an unknown format
     ├── Diverged        the loss of a training run is NaN or infinite
+    ├── ProcessLost     another process of a training run has ended
     ├── Unsuitable      a value is well formed and cannot be used
     ├── StorageFailed   the disk is full, or the folder cannot be written
     ├── MissingPackage  an optional package is not installed
@@ -50,6 +51,10 @@ class Damaged(MocosearchError):
 
 class Diverged(MocosearchError):
     """The loss of a training run is NaN or infinite, in fp32 too."""
+
+
+class ProcessLost(MocosearchError):
+    """Another process of a training run has ended."""
 
 
 class Unsuitable(MocosearchError):

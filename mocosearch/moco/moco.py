@@ -11,16 +11,20 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from mocosearch.moco.collective import gather, gather_pictures, own, permutation
+
 
 class MoCo(nn.Module):
     """A query encoder, a momentum key encoder, and a queue of past keys.
 
     backbone: builds one network from pictures to (n, width) features; called twice.
     mlp: v2's head, with a hidden layer of `width`; otherwise v1's single linear layer.
-    splits: sub-batches with separate batch statistics. The keys' sub-batches are shuffled, so
-        that shared statistics do not reveal the positive ("shuffling BN", section 3.3; on one
-        device, as in the authors' CIFAR demo).
+    splits: sub-batches of each process with separate batch statistics. The keys' sub-batches are
+        shuffled over all processes, so that shared statistics do not reveal the positive
+        ("shuffling BN", section 3.3; on one device, as in the authors' CIFAR demo).
     symmetric: each view serves as query and as key; the loss is the mean of both.
+
+    With several processes each has its part of the batch, and all have the same queue.
     """
 
     def __init__(
@@ -67,7 +71,7 @@ class MoCo(nn.Module):
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
         """Replace the oldest n keys by `keys` (n, dim), wrapping around the end of the queue."""
         n, K = keys.shape[0], self.queue.shape[0]
-        rows = (int(self.queue_ptr) + torch.arange(n, device=keys.device)) % K
+        rows = (self.queue_ptr + torch.arange(n, device=keys.device)) % K
         if n > K:
             keys, ids, rows = keys[-K:], ids[-K:], rows[-K:]
         self.queue[rows] = keys.to(self.queue.dtype)
@@ -82,14 +86,15 @@ class MoCo(nn.Module):
     @torch.no_grad()
     def keys(self, views: Tensor) -> Tensor:
         """(n, dim) of unit length, without gradient; sub-batches are shuffled."""
-        order = torch.randperm(views.shape[0]).to(views.device)
+        everything = gather_pictures(views)
+        order = permutation(len(everything)).to(views.device)
         weights = self._key_weights(views.device.type)
         parts = [
-            functional_call(self.encoder_k, weights, (views[part],))
-            for part in order.tensor_split(self.splits)
+            functional_call(self.encoder_k, weights, (everything[part],))
+            for part in own(order).tensor_split(self.splits)
         ]
-        keys = F.normalize(torch.cat(parts).float(), dim=1)
-        return keys[order.argsort()]
+        keys = gather(F.normalize(torch.cat(parts).float(), dim=1))
+        return own(keys[order.argsort()])
 
     def _key_weights(self, device: str) -> dict[str, Tensor]:
         """The key encoder's weights, cast once; autocast does not cache casts without gradient."""
@@ -124,8 +129,8 @@ class MoCo(nn.Module):
         if self.symmetric:
             k_a = self.keys(view_a)
             loss = (loss + self.loss(self.queries(view_b), k_a, ids)) / 2
-            self.enqueue(k_a, ids)
-        self.enqueue(k, ids)
+            self.enqueue(gather(k_a), gather(ids))
+        self.enqueue(gather(k), gather(ids))
         return loss
 
 

@@ -37,14 +37,26 @@ def _no_device(name: str) -> Unsuitable:
 
 
 def autocast(device: str = "cpu", enabled: bool = True) -> torch.autocast:
-    """bf16 autocast on devices with native bf16 arithmetic; elsewhere it would only lose precision.
+    """Autocast to bf16 on devices with native bf16 arithmetic, and to fp16 on older CUDA devices;
+    elsewhere it would only lose precision.
 
     device: a device type, such as `cpu` or `cuda`.
     """
-    return torch.autocast(device, torch.bfloat16, enabled=enabled and _has_bf16(device))
+    dtype = half_precision(device)
+    return torch.autocast(device, dtype or torch.bfloat16, enabled=enabled and dtype is not None)
 
 
-def _has_bf16(device: str) -> bool:
+def loss_scaler(device: str) -> torch.amp.GradScaler:
+    """Scales losses in fp16, whose small gradients would become 0; else it does nothing."""
+    return torch.amp.GradScaler(device, enabled=half_precision(device) is torch.float16)
+
+
+def half_precision(device: str) -> torch.dtype | None:
+    """The 16-bit format that networks are trained in on a type of device, None for none."""
     if device == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
-    return device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        native = torch.cpu.get_capabilities().get("avx512_bf16", False)
+        return torch.bfloat16 if native else None
+    if device != "cuda":
+        return None
+    native = torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.bfloat16 if native else torch.float16

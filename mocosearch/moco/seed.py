@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocosearch.moco.collective import gather
+
 RIDGE = 0.3
 """Ridge penalty of the first head, as a share of the mean variance of the student's features."""
 
@@ -83,7 +85,7 @@ class SEED(nn.Module):
     def enqueue(self, keys: Tensor, ids: Tensor) -> None:
         """The teacher's keys (n, dim) take the places of the oldest n."""
         n, K = keys.shape[0], self.queue.shape[0]
-        places = (int(self.queue_ptr) + torch.arange(n, device=keys.device)) % K
+        places = (self.queue_ptr + torch.arange(n, device=keys.device)) % K
         if n > K:
             keys, ids, places = keys[-K:], ids[-K:], places[-K:]
         self.queue[places] = keys.to(self.queue.dtype)
@@ -116,6 +118,6 @@ class SEED(nn.Module):
         """
         q = self.queries(views)
         loss = self.loss(q, keys, ids)
-        self.enqueue(keys, ids)
-        self.latest = q.detach()
+        self.enqueue(gather(keys), gather(ids))
+        self.latest = gather(q)
         return loss

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mocosearch.moco.collective import gather, rank
 from mocosearch.moco.moco import momentum_update
 
 
@@ -24,7 +25,8 @@ class MoCoV3(nn.Module):
         projection has two and the predictor has no final batch norm (section 4.1 and the
         authors' code).
 
-    Batch norm uses the whole batch, as the authors' does across devices.
+    Batch norm uses the whole batch, as the authors' does across devices: with several processes,
+    `batch_norm.synchronize` is needed.
     """
 
     def __init__(
@@ -72,13 +74,15 @@ class MoCoV3(nn.Module):
         return F.normalize(self.encoder_k(views).float(), dim=1)
 
     def loss(self, q: Tensor, k: Tensor, ids: Tensor) -> Tensor:
-        """Algorithm 1's ctr: 2T times InfoNCE; the negatives are the keys of the batch with
-        another id.
+        """Algorithm 1's ctr: 2T times InfoNCE; the negatives are the keys of the batch, of all
+        processes, with another id.
         """
-        same = (ids[:, None] == ids[None, :]).fill_diagonal_(False)
+        k, all_ids = gather(k), gather(ids)
+        positives = torch.arange(len(q), device=q.device) + rank() * len(q)
+        same = (ids[:, None] == all_ids[None, :]).scatter_(1, positives[:, None], False)
         with torch.autocast(q.device.type, enabled=False):
             logits = (q @ k.T / self.T).masked_fill(same, float("-inf"))
-            return 2 * self.T * F.cross_entropy(logits, torch.arange(len(q), device=q.device))
+            return 2 * self.T * F.cross_entropy(logits, positives)
 
     def forward(self, view_a: Tensor, view_b: Tensor, ids: Tensor) -> Tensor:
         """The symmetric loss of a batch; updates the key encoder.
@@ -89,7 +93,7 @@ class MoCoV3(nn.Module):
         q_a, q_b = self.queries(view_a), self.queries(view_b)
         self.momentum_update()
         k_a, k_b = self.keys(view_a), self.keys(view_b)
-        self._keys = k_b
+        self._keys = gather(k_b)
         return self.loss(q_a, k_b, ids) + self.loss(q_b, k_a, ids)
 
 

@@ -68,7 +68,8 @@ class Views:
 
     def to(self, device: torch.device) -> "Views":
         """The same parameters on another device."""
-        return Views(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)}
+        return Views(**moved)
 
 
 def draw(n: int, side: int, size: int, settings: ViewSettings, generator: torch.Generator) -> Views:

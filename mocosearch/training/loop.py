@@ -1,22 +1,35 @@
-"""The training loop: step, checkpoint, and detect runs that fail to learn."""
+"""The training loop: step, checkpoint, detect runs that fail to learn; and its followers."""
 
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.evaluation.metrics import effective_rank
+from mocosearch.moco.collective import rank
 from mocosearch.training import checkpoint
+from mocosearch.training.distributed import (
+    End,
+    Restore,
+    Start,
+    Step,
+    lost_processes,
+    receive,
+    send,
+)
 from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 
+P = ParamSpec("P")
+R = TypeVar("R")
 COLLAPSE_RANK = 4.0
 """Keys with a lower effective rank have collapsed; healthy runs have dozens."""
 MIN_KEYS = 16
@@ -71,10 +84,11 @@ class Run:
             checkpoint.save(self.folder, state)
 
     def restore(self, training: Training) -> None:
-        """Return to the last checkpoint."""
+        """Return to the last checkpoint, and go on in fp32, in all processes."""
         state = checkpoint.latest(self.folder)
-        if state is not None:
-            training.restore(state["training"])
+        message = Restore(None if state is None else state["training"])
+        send(message)
+        _restore(training, message)
 
 
 def learn(
@@ -104,8 +118,8 @@ def learn(
         progress = budget.progress(training.steps)
         over = progress >= 1 or stopped()
         if not over:
-            with _memory_errors():
-                training.losses.append(training.step(progress).item())
+            send(Step(progress))
+            training.losses.append(_step(training, progress))
         now = time.monotonic()
         due = now - saved_at > checkpoint.INTERVAL
         if not _finite(training, check_weights=over or due):
@@ -148,7 +162,54 @@ def _resume_in_fp32(training: Training, run: Run) -> None:
             "train with another --seed or a smaller --batch",
         )
     run.restore(training)
+
+
+def _restore(training: Training, message: Restore) -> None:
+    if message.state is not None:
+        training.restore(message.state)
     training.fp32 = True
+
+
+def follow(device: str = "auto") -> Any:
+    """Take the steps that rank 0 takes, in another process of the run; returns what rank 0 returns.
+
+    device: as for `resolve_device`. Raises ProcessLost if rank 0 has ended without a result, and
+    Unsuitable if a step does not fit into memory.
+    """
+    with lost_processes():
+        training: Training | None = None
+        while not isinstance(message := receive(), End):
+            if isinstance(message, Start):
+                training = message.training(device)
+                continue
+            assert training is not None
+            if isinstance(message, Step):
+                _step(training, message.progress)
+            else:
+                _restore(training, message)
+        return message.result
+
+
+def led(train: Callable[P, R]) -> Callable[P, R]:
+    """`train` by rank 0, whom all other processes that call it follow; all return its result."""
+
+    @wraps(train)
+    def together(*arguments: P.args, **options: P.kwargs) -> R:
+        if rank() > 0:
+            result: R = follow(str(options.get("device", "auto")))
+            return result
+        with lost_processes():
+            result = train(*arguments, **options)
+            send(End(result))
+        return result
+
+    return together
+
+
+def _step(training: Training, progress: float) -> float:
+    """A step; returns its loss. Raises Unsuitable if it does not fit into memory."""
+    with _memory_errors():
+        return training.step(progress).item()
 
 
 @contextmanager

@@ -333,13 +333,20 @@ def _by_size_and_time(
     return V2, f"{files} files and the time are enough for the paper's settings"
 
 
-def fit_to(recipe: Recipe, photos: int) -> Recipe:
-    """The recipe with batch size, queue and sub-batches reduced for a small collection.
+def fit_to(recipe: Recipe, photos: int, processes: int = 1) -> Recipe:
+    """The recipe with batch size, queue and sub-batches reduced for a small collection, and a
+    batch that several processes can divide.
 
     The queue stays below half of the collection, since otherwise most negatives are stale keys
-    of the same photos; a batch is no larger than the collection.
+    of the same photos; a batch is no larger than the collection. Each process has as many
+    sub-batches. Raises Unsuitable for fewer than two photos per process.
     """
-    batch = max(2, min(recipe.batch, photos))
-    splits = max(1, min(recipe.splits, batch // 2))
+    batch = max(2, min(recipe.batch, photos)) // processes * processes
+    if batch < 2 * processes:
+        raise Unsuitable(
+            f"{min(recipe.batch, photos)} photos per step are too few for {processes} processes",
+            "use fewer processes, or a larger --batch",
+        )
+    splits = max(1, min(recipe.splits, batch // 2) // processes) * processes
     K = max(batch, min(recipe.K, photos // 2)) if recipe.K else 0
     return replace(recipe, batch=batch, splits=splits, K=K, lr=recipe.lr * batch / recipe.batch)

@@ -11,16 +11,17 @@ from typing import Any
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.export import METRICS, REPORT, check_destination
 from mocosearch.encoder.runtime import Encoder
-from mocosearch.errors import Damaged, NotFound, StorageFailed, Unsuitable
+from mocosearch.errors import StorageFailed, Unsuitable
 from mocosearch.evaluation.watch import KnnAccuracy
 from mocosearch.home import STARTER
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.collective import processes
 from mocosearch.moco.inference import encoding_cost
 from mocosearch.moco.precision import resolve_device
 from mocosearch.photos.cache import LIMIT
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import roots_of
-from mocosearch.training import checkpoint
+from mocosearch.training import checkpoint, launch
 from mocosearch.training.answers import Answers, share_right
 from mocosearch.training.collection import (
     Collection,
@@ -28,13 +29,15 @@ from mocosearch.training.collection import (
     decode_collection,
     find_files,
 )
+from mocosearch.training.distributed import Array, Start, send
 from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.figures.report import render_report
 from mocosearch.training.figures.tensorboard import check as check_tensorboard
 from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
-from mocosearch.training.loop import Progress, Run, learn, warnings
-from mocosearch.training.plan import Options, Plan, make_plan, restore_plan, resumable
+from mocosearch.training.loop import Progress, Run, learn, led, warnings
+from mocosearch.training.plan import Options, Plan, make_plan, restore_plan
 from mocosearch.training.recipes import Recipe, fit_to
+from mocosearch.training.resume import previous_encoder, state_to_resume, train_seconds
 from mocosearch.training.schedule import Budget
 from mocosearch.training.selection import ViewRetrieval, subsample, view_retrieval
 from mocosearch.training.state import Training
@@ -67,6 +70,7 @@ class TrainingResult:
     """Folders that could not be listed."""
 
 
+@led
 def train(
     photos: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     folder: str | os.PathLike[str],
@@ -92,6 +96,9 @@ def train(
 ) -> TrainingResult:
     """Train an encoder on the photos below one or several folders and write it to `folder`.
 
+    With several processes (`torch.distributed`, initialised) all of them call it and get the same
+    result; rank 0 alone reads the photos' folders, is stopped, reports and writes.
+
     epochs: passes over the photos, by default the recipe's; 0 exports the starting network.
     seconds: time for the whole call, decoding and export included; takes precedence over epochs.
     init: the starting network: an encoder's name or folder, a file of published weights, or
@@ -115,15 +122,15 @@ def train(
     Raises NotFound for a missing folder or nothing to resume, NoPhotos for fewer than 2 readable
     photos, Mismatch for other photos than the resumed run's or an architecture that `init` does
     not have, Unsuitable for an unknown recipe, architecture or device and if an unfinished run
-    would be lost, Diverged for a loss that is not finite, StorageFailed, and what
-    `importers.start_from` and `tensorboard.check` raise.
+    would be lost, Diverged for a loss that is not finite, ProcessLost if another process has ended,
+    StorageFailed, and what `importers.start_from` and `tensorboard.check` raise.
     """
     start, folder = time.monotonic(), Path(folder)
     roots = roots_of([photos] if isinstance(photos, str | os.PathLike) else list(photos))
     _check_writable(folder)
     board = None if tensorboard is None else check_tensorboard(tensorboard, roots)
     resolve_device(device)
-    state = _state_to_resume(folder, resume)
+    state = state_to_resume(folder, resume)
     teachers = (teacher,) if isinstance(teacher, Encoder) else tuple(teacher)
     files = find_files(roots)
     network = (init, architecture, size, batch)
@@ -135,7 +142,7 @@ def train(
     collection = decode_collection(files.files, plan, cache_bytes, state, report, stopped, teachers)
     cache = collection.cache
     plan = replace(plan, recipe=_fit_recipe(plan.recipe, collection))
-    previous = _previous_encoder(folder, state)
+    previous = previous_encoder(folder, state)
     outcome = _Outcome(plan.start)
     if plan.epochs != 0:
         training = _start_training(plan, collection, device, state)
@@ -212,27 +219,25 @@ def _describe(plan: Plan) -> str:
 
 def _fit_recipe(recipe: Recipe, collection: Collection) -> Recipe:
     """The recipe for so many photos and the dimension of the teacher's keys."""
-    recipe, keys = fit_to(recipe, len(collection.cache.pixels)), collection.keys
+    recipe = fit_to(recipe, len(collection.cache.pixels), processes())
+    keys = collection.keys
     return recipe if keys is None else replace(recipe, dim=keys.shape[1])
 
 
 def _start_training(
     plan: Plan, collection: Collection, device: str, state: dict[str, Any] | None
 ) -> Training:
-    """The training at its first step, or as the checkpoint has it."""
-    cache, taught = collection.cache, collection.lessons
-    training = Training(
-        *(plan.start, cache.pixels, plan.recipe, plan.seed),
+    """The training at its first step, or as the checkpoint has it, in all processes."""
+    cache, taught, keys = collection.cache, collection.lessons, collection.keys
+    start = Start(
+        *(plan.start, Array.of(cache.pixels), plan.recipe, plan.seed),
         cache.bursts if taught is None else taught.groups,
-        device,
-        collection.keys,
+        None if keys is None else Array.of(keys),
         None if taught is None else taught.triples,
+        None if state is None else state["training"],
     )
-    if state is not None:
-        training.restore(state["training"])
-    else:
-        training.fit_head()
-    return training
+    send(start)
+    return start.training(device)
 
 
 def _start_run(
@@ -248,8 +253,9 @@ def _start_run(
     checkpoint.clear(runs, keep=state is not None)
     photos: dict[str, Any] = {"photos": cache.name, "readable": len(cache.pixels)}
     photos |= {"earlier": previous is not None, "teacher_keys": list(collection.teachers)}
-    train_seconds = 0.0 if state is None else _train_seconds(state)
-    return Run(runs, {**plan.state(), **photos}, start, train_seconds)
+    photos |= {"launcher": launch.launcher()}
+    seconds = 0.0 if state is None else train_seconds(state)
+    return Run(runs, {**plan.state(), **photos}, start, seconds)
 
 
 def _learn(
@@ -356,43 +362,6 @@ def _budget(
     rest = retrieval_seconds + export_seconds(plan.start, sample, plan.recipe.learned_projection)
     start = time.monotonic() - run.train_seconds
     return Budget(None, run.start + plan.seconds - rest - start, start)
-
-
-def _state_to_resume(folder: Path, resume: bool) -> dict[str, Any] | None:
-    """The last checkpoint if the run is to be resumed. Raises NotFound if there is none, and
-    Unsuitable if a new run would discard a long one.
-    """
-    runs = checkpoint.folder_of(folder)
-    state = checkpoint.latest(runs)
-    if resume and state is None:
-        raise NotFound(f"no run of {folder.name} to resume", "start one without --resume")
-    if resume or state is None:
-        return state
-    seconds = _train_seconds(state)
-    if seconds > checkpoint.INTERVAL and resumable(state):
-        hours, minutes = divmod(int(seconds / 60), 60)
-        duration = f"{hours} h {minutes} min" if hours else f"{minutes} min"
-        raise Unsuitable(
-            f"an unfinished run of {folder.name} has trained for {duration}",
-            f"continue it with --resume, choose another --name, or delete {runs}",
-        )
-    return None
-
-
-def _train_seconds(state: dict[str, Any]) -> float:
-    """Seconds of training; older versions stored only those of the whole run."""
-    seconds: float = state.get("learned", state["elapsed"])
-    return seconds
-
-
-def _previous_encoder(folder: Path, state: dict[str, Any] | None) -> Card | None:
-    """The card of the encoder in the folder, unless the resumed run itself wrote it."""
-    if state is not None and not state.get("earlier", True):
-        return None
-    try:
-        return Encoder.open(folder).card
-    except (NotFound, Damaged):
-        return None
 
 
 def _check_writable(folder: Path) -> None:

@@ -1,6 +1,9 @@
 """Everything that changes during a run, and one training step."""
 
 from copy import deepcopy
+from dataclasses import replace
+from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,19 +11,23 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from mocosearch.moco.backbones import Backbone
+from mocosearch.moco.batch_norm import synchronize
+from mocosearch.moco.collective import average, copy_from_first, own, processes
 from mocosearch.moco.descriptor import Levels
 from mocosearch.moco.lars import LARS
 from mocosearch.moco.lite import Lite
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.muon import Muon
-from mocosearch.moco.precision import autocast, resolve_device
+from mocosearch.moco.precision import autocast, loss_scaler, resolve_device
 from mocosearch.moco.seed import SEED
 from mocosearch.moco.v3 import MoCoV3
-from mocosearch.moco.views import ViewSettings, draw, render
+from mocosearch.moco.views import Views, ViewSettings, draw, render
 from mocosearch.moco.vit import WIDTHS
 from mocosearch.photos.decode import Pixels
+from mocosearch.training.reader import Reader
 from mocosearch.training.recipes import Recipe
 from mocosearch.training.schedule import learning_rate, momentum
 
@@ -32,6 +39,9 @@ HEAD_PHOTOS = 2560
 
 class Training:
     """Model, optimizer, sampling order and random state of a run; see `state` and `restore`.
+
+    With several processes each takes its part of every batch. All draw the same random numbers, so
+    that together they see what one process would see, and stay equal.
 
     pixels: uint8 (n, side, side, 3), possibly memory-mapped.
     bursts: int64 (n,), the same number for photos of one burst, whose keys are not negatives of
@@ -65,9 +75,19 @@ class Training:
         network = deepcopy(backbone)
         network.freeze(recipe.frozen)
         self.model = build_model(network, recipe).to(self.device)
+        if isinstance(self.model, MoCoV3):
+            synchronize(self.model, self.device)
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
+        self._forward: nn.Module = self.model
+        if processes() > 1:
+            # The queues are equal, and batch norm in training does not read its buffers.
+            new = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
+            sync: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": False}
+            self._forward = DistributedDataParallel(self.model, **sync)
         self.optimizer = build_optimizer(self.model, recipe)
+        self.scaler = loss_scaler(self.device.type)
+        self._reader = Reader(pixels, self.device)
         self.generator = torch.Generator().manual_seed(seed)
         self.order = torch.empty(0, dtype=torch.long)
         if isinstance(self.model, SEED):
@@ -90,7 +110,7 @@ class Training:
         return backbone
 
     def step(self, progress: float) -> Tensor:
-        """Train on one batch; returns the loss, a scalar without gradient.
+        """Train on one batch; returns the loss of all processes, a scalar without gradient.
 
         progress: the completed fraction of the run, 0..1, which sets learning rate and momentum.
         """
@@ -104,14 +124,27 @@ class Training:
             self.model.m = momentum(recipe, progress)
         inputs = self._inputs(ids)
         with autocast(self.device.type, enabled=not self.fp32):
-            loss: Tensor = self.model(*inputs, self.bursts[ids].to(self.device))
+            loss: Tensor = self._forward(*inputs, self.bursts[own(ids)].to(self.device))
             if self.triples is not None:
                 loss = loss + self._answer_loss(self.triples)
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        if self.device.type != "cpu" and len(self.order) >= recipe.batch:
+            self._reader.read_ahead(own(self.order[: recipe.batch]))
+        self._update()
         self.steps += 1
-        return loss.detach()
+        return average(loss.detach())
+
+    def _update(self) -> None:
+        """One step of the optimizer, unless scaled gradients have overflowed."""
+        if not self.scaler.is_enabled():
+            self.optimizer.step()
+            return
+        # Muon sets the gradients of its matrices in its step: those of the weights are unscaled.
+        weights = [{"params": [p for p in self.model.parameters() if p.requires_grad]}]
+        optimizer: Any = SimpleNamespace(param_groups=weights, step=self.optimizer.step)
+        self.scaler.step(optimizer)
+        self.scaler.update()
 
     @torch.no_grad()
     def fit_head(self) -> None:
@@ -123,10 +156,13 @@ class Training:
         views, network = self.recipe.views, self.model.encoder_q[0]
         features = []
         for start in range(0, len(ids), self.recipe.batch):
-            view = self._view(ids[start : start + self.recipe.batch], views)
+            photos = self._reader.read(ids[start : start + self.recipe.batch])
+            view = self._views(photos, views)
             with autocast(self.device.type, enabled=not self.fp32):
                 features.append(network(view).float())
         self.model.fit_head(torch.cat(features), self._teacher_keys(ids))
+        for weights in self.model.encoder_q[1].parameters():
+            copy_from_first(weights)
 
     def state(self) -> dict[str, Any]:
         """The state as tensors and plain values, so that loading it cannot run code."""
@@ -139,6 +175,7 @@ class Training:
             "steps": self.steps,
             "losses": torch.tensor(self.losses, dtype=torch.float64),
             "fp32": self.fp32,
+            "scaler": self.scaler.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -151,27 +188,38 @@ class Training:
         self.steps = state["steps"]
         self.losses = state["losses"].tolist() if "losses" in state else []
         self.fp32 = state.get("fp32", False)
+        if state.get("scaler"):
+            self.scaler.load_state_dict(state["scaler"])
 
     def finite(self) -> bool:
         """Whether every weight of the query encoder is finite."""
         return all(bool(p.isfinite().all()) for p in self.model.encoder_q.parameters())
 
     def _inputs(self, ids: Tensor) -> tuple[Tensor, Tensor]:
-        """Two views of each photo; with a teacher one view and the teacher's key."""
+        """Two views of each of the process's photos; with a teacher one view and the teacher's key.
+
+        ids: the whole batch's.
+        """
         recipe = self.recipe
         if recipe.T_teacher:
-            return self._view(ids, recipe.views), self._teacher_keys(ids)
-        partners = self._burst_partners(ids) if recipe.bursts == "positive" else ids
-        view = self._view(ids, recipe.views)
-        return view, self._view(partners, recipe.other_views or recipe.views)
+            view = self._own_views(self._reader.read(own(ids)), recipe.views)
+            return view, self._teacher_keys(own(ids))
+        positive = recipe.bursts == "positive"
+        partners = self._burst_partners(ids) if positive else ids
+        photos = self._reader.read(own(ids))
+        others = self._reader.read(own(partners)) if positive else photos
+        view = self._own_views(photos, recipe.views)
+        return view, self._own_views(others, recipe.other_views or recipe.views)
 
     def _answer_loss(self, triples: NDArray[np.int64]) -> Tensor:
         """InfoNCE (arXiv:1911.05722, equation 1) of random triples: the positive against the
-        certain negative alone, all three encoded by the query encoder.
+        certain negative alone, all three encoded by the query encoder. Every process takes the
+        same triples.
         """
         some = torch.randint(len(triples), (TRIPLES,), generator=self.generator)
         ids = torch.from_numpy(triples)[some].T.reshape(-1)
-        a, p, n = self.model.queries(self._view(ids, self.recipe.views)).chunk(3)
+        views = self._views(self._reader.read(ids), self.recipe.views)
+        a, p, n = self.model.queries(views).chunk(3)
         logits = torch.stack([(a * p).sum(1), (a * n).sum(1)], 1) / self.recipe.T
         return F.cross_entropy(logits, torch.zeros(TRIPLES, dtype=torch.long, device=a.device))
 
@@ -185,11 +233,19 @@ class Training:
         random = torch.rand(len(ids), generator=self.generator)
         return self.by_burst[self.burst_starts[burst] + (random * self.burst_sizes[burst]).long()]
 
-    def _view(self, ids: Tensor, settings: ViewSettings) -> Tensor:
-        photos = torch.from_numpy(self.pixels[ids.numpy()])
-        size, n, side = self.recipe.size, photos.shape[0], photos.shape[1]
-        views = draw(n, side, size, settings, self.generator)
-        return render(photos.to(self.device), views.to(self.device), size)
+    def _own_views(self, photos: Tensor, settings: ViewSettings) -> Tensor:
+        """A view of each of the process's photos, drawn with those of the other processes."""
+        views = self._draw(len(photos) * processes(), settings)
+        views = replace(views, **{name: own(value) for name, value in vars(views).items()})
+        return render(photos, views.to(self.device), self.recipe.size)
+
+    def _views(self, photos: Tensor, settings: ViewSettings) -> Tensor:
+        """A view of each photo, the same in all processes."""
+        views = self._draw(len(photos), settings)
+        return render(photos, views.to(self.device), self.recipe.size)
+
+    def _draw(self, n: int, settings: ViewSettings) -> Views:
+        return draw(n, self.pixels.shape[1], self.recipe.size, settings, self.generator)
 
 
 def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
@@ -225,7 +281,7 @@ def build_model(backbone: Backbone, recipe: Recipe) -> MoCo | MoCoV3 | SEED:
         T=recipe.T,
         mlp=recipe.mlp,
         symmetric=recipe.symmetric,
-        splits=recipe.splits,
+        splits=max(1, recipe.splits // processes()),
     )
 
 

@@ -82,8 +82,9 @@ def test_the_layout_names_every_package() -> None:
 
 def test_no_option_of_the_pages_is_unknown() -> None:
     own_options = {"--version", "--install-completion"}.union(*map(options, COMMANDS))
-    # uv's, which test_readme checks, TensorBoard's and systemctl's.
+    # uv's, which test_readme checks, TensorBoard's, systemctl's and torchrun's.
     of_others = {"--overrides", "--torch-backend", "--logdir", "--user", "--now"}
+    of_others |= {"--nproc-per-node", "--max-restarts"}
     for path in (ROOT / "README.md", *PAGES):
         if path.stem != "benchmarks":
             words = set(re.findall(r"--[a-z0-9][a-z0-9-]*", path.read_text()))

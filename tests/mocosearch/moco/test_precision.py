@@ -3,7 +3,7 @@ import torch
 
 from mocosearch import train
 from mocosearch.errors import Unsuitable
-from mocosearch.moco.precision import autocast, resolve_device
+from mocosearch.moco.precision import autocast, half_precision, resolve_device
 
 
 def test_auto_is_the_accelerator_or_the_cpu():
@@ -32,3 +32,9 @@ def test_bf16_only_on_devices_with_bf16_arithmetic():
         assert not torch.is_autocast_enabled("cpu")
     with autocast("mps"):
         assert not torch.is_autocast_enabled("mps")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_cuda_devices_without_bf16_use_fp16_with_a_scaled_loss(monkeypatch, native):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **how: native)
+    assert half_precision("cuda") is (torch.bfloat16 if native else torch.float16)
