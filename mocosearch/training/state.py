@@ -79,12 +79,12 @@ class Training:
             synchronize(self.model, self.device)
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
-        self._forward: nn.Module = self.model
+        self._parallel: nn.Module | None = None
         if processes() > 1:
             # The queues are equal, and batch norm in training does not read its buffers.
             new = "forward_sync_buffers" in signature(DistributedDataParallel).parameters
             sync: dict[str, Any] = {"forward_sync_buffers" if new else "broadcast_buffers": False}
-            self._forward = DistributedDataParallel(self.model, **sync)
+            self._parallel = DistributedDataParallel(self.model, **sync)
         self.optimizer = build_optimizer(self.model, recipe)
         self.scaler = loss_scaler(self.device.type)
         self._reader = Reader(pixels, self.device)
@@ -124,7 +124,8 @@ class Training:
             self.model.m = momentum(recipe, progress)
         inputs = self._inputs(ids)
         with autocast(self.device.type, enabled=not self.fp32):
-            loss: Tensor = self._forward(*inputs, self.bursts[own(ids)].to(self.device))
+            model = self._parallel or self.model
+            loss: Tensor = model(*inputs, self.bursts[own(ids)].to(self.device))
             if self.triples is not None:
                 loss = loss + self._answer_loss(self.triples)
         self.optimizer.zero_grad()
