@@ -5,7 +5,7 @@ PHOTOS ?=
 # One thread per process: processes whose threads wait for each other are slower than one process.
 # Three processes on two cores, because many tests wait for other processes or for time to pass.
 # Bytecode is written, whatever the environment says: hundreds of processes import the same modules.
-PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 help: ## list the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'

@@ -49,7 +49,7 @@ def test_every_answer_is_documented(own: Server, path: str, mode: GenerationMode
 
         @given(case=operation.as_strategy(generation_mode=mode))
         @settings(
-            max_examples=3 if path == SLOW else 20,
+            max_examples=3 if path == SLOW else 10,
             deadline=None,
             # The same requests each time: what breaks the schema may get lost in the URL.
             derandomize=True,
