@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from numpy.typing import NDArray
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from mocosearch.errors import ProcessLost, Unsuitable
 from mocosearch.moco.backbones import Backbone
@@ -132,7 +134,13 @@ def process_group(device: str) -> Iterator[None]:
         return
     backend = _backend(device)
     with lost_processes():
-        dist.init_process_group(backend, timeout=TIMEOUT)
+        # torchrun keeps its store when it restarts its processes. Without a prefix they would
+        # connect to the addresses of those that have ended.
+        store, number, count = next(rendezvous("env://", timeout=TIMEOUT))
+        store = PrefixStore(f"attempt {launch.restarts()}", store)
+        dist.init_process_group(
+            backend, timeout=TIMEOUT, store=store, rank=number, world_size=count
+        )
     try:
         yield
     finally:

@@ -30,6 +30,6 @@ def launcher() -> int:
     return os.getppid()
 
 
-def restarted() -> bool:
-    """Whether torchrun has restarted its processes because one of them ended."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0)) > 0
+def restarts() -> int:
+    """How often torchrun has restarted its processes because one of them ended."""
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", 0))

@@ -23,7 +23,7 @@ def state_to_resume(folder: Path, resume: bool) -> dict[str, Any] | None:
         raise NotFound(f"no run of {folder.name} to resume", "start one without --resume")
     if resume or state is None:
         return state
-    if launch.restarted() and state.get("launcher") == launch.launcher():
+    if launch.restarts() > 0 and state.get("launcher") == launch.launcher():
         return state
     seconds = train_seconds(state)
     if seconds > checkpoint.INTERVAL and resumable(state):
