@@ -9,6 +9,8 @@ import { MOST_RESULTS, countFilters, searchKey } from "./state.js";
 import { makeFocusable, tileKeys } from "./tile-keys.js";
 import { markSelected } from "./tile.js";
 
+/** Pictures in a row of results. */
+const FIRST = 6;
 /** Answers kept for the back button. */
 const REMEMBERED = 12;
 /** @type {Map<string, {answer: Object, version: string}>} */
@@ -72,6 +74,7 @@ export class Results {
       if (key !== this.key) return;
       remember(key, answer, this.app.info.version);
       this.answer = withoutQuery(answer, this.state.like);
+      loadFirst(this.answer.results);
       this.strip.update(this.state, this.answer);
       this.#width = 0;
       this.#draw();
@@ -178,6 +181,11 @@ export class Results {
     link?.scrollIntoView({ block: "nearest" });
     link?.focus({ preventScroll: true });
   }
+}
+
+/** Asks for the pictures of the first row before it is built, in the size that most rows have. */
+function loadFirst(results) {
+  for (const { id, v } of results.slice(0, FIRST)) new Image().src = api.thumbnail(id, undefined, v);
 }
 
 /** The answer without the photos searched with, which are shown above it, unless they have copies. */
