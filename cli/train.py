@@ -177,7 +177,7 @@ def train(
     settings |= {"teacher": [_open_teacher(each) for each in teacher or []], "device": device}
     settings |= {"answers": _answers(index) if from_answers else None, "cache_bytes": cache_bytes}
     settings |= {"tensorboard": tensorboard, "watch_knn": watch_knn, "resume": resume, "seed": seed}
-    from mocosearch.training.distributed import process_group
+    from mocosearch.training.processes.group import process_group
     from mocosearch.training.run import train as learn
 
     with progress() as bar, _stoppable() as stopped, process_group(device):
@@ -189,13 +189,13 @@ def _has_followed(device: str) -> bool:
     """Whether torchrun has started other processes and this one is not rank 0, which alone decides
     and prints. Then it has taken its part in the training.
     """
-    from mocosearch.training import launch
+    from mocosearch.training.processes import launch
 
     if launch.rank() == 0:
         return False
     from mocosearch.errors import ProcessLost
-    from mocosearch.training.distributed import process_group
     from mocosearch.training.loop import follow
+    from mocosearch.training.processes.group import process_group
 
     try:
         with process_group(device):
@@ -210,7 +210,7 @@ def _has_followed(device: str) -> bool:
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], bool]]:
     """A function that tells whether to stop: after Ctrl-C, and after torchrun's SIGTERM."""
-    from mocosearch.training.launch import by_torchrun
+    from mocosearch.training.processes.launch import by_torchrun
 
     if not by_torchrun():
         with interruptible() as stopped:
@@ -305,7 +305,7 @@ def _show(result: "TrainingResult", json: bool) -> None:
         skipped = len(result.skipped)
         card = asdict(result.card)
         show_json({"encoder": str(result.folder), "card": card, "skipped": skipped})
-    from mocosearch.training.launch import by_torchrun
+    from mocosearch.training.processes.launch import by_torchrun
 
     # torchrun takes every other code than 0 for a failure, and may start the run again.
     skipped = 0 if by_torchrun() else len(result.skipped) + len(result.unreadable)

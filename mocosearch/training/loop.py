@@ -15,7 +15,8 @@ from mocosearch.errors import Diverged, Unsuitable
 from mocosearch.evaluation.metrics import effective_rank
 from mocosearch.moco.collective import rank
 from mocosearch.training import checkpoint
-from mocosearch.training.distributed import (
+from mocosearch.training.figures.metrics import Metrics
+from mocosearch.training.processes.group import (
     End,
     Restore,
     Start,
@@ -24,7 +25,6 @@ from mocosearch.training.distributed import (
     receive,
     send,
 )
-from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.schedule import Budget
 from mocosearch.training.state import Training
 

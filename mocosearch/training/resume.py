@@ -6,8 +6,9 @@ from typing import Any
 from mocosearch.encoder.card import Card
 from mocosearch.encoder.runtime import Encoder
 from mocosearch.errors import Damaged, NotFound, Unsuitable
-from mocosearch.training import checkpoint, launch
+from mocosearch.training import checkpoint
 from mocosearch.training.plan import resumable
+from mocosearch.training.processes import launch
 
 
 def state_to_resume(folder: Path, resume: bool) -> dict[str, Any] | None:

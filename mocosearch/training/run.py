@@ -21,7 +21,7 @@ from mocosearch.moco.precision import resolve_device
 from mocosearch.photos.cache import LIMIT
 from mocosearch.photos.decode import Pixels
 from mocosearch.photos.scan import roots_of
-from mocosearch.training import checkpoint, launch
+from mocosearch.training import checkpoint
 from mocosearch.training.answers import Answers, share_right
 from mocosearch.training.collection import (
     Collection,
@@ -29,13 +29,14 @@ from mocosearch.training.collection import (
     decode_collection,
     find_files,
 )
-from mocosearch.training.distributed import Array, Start, send
 from mocosearch.training.figures.metrics import Metrics
 from mocosearch.training.figures.report import render_report
 from mocosearch.training.figures.tensorboard import check as check_tensorboard
 from mocosearch.training.finish import Learning, export_seconds, make_card, write_encoder
 from mocosearch.training.loop import Progress, Run, learn, led, warnings
 from mocosearch.training.plan import Options, Plan, make_plan, restore_plan
+from mocosearch.training.processes import launch
+from mocosearch.training.processes.group import Array, Start, send
 from mocosearch.training.recipes import Recipe, fit_to
 from mocosearch.training.resume import previous_encoder, state_to_resume, train_seconds
 from mocosearch.training.schedule import Budget

@@ -10,8 +10,8 @@ import torch
 import torch.distributed as dist
 
 from mocosearch.errors import ProcessLost
-from mocosearch.training.distributed import Start
 from mocosearch.training.loop import follow
+from mocosearch.training.processes.group import Start
 from mocosearch.training.state import Training
 
 torch.set_num_threads(1)

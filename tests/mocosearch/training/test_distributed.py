@@ -21,7 +21,9 @@ from mocosearch import train
 from mocosearch.errors import NotFound, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.training import checkpoint
-from mocosearch.training.distributed import (
+from mocosearch.training.figures.metrics import Metrics
+from mocosearch.training.loop import Run, learn
+from mocosearch.training.processes.group import (
     Array,
     End,
     Restore,
@@ -30,8 +32,6 @@ from mocosearch.training.distributed import (
     process_group,
     send,
 )
-from mocosearch.training.figures.metrics import Metrics
-from mocosearch.training.loop import Run, learn
 from mocosearch.training.recipes import SEED, SMALL, V1, V2, V3, Recipe, fit_to
 from mocosearch.training.resume import state_to_resume
 from mocosearch.training.schedule import Budget

@@ -23,7 +23,7 @@ from mocosearch.errors import ProcessLost, Unsuitable
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.collective import processes
 from mocosearch.moco.precision import resolve_device
-from mocosearch.training import launch
+from mocosearch.training.processes import launch
 from mocosearch.training.recipes import Recipe
 from mocosearch.training.state import Training
 
