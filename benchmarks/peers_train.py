@@ -59,7 +59,7 @@ def main() -> None:
         ways = {"mocosearch": lambda: ours(home, args), "lightly": lambda: theirs(home, args)}
         rates = alternating(ways, args.runs)
     if args.minutes:
-        rows = [row for name in SETS for row in found(name, args)]
+        rows = [row for name in SETS for row in rows_of(name, args)]
         table(["photos", f"trained {args.minutes:g} minutes from nothing", "P@1", "P@10"], rows)
         print()
     heads = ["training", "photos/s: median (range)"]
@@ -84,7 +84,7 @@ def theirs(home: Path, args: argparse.Namespace) -> float:
     return told["images"] / told["seconds"]
 
 
-def found(name: str, args: argparse.Namespace) -> list[list[str]]:
+def rows_of(name: str, args: argparse.Namespace) -> list[list[str]]:
     """Rows of one set: ours, theirs as it is usually read, theirs with our descriptor."""
     seconds = args.minutes * 60
     with temporary_home() as home:
@@ -100,11 +100,11 @@ def found(name: str, args: argparse.Namespace) -> list[list[str]]:
         "lightly, our descriptor": described,
     }
     if args.lightly_train:
-        scores |= found_resnet18(name, args)
+        scores |= scores_of_resnet18(name, args)
     return [[name, how, f"{s[1]:.3f}", f"{s[10]:.3f}"] for how, s in scores.items()]
 
 
-def found_resnet18(name: str, args: argparse.Namespace) -> dict[str, dict[int, float]]:
+def scores_of_resnet18(name: str, args: argparse.Namespace) -> dict[str, dict[int, float]]:
     """LightlyTrain's ResNet-18 with its own features and ours, and a ResNet-18 of ours."""
     seconds = args.minutes * 60
     with temporary_home() as home:

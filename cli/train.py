@@ -154,7 +154,7 @@ def train(
 
     Example: mocosearch train ~/Pictures --for 20m
     """
-    if _has_followed(device):
+    if _follow(device):
         return
     seconds, cache_bytes = None if time is None else duration(time), size_of(cache_size)
     if seconds is not None and epochs is not None:
@@ -185,10 +185,8 @@ def train(
     _show(result, json)
 
 
-def _has_followed(device: str) -> bool:
-    """Whether torchrun has started other processes and this one is not rank 0, which alone decides
-    and prints. Then it has taken its part in the training.
-    """
+def _follow(device: str) -> bool:
+    """Take part in the training that rank 0 leads; false in rank 0 and in a single process."""
     from mocosearch.training.processes import launch
 
     if launch.rank() == 0:

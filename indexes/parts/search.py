@@ -106,12 +106,12 @@ def candidates(
     """
     views = regions.query(picture).astype(np.float32)
     only, deleted = snapshot.among(where) if where else None, snapshot.deleted()
-    found: list[tuple[Keys, Ids, NDArray[np.int64]]] = []
+    nearest: list[tuple[Keys, Ids, NDArray[np.int64]]] = []
     for segment in snapshot.regions:
         scores, rows = segment.search_rows(views, ROWS, segment.select(deleted, only))
         ids = np.where(rows >= 0, segment.ids[rows // segment.rows], 0)
-        found.append((scores, ids, rows % segment.rows))
-    scores, ids, places = (np.concatenate(some, 1) for some in zip(*found, strict=True))
+        nearest.append((scores, ids, rows % segment.rows))
+    scores, ids, places = (np.concatenate(some, 1) for some in zip(*nearest, strict=True))
     ordered = by_all_views(scores, ids)[:VERIFIED]
     best = _best_regions(scores, ids, places)
     return [

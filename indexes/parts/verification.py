@@ -132,11 +132,11 @@ class Verifier:
         places, rows = self.features(small)
         places += np.array([round(edges[0]) * scale[0], round(edges[1]) * scale[1]], np.float32)
         size = photo.width * scale[0], photo.height * scale[1]
-        found = [
+        both = [
             self._agreement(way, (places, rows), size, mirrored=bool(number))
             for number, way in enumerate(self._ways)
         ]
-        agreements = [one for one in found if one is not None]
+        agreements = [one for one in both if one is not None]
         best = max(agreements, key=lambda one: one.count, default=None)
         if best is None or self._frame is None:
             return best

@@ -119,10 +119,8 @@ class Joint:
         own = model.output(0).get_node().input(0).get_source_output()
         pooled = _pooled(_maps(model), REGIONS).output(0)
         joined = openvino().Model([own, pooled], model.get_parameters())
-        self._compiled, self._batch = (
-            openvino().Core().compile_model(joined, "CPU"),
-            batch_size(model),
-        )
+        self._compiled = openvino().Core().compile_model(joined, "CPU")
+        self._batch = batch_size(model)
 
     def run(self, pixels: Pixels) -> tuple[NDArray[np.float32], Features]:
         """uint8 (n, side, side, 3) to the model's output, float32 (n, d), and the features of every
