@@ -38,11 +38,12 @@ def load(core: Any, name: str, settings: Mapping[str, int]) -> Any | None:
 def save(core: Any, name: str, compiled: Any) -> None:
     """Store a compiled graph under a name; the oldest files beyond MOST_FILES are removed.
 
-    A cache is never needed: where it cannot be written, nothing is stored.
+    A cache is never needed: nothing is stored where it cannot be written, and where OpenVINO
+    cannot export a graph, as on some processors.
     """
     file = _file(core, name)
-    graph = compiled.export_model().getbuffer()
-    with suppress(OSError):
+    with suppress(OSError, RuntimeError):
+        graph = compiled.export_model().getbuffer()
         file.parent.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(dir=file.parent, prefix=".", delete=False) as part:
             try:

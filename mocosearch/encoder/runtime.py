@@ -157,7 +157,7 @@ class Encoder:
             model = self._read(core)
             with _load_errors():
                 ready = core.compile_model(model, "CPU", self._settings)
-            checked.result()
+            checked.result()  # A damaged graph is not stored.
             compiled.save(core, self.fingerprint, ready)
             return ready
         finally:

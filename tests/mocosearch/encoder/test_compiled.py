@@ -3,6 +3,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from mocosearch.encoder import Encoder, compiled
+from mocosearch.encoder.runtime import openvino
 
 
 @pytest.fixture
@@ -25,7 +26,8 @@ def compilations(monkeypatch):
 
 
 def files(home):
-    return sorted((home / "cache" / "compiled").iterdir())
+    folder = home / "cache" / "compiled"
+    return sorted(folder.iterdir()) if folder.exists() else []
 
 
 def test_a_graph_is_compiled_once_and_gives_the_same_keys(
@@ -72,6 +74,15 @@ def test_a_cache_that_cannot_be_written_changes_nothing(encoder_folder, home, pi
     (home / "cache").write_text("a file in place of the folder")
     assert Encoder.open(encoder_folder).encode(pixels).shape == (1, 256)
     assert (home / "cache").read_text() == "a file in place of the folder"
+
+
+def test_a_graph_that_cannot_be_exported_is_not_stored(home):
+    class Graph:
+        def export_model(self):
+            raise RuntimeError("not supported")
+
+    compiled.save(openvino().Core(), "name", Graph())
+    assert not files(home)
 
 
 def test_the_oldest_files_are_removed(encoder_folder, home, pixels, monkeypatch):
