@@ -36,8 +36,9 @@ from benchmarks.measure import (
     temporary_home,
     title,
 )
-from benchmarks.retrieval import SETS, labelled, learned, scored, unit
+from benchmarks.retrieval import SETS, labelled, learned, scored
 from benchmarks.train_speed import StepClock
+from indexes.search.question import unit
 from mocosearch.evaluation import precision_at
 
 BAR = 3.0

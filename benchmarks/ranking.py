@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from benchmarks.keys import clustered, create_index, merge_all
 from benchmarks.measure import arguments, middle, needed, say, spread, table, title
-from benchmarks.retrieval import SETS, unit
+from benchmarks.retrieval import SETS
+from indexes.search.question import unit
 from indexes.search.ranking import FIRST, rerank
 from indexes.store.records import Keys
 from mocosearch.encoder import Encoder

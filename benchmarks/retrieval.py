@@ -36,6 +36,7 @@ from benchmarks.measure import (
     title,
 )
 from indexes import Index
+from indexes.search.question import unit
 from mocosearch.encoder import Encoder
 from mocosearch.evaluation import precision_at
 from mocosearch.home import STARTER
@@ -146,10 +147,6 @@ def baselines(home: Path, photos: Photos, options: list[str]) -> dict[str, Score
     return scores | {
         "untrained": learned(home, photos, ["--init", "none", *options], "--epochs", 0)
     }
-
-
-def unit(rows: Keys) -> Keys:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
 
 
 def trained(home: Path, photos: Photos, args: argparse.Namespace) -> Score:

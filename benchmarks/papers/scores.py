@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.papers.pictures import Pictures
+from indexes.search.question import unit
 from mocosearch.encoder.whitening import Array
 from mocosearch.evaluation.classify import accuracy, knn_predictions, linear_predictions
 from mocosearch.moco.precision import autocast
@@ -31,10 +32,6 @@ def features(network: Callable[[Tensor], Tensor], pictures: Pictures) -> Array:
     return torch.cat(parts).numpy()
 
 
-def unit(rows: Array) -> Array:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(min=1e-12)
-
-
 def knn(network: nn.Module, train: Pictures, test: Pictures) -> float:
     """The weighted kNN of the authors' demo, on the network's output."""
     network.eval()
@@ -51,8 +48,7 @@ def knn_and_linear(network: nn.Module, train: Pictures, test: Pictures) -> dict[
     if not (np.isfinite(keys).all() and np.isfinite(queries).all()):
         return {"knn": float("nan"), "linear": float("nan")}
     nearest = knn_predictions(keys, train.labels, queries)
-    some = slice(0, LINEAR)
-    order = np.random.default_rng(0).permutation(len(keys))[some]
+    order = np.random.default_rng(0).permutation(len(keys))[:LINEAR]
     labels = [train.labels[row] for row in order]
     predictions, _ = linear_predictions(keys[order], labels, queries)
     return {
