@@ -30,6 +30,7 @@ from mocosearch.photos.squares import Crop
 if TYPE_CHECKING:
     from indexes.duplicates.groups import Group
     from indexes.duplicates.parts import Part
+    from indexes.parts.search import Decode
     from indexes.sync.update import Changes, UpdateReport
     from mocosearch.encoder.regions import Regions
 
@@ -183,6 +184,7 @@ class Index(Reader):
         significant_only: bool = False,
         fold: bool = True,
         thorough: bool = False,
+        decode: "Decode | None" = None,
     ) -> Answer:
         """The k best photos of which a picture is a part, mirrored or not.
 
@@ -191,16 +193,17 @@ class Index(Reader):
         compared by local features (`indexes.parts.verification`), until one clearly agrees, or all
         of them with `thorough`. Those that agree come first and have `region` and `agreeing`. The
         score is the cosine of the nearest region. The rest is as of `answer`, and `significant`
-        those with `verification.CLEAR` agreeing features or more.
+        those with `verification.CLEAR` agreeing features or more. decode: reads the photos, by
+        default in this process.
 
         Raises Unsuitable for an index without keys of regions and without OpenCV, and what
         `question` raises for a file and `answer` for the rest.
         """
-        from indexes.parts.search import answer, check, trimmed
+        from indexes.parts.search import answer, check, decode_file, trimmed
 
         check(self.snapshot)
         picture, frame = trimmed(image, crop)
-        options = min_score, significant_only, fold, thorough
+        options = min_score, significant_only, fold, thorough, decode or decode_file
         return self._up_to_date(
             lambda: answer(
                 self.snapshot, self._regions, picture, frame, k, self._resolve(where), *options

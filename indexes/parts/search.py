@@ -1,7 +1,7 @@
 """Photos of which a picture is a part: found by the keys of regions, verified by local features."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,6 +53,9 @@ ROWS = 400
 LARGEST = 1024
 """Longest side at which a query is decoded, unless it is cropped."""
 
+Decode = Callable[[str, int], Image.Image]
+"""The upright picture of a file, its longest side about as many pixels. Raises Unreadable."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -88,6 +91,11 @@ def trimmed(image: PathLike | bytes, crop: Crop | None) -> tuple[Image.Image, Fr
         return picture, None
     inner = picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
     return inner, Frame(picture, box)
+
+
+def decode_file(path: str, side: int) -> Image.Image:
+    """A file's picture, decoded in this process: see `Decode`."""
+    return decode_image(read(path) or b"", side)
 
 
 def check(snapshot: Snapshot) -> None:
@@ -153,7 +161,10 @@ def by_all_views(scores: Keys, ids: Ids) -> list[int]:
 
 
 def verify(
-    verifier: Verifier, some: Sequence[Candidate], clear: int = CLEAR
+    verifier: Verifier,
+    some: Sequence[Candidate],
+    clear: int = CLEAR,
+    decode: Decode = decode_file,
 ) -> list[tuple[Candidate, Agreement]]:
     """The candidates that contain the query, most agreeing features first.
 
@@ -169,7 +180,7 @@ def verify(
             batch = some[first : first + cores]
             windows = [None if first < WHOLE else window(one.region) for one in batch]
             for candidate, agreement in zip(
-                batch, pool.map(partial(_compare, verifier), batch, windows), strict=True
+                batch, pool.map(partial(_compare, verifier, decode), batch, windows), strict=True
             ):
                 if agreement is not None:
                     verified.append((candidate, agreement))
@@ -190,12 +201,14 @@ def window(region: Box) -> Box | None:
     return left, top, width, height
 
 
-def _compare(verifier: Verifier, candidate: Candidate, part: Box | None) -> Agreement | None:
+def _compare(
+    verifier: Verifier, decode: Decode, candidate: Candidate, part: Box | None
+) -> Agreement | None:
     """None for a photo of which no file can be read, too."""
     side = SIDE if part is None else round(WINDOW / max(part[2:]))
     for path in candidate.record.paths:
         try:
-            return verifier.compare(decode_image(read(path) or b"", side), part)
+            return verifier.compare(decode(path, side), part)
         except Unreadable:
             continue
     return None
@@ -212,6 +225,7 @@ def answer(
     significant_only: bool,
     fold: bool,
     thorough: bool,
+    decode: Decode = decode_file,
 ) -> Answer:
     """The k best photos of which a picture is a part: see `Index.find_part`. frame: what was
     trimmed from the picture.
@@ -226,7 +240,7 @@ def answer(
         verifier = preparing.result()
     if min_score is not None:
         some = [one for one in some if one.score >= min_score]
-    verified = verify(verifier, some, len(some) * FEATURES if thorough else CLEAR)
+    verified = verify(verifier, some, len(some) * FEATURES if thorough else CLEAR, decode)
     agreements = {one.id: (one, agreement) for one, agreement in verified}
     rest = [] if significant_only else [one for one in some if one.id not in agreements]
     ordered = [*(one for one, _ in agreements.values()), *rest]

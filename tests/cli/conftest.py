@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from light import openvino_encoder
 from program import Run, command, make_photos
+from textures import draw_textures
 
 Once = Callable[[str, Callable[[Path], None]], Path]
 
@@ -55,6 +56,29 @@ def ready_home(once: Once, tmp_path_factory: pytest.TempPathFactory, photos: Pat
 def _own_copy(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy for each process, because a failing command may leave something for a moment."""
     return shutil.copytree(home, tmp_path_factory.mktemp("home"), dirs_exist_ok=True)
+
+
+@pytest.fixture(scope="session")
+def texture_photos(once: Once) -> Path:
+    """A hundred photos with detail; tests must not change them."""
+
+    def make(folder: Path) -> None:
+        draw_textures(folder, 100)
+
+    return once("texture-photos", make)
+
+
+@pytest.fixture(scope="session")
+def parts_home(once: Once, tmp_path_factory: pytest.TempPathFactory, texture_photos: Path) -> Path:
+    """A home whose index `default` has keys of regions, and enough photos to tell a score from
+    chance; tests must not change it.
+    """
+
+    def make(home: Path) -> None:
+        made = command("index", texture_photos, "--parts", home=home, fork=False)
+        assert made.returncode == 0, made.stderr
+
+    return _own_copy(once("parts-home", make), tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

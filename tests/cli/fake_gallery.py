@@ -108,6 +108,7 @@ def _info(gallery: Gallery) -> dict[str, Any]:
         "encoders": [{"index": "starter", "name": "starter"}],
         "thumbnails": {"bytes": 0, "limit": 1},
         "map": gallery.map,
+        "parts": True,
         "looks": 1,
         "limits": {"bytes": 1_000_000, "pixels": 100_000_000},
     }
@@ -184,6 +185,7 @@ def _answer(gallery: Gallery, body: Mapping[str, Any]) -> dict[str, Any]:
     for rank in range(count):
         image = gallery.image((seed * 31 + rank * 7) % gallery.total)
         path = f"/photos/2024/{image['name']}"
+        region = {"x": 0, "y": 0, "w": image["width"] // 2, "h": image["height"] // 4}
         copies = [{"id": 1, "path": "/photos/2023/copy.jpg"}] if rank == 2 else []
         clear = gallery.line is None or rank < gallery.line
         results.append(
@@ -194,6 +196,7 @@ def _answer(gallery: Gallery, body: Mapping[str, Any]) -> dict[str, Any]:
                 "path": path,
                 "one_in": 9000.0,
             }
+            | ({"region": region} if body.get("part") else {})
             | {"missing": rank == 4, "significant": clear, "copies": copies}
         )
     ordered = body.get("sort") not in (None, "score")

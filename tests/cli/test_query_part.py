@@ -10,27 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 from program import command
-from textures import draw_textures, texture
+from textures import texture
 
 from indexes import Index
 
-COUNT = 100
-"""Enough photos to tell a score from chance."""
 LEFT, TOP, WIDTH, HEIGHT = 90, 60, 120, 100
-
-
-@pytest.fixture(scope="session")
-def parts_home(once) -> Path:
-    """A home whose index `default` has keys of regions; tests must not change it."""
-
-    def make(home: Path) -> None:
-        draw_textures(home / "photos", COUNT)
-
-    home = once("parts-home", make)
-    if not (home / "indexes").exists():
-        made = command("index", home / "photos", "--parts", home=home, fork=False)
-        assert made.returncode == 0, made.stderr
-    return home
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +70,8 @@ def test_parts_take_the_place_of_results_that_may_be_chance(parts_home, part):
     assert "features agree" in answer.stdout
 
 
-def test_a_whole_picture_is_found_as_before(parts_home):
-    answer = ask(parts_home, parts_home / "photos" / "007.jpg", "--json", "-k", 3)
+def test_a_whole_picture_is_found_as_before(parts_home, texture_photos):
+    answer = ask(parts_home, texture_photos / "007.jpg", "--json", "-k", 3)
     results = json.loads(answer.stdout)["results"]
     assert Path(results[0]["path"]).name == "007.jpg"
     assert not any("region" in result for result in results)

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from cli.question import crop_of, min_score_of
 from cli.results import document, plain
+from cli.web.api.parts import find_part
 from cli.web.api.photos import brief, where
 from cli.web.api.sources import Pictures, sources
 from cli.web.http.endpoint import FILTERS, HANDLE, ID, Endpoint, Values
@@ -49,6 +50,7 @@ BODY: Schema = {
     "properties": {**OPTIONS, "vector": VECTOR},
     "additionalProperties": False,
 }
+PART: Mapping[str, Schema] = {"part": {"type": "boolean"}}
 FILES = ("image", "minus_image")
 
 
@@ -148,7 +150,7 @@ def search_document(
     if other_order:
         answer = answer.sorted(options.sort, reverse=options.reverse)
     results = [
-        plain(rank, result)
+        plain(rank, result, parts=answer.parts)
         | brief(result.id, result.record)
         | {
             "significant": result.id in significant,
@@ -162,20 +164,35 @@ def search_document(
 async def post_search(service: Service, request: Request, values: Values) -> Response:
     """The photos most like some pictures."""
     start = time.perf_counter()
-    fields, handles = await values_of(service, request, {})
+    fields, handles = await values_of(service, request, PART)
     options = Options.of(fields)
     pictures = options.pictures(fields)
+    search = _find_part if fields.get("part") else _find
+    answer, seconds, version = await search(service, pictures, options)
+    seconds["total"] = time.perf_counter() - start
+    names = [str(one) for one in pictures.like]
+    result = search_document(service.name, names, answer, options, seconds)
+    return answer_json(result | {"version": version, "uploads": handles})
+
+
+async def _find(
+    service: Service, pictures: Pictures, options: Options
+) -> tuple[Answer, dict[str, float], str]:
+    """The answer, the seconds of its parts, and the version of the index."""
     like, unlike = await sources(service, service.collection, pictures)
 
-    def work(index: Reader) -> dict[str, Any]:
-        answer, seconds = answer_of(index, like, unlike, options)
-        names = [str(one) for one in pictures.like]
-        result = search_document(service.name, names, answer, options, seconds)
-        return result | {"version": index.snapshot.version}
+    def work(index: Reader) -> tuple[Answer, dict[str, float], str]:
+        return *answer_of(index, like, unlike, options), index.snapshot.version
 
-    result = await service.collection.read(work)
-    result["seconds"]["total"] = time.perf_counter() - start
-    return answer_json(result | {"uploads": handles})
+    return await service.collection.read(work)
+
+
+async def _find_part(
+    service: Service, pictures: Pictures, options: Options
+) -> tuple[Answer, dict[str, float], str]:
+    score = options.min_score, options.significant_only
+    answer, version = await find_part(service, pictures, options.k, options.where, *score)
+    return answer, {}, version
 
 
 ENDPOINTS = (
@@ -184,8 +201,8 @@ ENDPOINTS = (
         "/v1/search",
         post_search,
         "Search with pictures, photos or a vector",
-        body=BODY,
-        form=OPTIONS,
+        body={**BODY, "properties": {**BODY["properties"], **PART}},
+        form={**OPTIONS, **PART},
         statuses=(404, 408, 413, 415, 422),
     ),
 )

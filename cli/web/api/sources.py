@@ -1,9 +1,10 @@
 """What a search is made with: photos by id, uploads by handle, or a vector, as keys or squares."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from indexes.search.answer import existing_first
 from indexes.search.question import Source
 from indexes.store.records import Record
 from mocosearch.errors import Unreadable
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,14 @@ async def _decode(
 ) -> Source:
     """The squares of an upload, or of a photo's file."""
     decode = partial(service.decoders.squares, side=side, crop=crop, borders=borders)
+    return await decoded(service, one, decode)
+
+
+async def decoded(service: Service, one: int | str, decode: Callable[..., T]) -> T:
+    """The result of a decoder for an upload, or for a photo's file.
+
+    decode: takes the bytes or the path, and `limits`. Raises RequestError, Unreadable, Unsuitable.
+    """
     if isinstance(one, str):
         data = service.uploads.get(one)
         try:

@@ -6,6 +6,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from cli.web.api.parts import has_parts
 from cli.web.background.maps import has_maps
 from cli.web.background.memory import mapped_bytes, resident_bytes
 from cli.web.http.endpoint import Endpoint, Values
@@ -44,6 +45,7 @@ def _info(service: Service, index: Reader) -> dict[str, Any]:
         ],
         "thumbnails": {"bytes": thumbnails.size, "limit": thumbnails.limit},
         "map": has_maps(),
+        "parts": has_parts(index),
         "looks": len(look_names()),
         "limits": {"bytes": service.limits.bytes, "pixels": service.limits.pixels},
     }

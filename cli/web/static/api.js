@@ -84,8 +84,11 @@ export const mapTile = (z, x, y, side, v) => `/v1/map/${z}/${x}/${y}?side=${side
 
 /** @param {import("./state.js").State} state @param {AbortSignal} [signal] */
 export function search(state, signal) {
-  return post("/v1/search", body(state), signal);
+  return post("/v1/search", { ...body(state), ...(isInside(state) && { part: true }) }, signal);
 }
+
+/** Whether photos are searched of which the picture is a part: it goes with one picture alone. */
+export const isInside = ({ inside, like, minus, turned }) => inside && like.length === 1 && !minus.length && !turned;
 
 /** The same search with two encoders. */
 export function compare(state, signal) {

@@ -108,7 +108,7 @@ export class PartDialog {
 
   #search() {
     const crop = this.#box.map((value) => `${Math.round(value * 10) / 10}%`).join(",");
-    this.app.search([this.of], { crop });
+    this.app.search([this.of], { crop, inside: this.app.state.inside });
   }
 }
 

@@ -83,8 +83,9 @@ export class QueryStrip {
       sort,
       one && button(state.crop ? "Another part" : "Choose a part", part, { picture: "part" }),
       state.crop && button("Whole picture", () => this.app.go({ crop: "" })),
+      one && !state.minus.length && this.app.info.parts && toggle("Inside photos", state.inside, (on) => this.app.go({ inside: on, turned: false })),
       toggle("Clear matches only", state.min_score === "auto", (on) => this.app.go({ min_score: on ? "auto" : "" })),
-      toggle("Turned and mirrored", state.turned, (on) => this.app.go({ turned: on })),
+      toggle("Turned and mirrored", state.turned, (on) => this.app.go({ turned: on, inside: false })),
       this.app.info.encoders?.length > 0 && button("Two encoders", () => this.compare(), { picture: "compare" }),
     ].filter(Boolean);
   }

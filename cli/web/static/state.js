@@ -13,6 +13,7 @@
  * @property {string[]} like pictures to search with: ids, or handles of uploads
  * @property {string[]} minus pictures that results should not look like
  * @property {string} crop `x,y,w,h` in percent
+ * @property {boolean} inside whether the picture is searched inside photos
  * @property {boolean} turned @property {"score"|"taken"|"path"} sort @property {boolean} reverse
  * @property {string} min_score @property {number} k
  * @property {Filters} filters
@@ -29,7 +30,7 @@
 
 const LISTS = ["like", "minus"];
 const TEXTS = ["crop", "min_score", "photo", "panel", "of", "at", "pair", "threshold", "other", "place", "look"];
-const FLAGS = ["turned", "reverse"];
+const FLAGS = ["turned", "reverse", "inside"];
 export const FILTER_LISTS = ["in", "not_in"];
 export const FILTER_TEXTS = ["taken", "near", "camera", "format", "min_side"];
 const VIEWS = ["duplicates", "compare", "map", "looks"];
@@ -98,8 +99,8 @@ export function noFilters() {
 
 /** The part of a state that decides the results of a search. @param {State} state */
 export function searchKey(state) {
-  const { like, minus, crop, turned, sort, reverse, min_score, k, filters, other } = state;
-  return JSON.stringify([like, minus, crop, turned, sort, reverse, min_score, k, filters, other]);
+  const { like, minus, crop, inside, turned, sort, reverse, min_score, k, filters, other } = state;
+  return JSON.stringify([like, minus, crop, inside, turned, sort, reverse, min_score, k, filters, other]);
 }
 
 /**

@@ -56,6 +56,7 @@ export function tile(image, box, { href, selected, select, result }) {
       style: { width: `${box.width}px`, height: `${box.height}px` },
     },
     link,
+    result?.region && regionBox(result.region, image),
     result && badges(result),
     check,
   );
@@ -65,9 +66,19 @@ function resultWords(result) {
   const words = [`similarity ${score(result.score)}`];
   const copies = result.copies?.length ?? 0;
   if (copies) words.push(plural(copies, "copy", "copies"));
+  if (result.region) words.push("with the place of the picture in it");
   if (result.missing) words.push("file not there");
   if (result.note) words.push(result.note);
   return words;
+}
+
+/** Where the picture that was searched for is in a photo. */
+function regionBox({ x, y, w, h: height }, image) {
+  const percent = (part, whole) => `${(100 * part) / whole}%`;
+  const left = percent(x, image.width);
+  const top = percent(y, image.height);
+  const style = { left, top, width: percent(w, image.width), height: percent(height, image.height) };
+  return h("span", { class: "region-box", "aria-hidden": "true", style });
 }
 
 function badges(result) {

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from mocosearch.errors import MocosearchError, Unreadable, Unsuitable
-from mocosearch.photos.decode import decode_image, digest_of, read
+from mocosearch.photos.decode import MAX_PIXELS, decode_image, digest_of, read
 from mocosearch.photos.failures import CRASHES, LATE, TOO_LARGE
 from mocosearch.photos.formats import format_of
 from mocosearch.photos.plugins import open_image
@@ -68,6 +68,20 @@ class Decoders:
         Raises Unreadable with the reason.
         """
         return self._ask(source, limits, {"task": "jpeg", "longest": longest})[1][0]
+
+    def png(
+        self,
+        source: Source,
+        longest: int,
+        crop: Crop | None = None,
+        limits: Limits | None = None,
+    ) -> bytes:
+        """The upright picture, or a region of it, as a PNG file of at most `longest` pixels a side.
+
+        Raises Unreadable with the reason, and Unsuitable for a region outside the picture.
+        """
+        region = None if crop is None else asdict(crop)
+        return self._ask(source, limits, {"task": "png", "longest": longest, "crop": region})[1][0]
 
     def squares(
         self,
@@ -226,6 +240,20 @@ def _jpeg(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[by
     return {}, [out.getvalue()]
 
 
+def _png(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    longest = request["longest"]
+    if request["crop"] is None:
+        picture = decode_image(data, longest)
+    else:
+        whole = decode_image(data, MAX_PIXELS)
+        picture = whole.crop(Crop(**request["crop"]).box(whole.width, whole.height))
+        picture.thumbnail((longest, longest), reducing_gap=3.0)
+    picture.info = {}
+    out = io.BytesIO()
+    picture.save(out, "PNG", compress_level=1)
+    return {}, [out.getvalue()]
+
+
 def _squares(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[bytes]]:
     crop = None if request["crop"] is None else Crop(**request["crop"])
     parts = squares(data, request["side"], crop, request["borders"])
@@ -234,6 +262,7 @@ def _squares(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list
 
 _TASKS: dict[str, Callable[[dict[str, Any], bytes], tuple[dict[str, Any], list[bytes]]]] = {
     "jpeg": _jpeg,
+    "png": _png,
     "squares": _squares,
 }
 

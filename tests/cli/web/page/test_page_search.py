@@ -215,6 +215,24 @@ def test_turned_pictures_and_more_results(page: Any, gallery: Gallery) -> None:
     page.locator(".results .tile").nth(50).wait_for()
 
 
+def test_a_picture_is_searched_inside_photos(page: Any, gallery: Gallery) -> None:
+    search(page, "?like=12&crop=10%25,10%25,50%25,50%25")
+    toggle = page.get_by_role("button", name="Inside photos")
+    toggle.click()
+    page.wait_for_url("**inside=1**")
+    eventually(page, lambda: gallery.bodies("/v1/search")[-1].get("part"))
+    assert gallery.bodies("/v1/search")[-1]["crop"] == "10%,10%,50%,50%"
+    tile = page.locator(".results .tile").first
+    tile.locator(".region-box").wait_for()
+    outer, inner = tile.bounding_box(), tile.locator(".region-box").bounding_box()
+    assert abs(inner["width"] - outer["width"] / 2) < 2
+    assert abs(inner["height"] - outer["height"] / 4) < 2
+    toggle.click()
+    page.locator(".region-box").first.wait_for(state="detached")
+    assert "inside" not in state(page)
+    assert "part" not in gallery.bodies("/v1/search")[0]
+
+
 def test_all_filters_reach_the_server(page: Any, gallery: Gallery) -> None:
     page.keyboard.press("f")
     page.get_by_label("From").fill("2023")
