@@ -24,7 +24,11 @@ demo: setup  ## index and query sample pictures, or PHOTOS=folder
 test: setup  ## the fast tests
 	$(PYTEST)
 
-test-all: setup  ## all tests, including the slow ones
+$(VENV)/.partners: $(VENV)/.done
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,cluster,partners]'
+	touch $@
+
+test-all: $(VENV)/.partners  ## all tests, including the slow ones
 	$(PYTEST) -m ''
 
 lint: setup  ## check format, lint and types
