@@ -1,5 +1,3 @@
-import os
-import secrets
 import threading
 import time
 
@@ -30,15 +28,8 @@ def test_without_ray_an_error_names_the_extra(monkeypatch):
 
 
 @pytest.fixture
-def cluster(monkeypatch, tmp_path_factory):
+def cluster(ray):
     """Two nodes with one CPU each; the second one may be killed."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    # Workers import the checkout.
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.getcwd(), "tests/indexes"]))
-    # Ray reads its settings when it is imported.
-    pytest.importorskip("ray", reason="ray is not installed: the extra cluster")
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})

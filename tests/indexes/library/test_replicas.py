@@ -1,5 +1,4 @@
 import os
-import secrets
 import signal
 from pathlib import Path
 
@@ -47,12 +46,7 @@ def test_a_shard_without_an_answer_is_searched_here(folder, encoder):
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.filterwarnings("ignore")
-def test_a_replica_that_is_killed_costs_no_answer(folder, encoder, monkeypatch):
-    monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("PYTHONPATH", os.getcwd())
-    pytest.importorskip("ray", reason="ray is not installed: the extra cluster")
+def test_a_replica_that_is_killed_costs_no_answer(folder, encoder, ray):
     from indexes.library.replicas import replicas
 
     keys = keys_of(QUERIES, encoder.dimension, seed=5)
