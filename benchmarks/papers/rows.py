@@ -10,6 +10,7 @@ from torch import nn
 
 from benchmarks.papers.methods import EndToEnd, MemoryBank, Unshuffled
 from benchmarks.papers.pictures import Pixels, resnet, vit
+from mocosearch.moco.convolution import use_products
 from mocosearch.moco.moco import MoCo
 from mocosearch.moco.v3 import MoCoV3
 from mocosearch.moco.views import ViewSettings
@@ -107,6 +108,7 @@ def start(row: Row, pixels: Pixels, seed: int) -> Training:
         backbone.requires_grad_(True)
     training = Training(backbone, pixels, row.recipe, seed)
     training.model = _model(row, backbone, len(pixels)).train()
+    use_products(training.model)
     training.model.to(memory_format=torch.channels_last)
     training.optimizer = build_optimizer(training.model, row.recipe)
     return training

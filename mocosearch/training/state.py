@@ -16,11 +16,12 @@ from torch.nn.parallel import DistributedDataParallel
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.batch_norm import synchronize
 from mocosearch.moco.collective import average, copy_from_first, own, processes
+from mocosearch.moco.convolution import use_products
 from mocosearch.moco.descriptor import Levels
-from mocosearch.moco.lars import LARS
 from mocosearch.moco.lite import Lite
 from mocosearch.moco.moco import MoCo
-from mocosearch.moco.muon import Muon
+from mocosearch.moco.optimizers.lars import LARS
+from mocosearch.moco.optimizers.muon import Muon
 from mocosearch.moco.precision import autocast, loss_scaler, resolve_device
 from mocosearch.moco.seed import SEED
 from mocosearch.moco.v3 import MoCoV3
@@ -77,6 +78,8 @@ class Training:
         self.model = build_model(network, recipe).to(self.device)
         if isinstance(self.model, MoCoV3):
             synchronize(self.model, self.device)
+        if self.device.type == "cpu":
+            use_products(self.model)
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
         self._parallel: nn.Module | None = None

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from mocosearch.moco.muon import Muon
+from mocosearch.moco.optimizers.muon import Muon
 
 
 def network() -> nn.Module:

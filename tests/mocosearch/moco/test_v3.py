@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from mocosearch.moco.lars import LARS
+from mocosearch.moco.optimizers.lars import LARS
 from mocosearch.moco.v3 import MoCoV3
 
 SIDE, WIDTH = 4, 6
