@@ -120,7 +120,7 @@ def queries(links: Sequence[Path], count: int, folder: Path) -> dict[str, list[Q
     # Other photos than those of the crops, which would be found in two photos.
     random, things = np.random.default_rng(0), spread(links[3:], count)
     # Neighbours in the folders often show one scene, where the picture is found as well.
-    hosts = spread(links[1:], count)
+    hosts = spread([link for link in links if link not in chosen], count)
     hosts = [*hosts[len(hosts) // 2 :], *hosts[: len(hosts) // 2]]
     made[PASTED] = [
         paste(thing, host, links[0].parent / f"pasted {thing.stem}.jpg", random)
