@@ -78,7 +78,8 @@ class Training:
         self.model = build_model(network, recipe).to(self.device)
         if isinstance(self.model, MoCoV3):
             synchronize(self.model, self.device)
-        if self.device.type == "cpu":
+        if self.device.type == "cpu" and processes() == 1:
+            # DistributedDataParallel warns of the layout of the gradients' sums.
             use_products(self.model)
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
