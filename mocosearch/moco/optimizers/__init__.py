@@ -1,1 +1,1 @@
-"""Optimizers that torch lacks."""
+"""LARS and Muon."""
