@@ -84,14 +84,12 @@ def trimmed(image: PathLike | bytes, crop: Crop | None) -> tuple[Image.Image, Fr
     with file_errors(image):
         data = data_of(image)
         if crop is not None:
-            picture = decode_image(data, MAX_PIXELS)
-            return picture.crop(crop.box(picture.width, picture.height)), None
+            return crop.cut(decode_image(data, MAX_PIXELS)), None
         picture = decode_image(data, LARGEST)
     box = picture_box(np.asarray(picture))
     if box is None:
         return picture, None
-    inner = picture.crop(Crop(*box, relative=True).box(picture.width, picture.height))
-    return inner, Frame(picture, box)
+    return Crop(*box, relative=True).cut(picture), Frame(picture, box)
 
 
 def decode_file(path: str, side: int) -> Image.Image:

@@ -46,6 +46,10 @@ class Crop:
             raise Unsuitable(f"the crop lies outside the {width} x {height} pixels of the picture")
         return left, top, right, bottom
 
+    def cut(self, picture: Image.Image) -> Image.Image:
+        """The region of an upright picture. Raises Unsuitable if it lies outside."""
+        return picture.crop(self.box(picture.width, picture.height))
+
 
 @dataclass(frozen=True)
 class Squares:
@@ -68,7 +72,7 @@ def squares(data: bytes, side: int, crop: Crop | None, borders: bool) -> list[Pi
 
 def _region(picture: Image.Image, crop: Crop, side: int) -> Pixels:
     """A region of a picture, squashed to a square as whole pictures are."""
-    region = picture.crop(crop.box(picture.width, picture.height))
+    region = crop.cut(picture)
     return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR, reducing_gap=3.0))
 
 

@@ -245,8 +245,7 @@ def _png(request: dict[str, Any], data: bytes) -> tuple[dict[str, Any], list[byt
     if request["crop"] is None:
         picture = decode_image(data, longest)
     else:
-        whole = decode_image(data, MAX_PIXELS)
-        picture = whole.crop(Crop(**request["crop"]).box(whole.width, whole.height))
+        picture = Crop(**request["crop"]).cut(decode_image(data, MAX_PIXELS))
         picture.thumbnail((longest, longest), reducing_gap=3.0)
     picture.info = {}
     out = io.BytesIO()
