@@ -4,7 +4,7 @@ import hashlib
 import json
 import struct
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,11 +99,12 @@ class Record:
     @classmethod
     def of(cls, facts: Facts, size: int, digest: bytes) -> "Record":
         """A record without a path."""
-        return cls(**asdict(facts), size=size, digest=digest.hex())
+        return cls(**vars(facts), size=size, digest=digest.hex())
 
     def to_bytes(self) -> bytes:
         """JSON in ASCII, which represents names in broken encodings too."""
-        return json.dumps(asdict(self)).encode()
+        # Not `asdict`, which copies every value: half the time of a commit.
+        return json.dumps(vars(self)).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes | memoryview) -> "Record":

@@ -1,7 +1,9 @@
 """From files to searchable keys: read, encode and commit at the same time."""
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -19,14 +21,13 @@ from indexes.sync.diff import is_vacant
 from indexes.sync.entries import Batch, commit
 from indexes.sync.fitting import FIT_PHOTOS, Fitting
 from mocosearch.encoder import Encoder
-from mocosearch.encoder.regions import Joint
+from mocosearch.encoder.batches import Batches
+from mocosearch.encoder.regions import joint
 from mocosearch.encoder.runtime import openvino
 from mocosearch.errors import MocosearchError, NotFound
 from mocosearch.photos import Facts, FileStat, Photo, Picture, ReadResult, read_photos
 from mocosearch.photos.failures import is_temporary
 
-ENCODE_BATCH = 32
-"""Photos that are encoded together."""
 FIRST_BATCH = 200
 """New photos of the first commit of an index."""
 COMMIT_BATCH = 1024
@@ -35,6 +36,8 @@ COMMIT_SECONDS = 10.0
 REPORT_SECONDS = 0.2
 Result = ReadResult | bytes
 """Of a file: what reading it gave, or the digest of its content if that has a key."""
+Waiting = tuple[FileStat, bytes, Picture]
+"""A picture without a key, its file and the digest of its content."""
 
 
 def embed(
@@ -107,8 +110,10 @@ class _Writer:
         self._fit_if_due(FIT_PHOTOS)
         self.parts = Filling.of(store, encoder)
         self.batch = Batch(ids=ids)
-        self.pictures: list[tuple[FileStat, bytes, Picture]] = []
-        """Pictures to encode."""
+        self.pictures: list[Waiting] = []
+        """Pictures to encode, less than a batch."""
+        self.encoding: deque[tuple[list[Waiting], Future[list[Any]]]] = deque()
+        """Pictures that are being encoded, a batch each."""
         self.last_commit = time.monotonic()
         with store.read() as txn:
             self.roots, self.first = Roots.of(txn), not txn.count("vectors")
@@ -151,7 +156,7 @@ class _Writer:
         else:
             self.pictures.append((file, result.digest, result.picture))
             self.counts.embedded += 1
-            if len(self.pictures) == ENCODE_BATCH:
+            if len(self.pictures) == self._batches.batch:
                 self._encode()
 
     def is_due(self) -> bool:
@@ -159,16 +164,20 @@ class _Writer:
         most = FIRST_BATCH if self.first else COMMIT_BATCH
         if self.fitting is not None:
             most = min(most, max(1, FIT_PHOTOS - self.fitting.photos))
-        if len(self.batch.new) >= most or len(self.batch) >= COMMIT_BATCH:
+        waiting = len(self.pictures) + sum(len(pictures) for pictures, _ in self.encoding)
+        if len(self.batch.new) + waiting >= most or len(self.batch) + waiting >= COMMIT_BATCH:
             return True
         seconds = time.monotonic() - self.last_commit
-        return seconds > COMMIT_SECONDS and (bool(self.pictures) or len(self.batch) > 0)
+        return seconds > COMMIT_SECONDS and len(self.batch) + waiting > 0
 
     def commit(self) -> None:
         """Make everything added so far visible."""
         self._encode()
+        self._collect(0)
         if not len(self.batch):
             return
+        if self.fitting is not None and self.batch.features:
+            self.batch.keys.append(self.fitting.keys(np.concatenate(self.batch.features)))
         self.store.write(lambda txn: commit(txn, self.batch))
         merging.merge(self.store)
         if self.parts is not None:
@@ -189,14 +198,18 @@ class _Writer:
     def _fit_if_due(self, least: int) -> None:
         if self.fitting is not None and self.fitting.photos >= least:
             self.encoder, self.fitting = self.fitting.fit(), None
-            self.__dict__.pop("_joint", None)
+            self.__dict__.pop("_batches", None)
 
     @cached_property
-    def _joint(self) -> Joint:
-        """Computes features of regions together with keys, or with the features of the fit."""
-        if self.fitting is not None:
-            return Joint(self.fitting.model())
-        return Joint(self.encoder.model(openvino().Core()))
+    def _batches(self) -> Batches:
+        """Computes keys, or features where the whitening is still to be fitted; then features of
+        regions where the index has parts.
+        """
+        if self.parts is None:
+            return self.encoder.batches if self.fitting is None else self.fitting.batches
+        if self.fitting is None:
+            return joint(self.encoder.model(openvino().Core()))
+        return joint(self.fitting.model())
 
     def _add_known(self, file: FileStat, digest: bytes, facts: Facts | None = None) -> None:
         with self.store.read() as txn:
@@ -214,25 +227,27 @@ class _Writer:
             return None if key is None else id_of(key)
 
     def _encode(self) -> None:
-        if not self.pictures:
-            return
-        pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
-        output: Any
-        if self.parts is not None:
-            output, regions = self._joint.run(pixels)
-            self.batch.regions.append(regions)
-        elif self.fitting is None:
-            output = self.encoder.encode(pixels)
-        else:
-            output = self.fitting.features(pixels)
+        """Begin to encode the pictures; wait where many are being encoded already."""
+        if self.pictures:
+            pixels = np.stack([picture.pixels for _, _, picture in self.pictures])
+            self.encoding.append((self.pictures, self._batches.submit(pixels)))
+            self.pictures = []
+            # One batch for each inference that runs, and one that waits for it.
+            self._collect(2 * self._batches.at_once)
+
+    def _collect(self, most: int) -> None:
+        """Add pictures to the commit as they are encoded, until so many batches are left."""
+        while len(self.encoding) > most:
+            self._add_encoded(*self.encoding.popleft())
+
+    def _add_encoded(self, pictures: list[Waiting], outputs: "Future[list[Any]]") -> None:
+        output, *regions = outputs.result()
+        self.batch.regions.extend(some.astype(np.float16) for some in regions)
         if self.fitting is None:
             self.batch.keys.append(output)
         else:
-            features = output.astype(np.float16)
-            self.batch.features.append(features)
-            self.batch.keys.append(self.fitting.keys(features))
-        self.batch.new.extend((file, digest, p.facts) for file, digest, p in self.pictures)
-        self.pictures.clear()
+            self.batch.features.append(output.astype(np.float16))
+        self.batch.new.extend((file, digest, p.facts) for file, digest, p in pictures)
 
 
 def _sample_first(files: list[FileStat], n: int) -> list[FileStat]:

@@ -1,7 +1,7 @@
 """Photos and their paths in the store: written, separated and removed in one transaction."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -103,7 +103,7 @@ def _update_facts(txn: Txn, facts: dict[bytes, Facts]) -> None:
     """Replace the facts of photos that were read again, by the digest of their content."""
     ids = {digest: id_of(require(txn.get("digests", digest))) for digest in facts}
     for digest, id in ids.items():
-        record = replace(_record(txn, id), **asdict(facts[digest]))
+        record = replace(_record(txn, id), **vars(facts[digest]))
         txn.put("images", id_key(id), record.to_bytes())
     dates.remove(txn, ids.values())
 

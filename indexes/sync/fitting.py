@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from indexes.search import merging, segments
 from indexes.search.significance import save_significance
@@ -19,9 +20,9 @@ from indexes.store.features import Features
 from indexes.store.records import id_key
 from indexes.store.txn import Txn
 from mocosearch.encoder import Encoder
+from mocosearch.encoder.batches import Batches
 from mocosearch.encoder.card import NOTHING, OWN
 from mocosearch.encoder.whitening import Array
-from mocosearch.photos.decode import Pixels
 
 if TYPE_CHECKING:
     from mocosearch.encoder.refit import Refit
@@ -73,19 +74,25 @@ class Fitting:
             store.write(features.clear)
         return None
 
-    def features(self, pixels: Pixels) -> Features:
-        """Features of pictures before whitening, fp16 (n, D)."""
-        return self._refit.features(pixels)
+    @property
+    def batches(self) -> Batches:
+        """Computes features of pictures before whitening, (n, D)."""
+        return self._refit.batches
 
     def model(self) -> Any:
-        """A graph of its own that computes `features`, as an OpenVINO model."""
+        """A graph of its own that computes the features, as an OpenVINO model."""
         from mocosearch.encoder.refit import Refit
 
         return Refit(self.encoder).model()
 
     def keys(self, features: Features) -> Array:
-        """Keys with the whitening that the encoder came with, float32 (n, d)."""
-        return self._refit.prior.keys(features)
+        """Keys with the whitening that the encoder came with, float32 (n, d).
+
+        One call for many photos is far cheaper than several: each reads the whole projection.
+        """
+        # The other cores decode photos meanwhile: see `whitening.fit`.
+        with threadpool_limits(1, user_api="blas"):
+            return self._refit.prior.keys(features)
 
     def fit(self) -> Encoder:
         """Fit the whitening and give the photos their new keys. Raises Busy, StorageFailed."""

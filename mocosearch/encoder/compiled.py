@@ -20,7 +20,7 @@ CHECKSUM = 4
 """Bytes of the CRC-32 with which a file ends."""
 
 
-def load(core: Any, name: str, settings: Mapping[str, int]) -> Any | None:
+def load(core: Any, name: str, settings: Mapping[str, Any]) -> Any | None:
     """The graph that `save` stored under a name; None where there is none, or not an intact one."""
     try:
         content = memoryview(_file(core, name).read_bytes())

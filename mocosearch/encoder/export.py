@@ -150,8 +150,9 @@ def _cosine_to_fp32(descriptor: "nn.Module", encoder: Encoder, photos: Pixels) -
     import torch
 
     cosines = []
-    for start in range(0, len(photos), encoder.batch):
-        part = photos[start : start + encoder.batch]
+    batch = encoder.batches.batch
+    for start in range(0, len(photos), batch):
+        part = photos[start : start + batch]
         with torch.no_grad():
             exact = descriptor(torch.from_numpy(part)).numpy()
         cosines.append(float((exact * encoder.encode(part)).sum(1).min()))

@@ -1,16 +1,18 @@
 """A new whitening for an exported encoder, fitted on other photos, without torch."""
 
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder import whitening
+from mocosearch.encoder.batches import Batches
 from mocosearch.encoder.card import NOTHING, OWN, fingerprint
 from mocosearch.encoder.export import rename_nodes, to_bytes
 from mocosearch.encoder.neighbours import adapt
-from mocosearch.encoder.runtime import Encoder, batch_size, openvino
+from mocosearch.encoder.runtime import Encoder, in_batches, openvino
 from mocosearch.encoder.whitening import Array, Whitening
 from mocosearch.errors import Damaged
 from mocosearch.photos.decode import Pixels
@@ -29,26 +31,22 @@ class Refit:
     def __init__(self, encoder: Encoder) -> None:
         """Raises Damaged for a graph that `export` did not write."""
         self.encoder = encoder
-        self._core = openvino().Core()
-        self._model = encoder.model(self._core)
+        self._model = encoder.model(openvino().Core())
         products = [op for op in self._model.get_ordered_ops() if _is(op, "MatMul")]
         if not products or not _is(_source(products[-1], 0), "Subtract"):
             raise Damaged("the encoder's graph has no whitening", "train it again")
         self._projection = products[-1]
         self._centring = _source(self._projection, 0)
         self.prior = Whitening(_constant(self._centring), _constant(self._projection))
-        self._features: Any = None
-        self._batch = 1
 
     def features(self, pixels: Pixels) -> NDArray[np.float16]:
-        """Features before whitening: uint8 (n, side, side, 3) to float16 (n, D)."""
-        if self._features is None:
-            model = self.model()
-            self._batch = batch_size(model)
-            self._features = self._core.compile_model(model, "CPU")
-        starts = range(0, len(pixels), self._batch)
-        parts = (np.ascontiguousarray(pixels[at : at + self._batch]) for at in starts)
-        return np.concatenate([self._features(part)[0].astype(np.float16) for part in parts])
+        """Features before whitening: uint8 (n, side, side, 3) to float16 (n, D), n > 0."""
+        return self.batches.run(pixels)[0].astype(np.float16)
+
+    @cached_property
+    def batches(self) -> Batches:
+        """For many pictures, to features before whitening."""
+        return in_batches(self.model())
 
     def model(self) -> Any:
         """The graph up to the features before whitening, as an OpenVINO model."""

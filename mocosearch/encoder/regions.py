@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mocosearch.encoder.runtime import Encoder, batch_size, openvino
+from mocosearch.encoder.batches import Batches
+from mocosearch.encoder.runtime import Encoder, in_batches, openvino
 from mocosearch.errors import MocosearchError, Unsuitable
 from mocosearch.photos.decode import Pixels
-from mocosearch.processes import check_fork
 
 Boxes = NDArray[np.float64]
 Features = NDArray[np.float16]
@@ -53,7 +53,7 @@ class Regions:
 
     def __init__(self, encoder: Encoder) -> None:
         self.encoder = encoder
-        self._loaded: tuple[Any, int] | None = None
+        self._loaded: Batches | None = None
         self._lock = Lock()
 
     def photos(self, pixels: Pixels) -> Features:
@@ -75,7 +75,7 @@ class Regions:
     def prepare_quietly(self) -> None:
         """Load the graph, in a thread of its own; its errors are raised by the first picture."""
         with suppress(MocosearchError):
-            _ = self._compiled
+            _ = self._batches
 
     def _canvas(self, picture: Image.Image, scale: float) -> Pixels:
         """The picture in the middle of a square, whose margins repeat its edges."""
@@ -87,52 +87,30 @@ class Regions:
         return np.pad(np.asarray(small), (pad, pad, (0, 0)), mode="edge")
 
     def _run(self, pixels: Pixels) -> Features:
-        compiled, batch = self._compiled
-        starts = range(0, len(pixels), batch)
-        parts = (np.ascontiguousarray(pixels[at : at + batch]) for at in starts)
-        return np.concatenate([compiled(part)[0].astype(np.float16) for part in parts])
+        return self._batches.run(pixels)[0].astype(np.float16)
 
     @property
-    def _compiled(self) -> tuple[Any, int]:
+    def _batches(self) -> Batches:
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded
 
-    def _load(self) -> tuple[Any, int]:
-        core = openvino().Core()
-        model = self.encoder.model(core)
+    def _load(self) -> Batches:
+        model = self.encoder.model(openvino().Core())
         features = _pooled(_maps(model), np.concatenate([REGIONS, _centred()]))
-        cut = openvino().Model([features], model.get_parameters())
-        return core.compile_model(cut, "CPU"), batch_size(cut)
+        return in_batches(openvino().Model([features], model.get_parameters()))
 
 
-class Joint:
-    """A model's own output and features of regions, from one pass through the network: the second
-    pass took as long as the first.
+def joint(model: Any) -> Batches:
+    """Computes a model's own output, float32 (n, d), and features of every region of photos,
+    (n, R, D), in one pass through the network: a second pass takes as long as the first.
+
+    model: an encoder's graph, whole or cut after its maps. Raises Unsuitable for one without maps.
     """
-
-    def __init__(self, model: Any) -> None:
-        """model: an encoder's graph, whole or cut after its maps. Raises Unsuitable for one without
-        maps.
-        """
-        own = model.output(0).get_node().input(0).get_source_output()
-        pooled = _pooled(_maps(model), REGIONS).output(0)
-        joined = openvino().Model([own, pooled], model.get_parameters())
-        self._compiled = openvino().Core().compile_model(joined, "CPU")
-        self._batch = batch_size(model)
-
-    def run(self, pixels: Pixels) -> tuple[NDArray[np.float32], Features]:
-        """uint8 (n, side, side, 3) to the model's output, float32 (n, d), and the features of every
-        region, fp16 (n, R, D).
-        """
-        check_fork("openvino")
-        outputs, features = [], []
-        for at in range(0, len(pixels), self._batch):
-            result = self._compiled(np.ascontiguousarray(pixels[at : at + self._batch]))
-            outputs.append(result[0].copy())
-            features.append(result[1].astype(np.float16))
-        return np.concatenate(outputs), np.concatenate(features)
+    own = model.output(0).get_node().input(0).get_source_output()
+    pooled = _pooled(_maps(model), REGIONS).output(0)
+    return in_batches(openvino().Model([own, pooled], model.get_parameters()))
 
 
 def check(encoder: Encoder) -> None:

@@ -1,12 +1,11 @@
 """Inference with an exported encoder, through OpenVINO and without torch."""
 
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any, Self
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder import compiled
+from mocosearch.encoder.batches import THROUGHPUT, Batches
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
@@ -22,14 +22,9 @@ from mocosearch.photos.decode import Pixels
 from mocosearch.processes import check_fork
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
-MEMORY = 256 * 1024**2
-"""Bytes of activations that an inference may take."""
-MAX_BATCH = 64
 FEW = 8
-"""Photos that are encoded one by one: 5 ms each, where to find the size of a batch takes 150 ms."""
-TENSORS = 6
-"""Bytes of activations per photo as a multiple of its largest tensor; measured 3.5 (ResNet-50) to
-5.4 (ViT-S)."""
+"""Photos that are encoded one by one, each on all cores: 5 ms each, where to find the size of a
+batch takes 150 ms."""
 
 
 def openvino() -> Any:
@@ -114,27 +109,24 @@ class Encoder:
     def encode(self, pixels: Pixels) -> NDArray[np.float32]:
         """Keys of unit length: uint8 (n, side, side, 3) RGB to float32 (n, dimension).
 
-        Threads may share an encoder; their calls run one after another. Raises Damaged, and
-        Unsuitable in a fork of a process that used an encoder.
+        Threads may share an encoder. Raises Damaged, and Unsuitable in a fork of a process that
+        used an encoder.
         """
         check_fork("openvino")
         if len(pixels) == 0:
             return np.empty((0, self.dimension), np.float32)
-        graph, parts = self.prepare().result(), []
-        # A query does not wait until the graph has been searched for its batch.
-        batch = self.batch if len(pixels) > FEW else 1
-        # A single inference request uses all cores and serves one caller.
+        if len(pixels) > FEW:
+            return self.batches.run(pixels)[0]
+        graph = self.prepare().result()
         with self._lock:
-            for start in range(0, len(pixels), batch):
-                part = np.ascontiguousarray(pixels[start : start + batch])
-                parts.append(graph(part)[0].copy())
-        keys: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        return keys
+            keys = [graph(np.ascontiguousarray(one[None]))[0].copy() for one in pixels]
+        return np.concatenate(keys)
 
     @cached_property
-    def batch(self) -> int:
-        """Photos per inference, 1..MAX_BATCH, whose activations fit into MEMORY."""
-        return batch_size(self.model(openvino().Core()))
+    def batches(self) -> Batches:
+        """For many pictures; a query does not wait for it. Raises Damaged."""
+        graph = self._load({**THROUGHPUT, **self._settings})
+        return Batches(graph, self.model(openvino().Core()))
 
     def prepare(self) -> "Future[Any]":
         """Start loading the graph in another thread; otherwise the first `encode` does it."""
@@ -142,21 +134,25 @@ class Encoder:
         with self._lock:
             if self._compiled is None:
                 self._compiled = Future()
-                Thread(target=_run, args=(self._compile, self._compiled), daemon=True).start()
+                work = partial(self._load, self._settings)
+                Thread(target=_run, args=(work, self._compiled), daemon=True).start()
             return self._compiled
 
-    def _compile(self) -> Any:
+    def _load(self, settings: dict[str, Any]) -> Any:
+        """The compiled graph, from the cache where that has it: there it is the same for all
+        settings.
+        """
         # The fingerprint takes a third of the time of the compilation, on another core.
         checked: Future[None] = Future()
         Thread(target=_run, args=(self.check, checked), daemon=True).start()
         core = openvino().Core()
         try:
-            ready = compiled.load(core, self.fingerprint, self._settings)
+            ready = compiled.load(core, self.fingerprint, settings)
             if ready is not None:
                 return ready
             model = self._read(core)
             with _load_errors():
-                ready = core.compile_model(model, "CPU", self._settings)
+                ready = core.compile_model(model, "CPU", settings)
             checked.result()  # A damaged graph is not stored.
             compiled.save(core, self.fingerprint, ready)
             return ready
@@ -164,7 +160,7 @@ class Encoder:
             checked.result()
 
     @property
-    def _settings(self) -> dict[str, int]:
+    def _settings(self) -> dict[str, Any]:
         return {} if self.threads is None else {"INFERENCE_NUM_THREADS": self.threads}
 
     def model(self, core: Any) -> Any:
@@ -187,20 +183,10 @@ def _run(work: Callable[[], Any], result: "Future[Any]") -> None:
         result.set_exception(error)
 
 
-def batch_size(model: Any) -> int:
-    """Photos per inference, 1..MAX_BATCH, for an OpenVINO model with a dynamic batch size."""
-    largest = 1
-    for node in model.get_ops():
-        for output in node.outputs():
-            shape = output.get_partial_shape()
-            if shape.rank.is_static and len(shape) > 1 and shape[0].is_dynamic:
-                lengths = [
-                    shape[axis].get_length()
-                    for axis in range(1, len(shape))
-                    if shape[axis].is_static
-                ]
-                largest = max(largest, 4 * math.prod(lengths))
-    return max(1, min(MAX_BATCH, MEMORY // (TENSORS * largest)))
+def in_batches(model: Any) -> Batches:
+    """Compiles an OpenVINO model for many pictures."""
+    graph = openvino().Core().compile_model(model, "CPU", THROUGHPUT)
+    return Batches(graph, model)
 
 
 @contextmanager

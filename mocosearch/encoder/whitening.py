@@ -97,7 +97,7 @@ def fit(
 
 
 def leading(
-    x: Array, count: int, iterations: int = 4
+    x: Array, count: int, iterations: int = 3
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The largest variances of centred rows (n, D), and their directions (D, count).
 

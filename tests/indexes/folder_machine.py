@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from light import SIDE, draw, encode, light, read_in_process
+from light import SIDE, draw, encode, light, read_in_process, use_light_encoders
 
 from indexes import Index
 from indexes.store.environment import Store
 from indexes.sync import embed
 from indexes.verify import look
-from mocosearch.encoder import Encoder
 from mocosearch.photos import decode
 
 SIZE = 4096
@@ -147,9 +146,8 @@ class FolderMachine(RuleBasedStateMachine):
         super().__init__()
         self.base = Path(tempfile.mkdtemp())
         self.patch = pytest.MonkeyPatch()
-        self.patch.setattr(Encoder, "encode", encode)
+        use_light_encoders(self.patch)
         self.patch.setattr(embed, "read_photos", read_in_process)
-        self.patch.setattr(embed, "ENCODE_BATCH", 2)
         for name in ("FIRST_BATCH", "COMMIT_BATCH"):
             self.patch.setattr(embed, name, 2)
         self.tree = Tree(self.base)

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from light import DIMENSION, draw, encode, light, read_in_process
+import pytest
+from light import DIMENSION, draw, light, read_in_process, use_light_encoders
 
 from indexes import Index
 from indexes.search import merging, segments
@@ -32,7 +33,6 @@ from indexes.store.environment import Store
 from indexes.store.records import PathEntry, Record, id_key, path_key
 from indexes.sync import embed
 from indexes.verify import look
-from mocosearch.encoder import Encoder
 from mocosearch.errors import MocosearchError
 
 FORMAT_1 = Path(__file__).parents[1] / "data" / "format1.mdb.gz"
@@ -438,9 +438,9 @@ def warm(base: Path) -> None:
 
 
 def main() -> None:
-    Encoder.encode = encode  # type: ignore[method-assign, assignment]
+    use_light_encoders(pytest.MonkeyPatch())
     embed.read_photos = read_in_process
-    embed.ENCODE_BATCH = embed.COMMIT_BATCH = 2
+    embed.COMMIT_BATCH = 2
     what, *words = sys.argv[1:]
     base = Path(words.pop())
     warm(base)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from answers import assert_best_match, nonzero
-from light import encode, light, read_in_process
+from light import light, read_in_process, use_light_encoders
 
 from indexes import Index, generation
 from indexes.generation import unfinished_generations
@@ -23,9 +23,8 @@ OLD, NEW, NEWER = light(1), light(2), light(3)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 2)
 
 

@@ -10,12 +10,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from light import DIMENSION, encode, light, openvino_encoder, read_in_process
+from light import (
+    DIMENSION,
+    light,
+    openvino_encoder,
+    read_in_process,
+    use_light_encoders,
+)
 
 from indexes import Index, Where
 from indexes.sync import add, embed
 from indexes.verify import look
-from mocosearch.encoder import Encoder
 from mocosearch.errors import Mismatch, NotFound, Unreadable, Unsuitable
 from mocosearch.photos import decode
 from mocosearch.photos.decode import digest_of
@@ -31,7 +36,7 @@ def copies_of(index, photos, **options):
 @pytest.fixture
 def light_encoder(monkeypatch):
     """Its keys cost nothing, and are read in this process."""
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
     monkeypatch.setattr(add, "read_photos", read_in_process)
     return light(1)

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from light import encode, light, read_in_process
+from light import light, read_in_process, use_light_encoders
 
 from indexes import Index
 from indexes.sync import add, embed
 from indexes.verify import Report, check, look
-from mocosearch.encoder import Encoder
 from mocosearch.errors import Busy, Damaged, StorageFailed
 
 HERE = Path(__file__).parent
@@ -92,7 +91,7 @@ def test_twenty_readers_beside_a_writer_for_a_minute(tmp_path):
 @pytest.fixture
 def small_index(fill, tmp_path, monkeypatch):
     """The folder of an index of six photos, and the folder of the photos."""
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
     monkeypatch.setattr(add, "read_photos", read_in_process)
     fill(tmp_path / "photos", range(6))

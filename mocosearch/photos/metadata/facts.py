@@ -15,7 +15,7 @@ a flat battery writes others. The limits are constants, because a date that depe
 the run would be lost where that clock is wrong."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Facts:
     """What is stored of a photo apart from its pixels; None if the file does not say."""
 

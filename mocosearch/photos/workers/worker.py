@@ -9,7 +9,7 @@ import contextlib
 import json
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
@@ -80,7 +80,7 @@ def receive_result(pipe: IO[bytes], side: int) -> ReadResult:
 
 def _send_result(pipe: IO[bytes], result: ReadResult) -> None:
     if isinstance(result, Photo):
-        facts = asdict(result.picture.facts)
+        facts = vars(result.picture.facts)
         protocol.send(pipe, json.dumps({"digest": result.digest.hex(), "facts": facts}).encode())
         protocol.send(pipe, np.ascontiguousarray(result.picture.pixels).tobytes())
     else:

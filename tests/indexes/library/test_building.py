@@ -96,7 +96,6 @@ def test_a_complete_shard_is_skipped_and_a_killed_one_continued(folder, monkeypa
     assert (shard_folder(folder, "00000") / "data.mdb").stat().st_mtime_ns == before.st_mtime_ns
     monkeypatch.setattr(embed, "FIRST_BATCH", 2)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 2)
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     reads = []
 
     def dies(files, side, workers=None):

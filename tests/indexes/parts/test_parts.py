@@ -240,7 +240,6 @@ def test_a_deleted_photo_is_not_found_and_leaves_no_regions(own, home, part):
 def test_a_run_that_ended_before_the_codec_was_trained_is_continued(
     home, starter, part, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 4)
     monkeypatch.setattr(embed, "FIRST_BATCH", 4)
     calls = iter([False] * 6 + [True] * 1000)
     with Index.create(tmp_path / "index", starter) as index:

@@ -5,12 +5,11 @@ import os
 
 import pytest
 from answers import nonzero
-from light import encode, light, read_in_process
+from light import light, read_in_process, use_light_encoders
 
 from indexes import Index
 from indexes.sync import embed
 from indexes.verify import look
-from mocosearch.encoder import Encoder
 from mocosearch.errors import MocosearchError, NotFound
 from mocosearch.photos.failures import is_temporary
 from mocosearch.photos.workers.worker import read_photo
@@ -28,9 +27,8 @@ TEMPORARY = [
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     monkeypatch.setattr(embed, "FIRST_BATCH", 2)
     with Index.create(tmp_path / "index", light(1)) as opened:
         yield opened

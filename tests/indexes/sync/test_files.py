@@ -5,20 +5,19 @@ import os
 import numpy as np
 import pytest
 from answers import nonzero
-from light import encode, light, read_in_process
+from light import light, read_in_process, use_light_encoders
 
 from indexes import Index
 from indexes.store import roots
 from indexes.sync import embed
 from indexes.sync.entries import Batch, commit
-from mocosearch.encoder import Encoder
 from mocosearch.errors import NotFound
 from mocosearch.photos import Facts, FileStat
 
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
     with Index.create(tmp_path / "index", light(1)) as opened:
         yield opened

@@ -67,7 +67,6 @@ def test_the_whitening_is_fitted_once(index, general, photos, files, fill):
 
 
 def test_it_is_fitted_on_an_evenly_spaced_sample(index, photos, files, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     monkeypatch.setattr(embed, "FIT_PHOTOS", 4)
     assert nonzero(index.sync([photos])) == {"embedded": 12}
     assert index.encoder.card.whitened == 4
@@ -80,7 +79,6 @@ def test_skipped_files_are_not_part_of_the_sample(index, photos, files, monkeypa
     for number in range(0, 12, 2):
         files[number].write_bytes(b"\xff\xd8\xff")
     monkeypatch.setattr(embed, "FIT_PHOTOS", 5)
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     assert nonzero(index.sync([photos])) == {"embedded": 6, "skipped": 6}
     assert index.encoder.card.whitened == 5
 
@@ -102,7 +100,6 @@ def test_too_few_photos_for_a_first_whitening(tmp_path, encoder, photos, files):
 def test_after_an_interrupted_run_the_next_one_fits_it_on_all(
     index, general, photos, files, monkeypatch
 ):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     answers = iter([False] * 6)
     index.sync([photos], stopped=lambda: next(answers, True))
     assert (index.encoder.card, len(index)) == (general.card, 7)
@@ -121,7 +118,6 @@ def test_it_is_fitted_without_reading_photos_again(index, photos, files, monkeyp
 
     monkeypatch.setattr(embed, "FIRST_BATCH", 4)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 4)
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     with monkeypatch.context() as patch:
         patch.setattr(fitting.Fitting, "fit", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -136,7 +132,6 @@ def test_it_is_fitted_without_reading_photos_again(index, photos, files, monkeyp
 
 
 def test_photos_deleted_before_the_fit(index, photos, files, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     answers = iter([False] * 6)
     index.sync([photos], stopped=lambda: next(answers, True))
     present = [file for file in files if index.entry(str(file))]
@@ -147,7 +142,6 @@ def test_photos_deleted_before_the_fit(index, photos, files, monkeypatch):
 
 
 def test_keys_from_elsewhere_prevent_a_fit(index, general, photos, files, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     answers = iter([False] * 6)
     index.sync([photos], stopped=lambda: next(answers, True))
     file = next(file for file in files if not index.entry(str(file)))
@@ -214,7 +208,6 @@ def test_photos_added_in_the_meantime_keep_their_encoder(index, photos, files):
 
 def test_slow_photos_are_committed_after_a_while(index, photos, files, monkeypatch):
     """Otherwise a crash would lose everything read until then."""
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     monkeypatch.setattr(embed, "COMMIT_SECONDS", 0.0)
     counts = []
     index.sync([photos], stopped=lambda: counts.append(index.store.read) or len(counts) == 3)

@@ -229,7 +229,6 @@ def test_exchanged_names_are_right_after_another_run(index, photos, fill, change
 
 
 def test_small_transactions_give_the_same_index(index, photos, fill, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 3)
     files = fill(photos, range(40))
     assert nonzero(index.sync([photos])) == {"embedded": 40}
@@ -276,7 +275,6 @@ def test_stopping_deletes_nothing(index, photos, fill):
 
 def test_a_failure_keeps_the_commits_before_it(index, photos, fill, monkeypatch):
     files = fill(photos, range(9))
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 2)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 4)
     calls = []
 
@@ -447,7 +445,6 @@ def test_runs_without_changes_do_not_grow_the_file(index, photos, fill):
 
 def test_no_old_snapshot_stays_open_during_writes(index, photos, fill, monkeypatch):
     """With one open, no page is freed, and the file grows with every commit."""
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 1)
     monkeypatch.setattr(embed, "COMMIT_BATCH", 1)
     lags = []
     write = Store.write

@@ -162,7 +162,6 @@ def test_a_skipped_file_that_is_deleted(index, photos, fill):
 
 @pytest.mark.parametrize("bad", [(0,), (3,), (6,), (0, 6), (2, 3), tuple(range(7))])
 def test_a_bad_file_affects_no_other(index, photos, fill, bad, monkeypatch):
-    monkeypatch.setattr(embed, "ENCODE_BATCH", 3)
     files = fill(photos, range(7))
     for n in bad:
         files[n].write_bytes(files[n].read_bytes()[:300])

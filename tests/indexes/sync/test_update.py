@@ -7,7 +7,7 @@ import pytest
 from answers import nonzero, total
 from hypothesis import given
 from hypothesis import strategies as st
-from light import encode, light, read_in_process
+from light import light, read_in_process, use_light_encoders
 
 from indexes import Counts, Index
 from indexes.sync import embed
@@ -21,7 +21,7 @@ OLD, NEW = light(1), light(2)
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch):
-    monkeypatch.setattr(Encoder, "encode", encode)
+    use_light_encoders(monkeypatch)
     monkeypatch.setattr(embed, "read_photos", read_in_process)
 
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from mocosearch.encoder import Encoder, export, runtime, whitening
+from mocosearch.encoder import Encoder, batches, export, whitening
 from mocosearch.encoder.card import Card, fingerprint
+from mocosearch.encoder.runtime import FEW
 from mocosearch.errors import Damaged, NotFound, StorageFailed
 from mocosearch.moco.backbones import Backbone
 from mocosearch.moco.descriptor import Descriptor
@@ -108,14 +109,14 @@ def test_a_key_does_not_depend_on_its_batch(export_result):
 
 def test_photos_are_encoded_in_batches_that_fit_into_memory(export_result, monkeypatch):
     encoder = Encoder.open(export_result[1])
-    pixels = pixels_of(5, 3)
+    pixels = pixels_of(FEW + 1, 3)
     expected = encoder.encode(pixels)
-    assert encoder.batch == runtime.MAX_BATCH
+    assert encoder.batches.batch == batches.MAX_BATCH
     # The largest tensor of a photo is the stem's: 64 channels at a quarter of the side, in fp32.
     largest = 4 * 64 * (SIDE // 4) ** 2
-    monkeypatch.setattr(runtime, "MEMORY", 2 * runtime.TENSORS * largest)
+    monkeypatch.setattr(batches, "MEMORY", 2 * batches.TENSORS * largest)
     small = Encoder.open(export_result[1])
-    assert small.batch == 2
+    assert small.batches.batch == 2
     np.testing.assert_allclose(small.encode(pixels), expected, atol=1e-2)
 
 

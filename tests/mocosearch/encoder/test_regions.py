@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mocosearch.encoder import Encoder
-from mocosearch.encoder.regions import REGIONS, SCALES, Joint, Regions, _shares
+from mocosearch.encoder.regions import REGIONS, SCALES, Regions, _shares, joint
 from mocosearch.encoder.runtime import openvino
 
 
@@ -38,7 +38,7 @@ def test_one_pass_gives_keys_and_regions_as_two_do():
     encoder = Encoder.open("starter")
     random = np.random.default_rng(0)
     pixels = random.integers(0, 256, (3, encoder.side, encoder.side, 3), dtype=np.uint8)
-    keys, features = Joint(encoder.model(openvino().Core())).run(pixels)
+    keys, features = joint(encoder.model(openvino().Core())).run(pixels)
     assert np.array_equal(keys, encoder.encode(pixels))
     expected = Regions(encoder).photos(pixels)
     assert features.shape == expected.shape
