@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from threading import Lock
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,8 @@ LEVELS = ((0.75, 2), (0.5, 3), (0.36, 4), (0.25, 6))
 SCALES = (1.0, 0.7, 0.5, 0.36, 0.25)
 """Sides at which a query is placed on a square canvas, so that its details have the size that they
 have within a photo."""
+VERSION = "regions1"
+"""Of the pooling, in the names of cached graphs; another one for each change."""
 MAPS = 2
 """Maps of the graph that are pooled, the first ones."""
 
@@ -98,8 +101,10 @@ class Regions:
 
     def _load(self) -> Batches:
         model = self.encoder.model(openvino().Core())
-        features = _pooled(_maps(model), np.concatenate([REGIONS, _centred()]))
-        return in_batches(openvino().Model([features], model.get_parameters()))
+        boxes = np.concatenate([REGIONS, _centred()])
+        cut = openvino().Model([_pooled(_maps(model), boxes)], model.get_parameters())
+        name = f"{self.encoder.fingerprint}-{VERSION}-{crc32(boxes.tobytes()):08x}"
+        return in_batches(cut, name)
 
 
 def joint(model: Any) -> Batches:

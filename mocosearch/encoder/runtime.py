@@ -183,9 +183,14 @@ def _run(work: Callable[[], Any], result: "Future[Any]") -> None:
         result.set_exception(error)
 
 
-def in_batches(model: Any) -> Batches:
-    """Compiles an OpenVINO model for many pictures."""
-    graph = openvino().Core().compile_model(model, "CPU", THROUGHPUT)
+def in_batches(model: Any, name: str | None = None) -> Batches:
+    """Compiles an OpenVINO model for many pictures. name: in the cache of compiled graphs."""
+    core = openvino().Core()
+    graph = None if name is None else compiled.load(core, name, THROUGHPUT)
+    if graph is None:
+        graph = core.compile_model(model, "CPU", THROUGHPUT)
+        if name is not None:
+            compiled.save(core, name, graph)
     return Batches(graph, model)
 
 

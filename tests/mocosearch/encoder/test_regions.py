@@ -55,3 +55,14 @@ def test_features_of_regions_have_two_blocks_of_unit_length():
     assert np.linalg.norm(features, axis=2) == pytest.approx(2**0.5, abs=1e-2)
     query = regions.query(Image.fromarray(pixels[0]))
     assert query.shape == (2 * len(SCALES), features.shape[2])
+
+
+def test_the_graph_of_a_query_is_cached_and_gives_the_same_features(home):
+    encoder = Encoder.open("starter")
+    picture = Image.effect_noise((60, 40), 80).convert("RGB")
+    first = Regions(encoder).query(picture)
+    [file] = (home / "cache" / "compiled").iterdir()
+    assert np.array_equal(Regions(encoder).query(picture), first)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+    assert np.array_equal(Regions(encoder).query(picture), first)
+    assert (home / "cache" / "compiled").is_dir()
