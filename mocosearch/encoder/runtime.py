@@ -8,18 +8,20 @@ from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock, Thread
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mocosearch.encoder import compiled
-from mocosearch.encoder.batches import THROUGHPUT, Batches
 from mocosearch.encoder.card import Card, fingerprint
 from mocosearch.errors import Damaged
 from mocosearch.home import not_found_error, path_of
 from mocosearch.photos.decode import Pixels
 from mocosearch.processes import check_fork
+
+if TYPE_CHECKING:
+    from mocosearch.encoder.batches import Batches
 
 CARD, GRAPH, WEIGHTS = "card.json", "encoder.xml", "encoder.bin"
 FEW = 8
@@ -123,8 +125,10 @@ class Encoder:
         return np.concatenate(keys)
 
     @cached_property
-    def batches(self) -> Batches:
+    def batches(self) -> "Batches":
         """For many pictures; a query does not wait for it. Raises Damaged."""
+        from mocosearch.encoder.batches import THROUGHPUT, Batches
+
         graph = self._load({**THROUGHPUT, **self._settings})
         return Batches(graph, self.model(openvino().Core()))
 
@@ -183,8 +187,10 @@ def _run(work: Callable[[], Any], result: "Future[Any]") -> None:
         result.set_exception(error)
 
 
-def in_batches(model: Any, name: str | None = None) -> Batches:
+def in_batches(model: Any, name: str | None = None) -> "Batches":
     """Compiles an OpenVINO model for many pictures. name: in the cache of compiled graphs."""
+    from mocosearch.encoder.batches import THROUGHPUT, Batches
+
     core = openvino().Core()
     graph = None if name is None else compiled.load(core, name, THROUGHPUT)
     if graph is None:
