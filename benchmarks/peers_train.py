@@ -9,7 +9,7 @@ Bar: 3 times the baseline's photos a second.
 With --lightly-train also the command of LightlyTrain (plain_lightly_train.py), for so many minutes;
 its networks are those of torchvision, so ours is trained with a ResNet-18, too.
 
-    uv pip install --no-deps --target WHERE lightly lightning-utilities hydra-core omegaconf
+    uv pip install --no-deps --target WHERE lightly lightning-utilities hydra-core omegaconf tqdm
     python -m benchmarks.peers_train --lightly WHERE [--minutes 20]
 
     uv pip install --target OTHER --override search-only.txt lightly-train
