@@ -6,7 +6,7 @@ OpenVINO's own cache does not detect damage inside its files; then keys are wron
 import os
 import sys
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -18,6 +18,17 @@ MOST_FILES = 8
 """Compiled graphs in the cache; each is as large as the network in fp32 or bf16."""
 CHECKSUM = 4
 """Bytes of the CRC-32 with which a file ends."""
+
+
+def cached(
+    core: Any, name: str, settings: Mapping[str, Any], compile_graph: Callable[[], Any]
+) -> Any:
+    """The graph that is stored under a name; where there is none, it is compiled and stored."""
+    graph = load(core, name, settings)
+    if graph is None:
+        graph = compile_graph()
+        save(core, name, graph)
+    return graph
 
 
 def load(core: Any, name: str, settings: Mapping[str, Any]) -> Any | None:

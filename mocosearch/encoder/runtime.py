@@ -150,16 +150,16 @@ class Encoder:
         checked: Future[None] = Future()
         Thread(target=_run, args=(self.check, checked), daemon=True).start()
         core = openvino().Core()
-        try:
-            ready = compiled.load(core, self.fingerprint, settings)
-            if ready is not None:
-                return ready
+
+        def compile_graph() -> Any:
             model = self._read(core)
             with _load_errors():
-                ready = core.compile_model(model, "CPU", settings)
+                graph = core.compile_model(model, "CPU", settings)
             checked.result()  # A damaged graph is not stored.
-            compiled.save(core, self.fingerprint, ready)
-            return ready
+            return graph
+
+        try:
+            return compiled.cached(core, self.fingerprint, settings, compile_graph)
         finally:
             checked.result()
 
@@ -192,12 +192,10 @@ def in_batches(model: Any, name: str | None = None) -> "Batches":
     from mocosearch.encoder.batches import THROUGHPUT, Batches
 
     core = openvino().Core()
-    graph = None if name is None else compiled.load(core, name, THROUGHPUT)
-    if graph is None:
-        graph = core.compile_model(model, "CPU", THROUGHPUT)
-        if name is not None:
-            compiled.save(core, name, graph)
-    return Batches(graph, model)
+    compile_graph = partial(core.compile_model, model, "CPU", THROUGHPUT)
+    if name is None:
+        return Batches(compile_graph(), model)
+    return Batches(compiled.cached(core, name, THROUGHPUT, compile_graph), model)
 
 
 @contextmanager
