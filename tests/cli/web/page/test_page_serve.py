@@ -53,6 +53,7 @@ def test_a_file_is_found_and_new_photos_appear(
     large = page.locator(".photo-dialog img.photo:not(.preview)")
     large.evaluate("image => image.decode()")
     page.keyboard.press("Escape")
+    page.locator(".photo-dialog").wait_for(state="hidden")
     page.keyboard.press("d")
     page.get_by_role("heading", name="No duplicates").wait_for(timeout=60_000)
     page.keyboard.press("h")
