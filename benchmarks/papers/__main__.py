@@ -7,6 +7,8 @@ continues, and --minutes 0 prints what is done.
     python -m benchmarks.papers cifar FOLDER [--minutes 45]
         The authors' CIFAR-10 demo: kNN accuracy after as many pairs, ours beside theirs.
         Bar: after 0.5 M and 1 M pairs at most 2 points below theirs.
+        `torchrun --nproc-per-node 2 -m benchmarks.papers cifar FOLDER` uses two processes, which
+        wait for each other less often than two threads do.
 
     python -m benchmarks.papers findings FOLDER [--only NAME ...] [--pairs 100000] [--seeds 1]
         Each finding of the papers: the rows, and whether it appears at this size.
@@ -19,6 +21,7 @@ from pathlib import Path
 from benchmarks.measure import title
 from benchmarks.papers.curve import CurveSettings, curve
 from benchmarks.papers.findings import FINDINGS, Settings, findings
+from mocosearch.training.processes import launch
 
 PAIRS = 100_000
 
@@ -46,7 +49,8 @@ def main(words: list[str] | None = None) -> None:
         command.add_argument("--out", type=Path, default=Path("papers"), help="results [./papers]")
         command.add_argument("--limit", type=int, help="pictures of each label [all]")
     args = parser.parse_args(words)
-    title(__doc__)
+    if launch.rank() == 0:
+        title(__doc__)
     if args.command == "cifar":
         how = (args.minutes, args.epochs, args.width, args.batch, args.K, args.seed, args.limit)
         curve(args.folder, args.out, CurveSettings(*how))

@@ -53,7 +53,7 @@ def read(folder: Path, part: str, cache: Path, limit: int | None = None) -> Pict
         part_file = stored.with_suffix(".part.npy")
         np.save(part_file, np.stack([_decode(file) for file in files]))
         part_file.rename(stored)
-    return Pictures(np.load(stored), [file.parent.name for file in files])
+    return Pictures(np.load(stored, mmap_mode="c"), [file.parent.name for file in files])
 
 
 def _decode(file: Path) -> Pixels:

@@ -52,7 +52,8 @@ class _Product(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             rows, _, _ = _patches(x, kernel, ctx.stride, ctx.padding)
             of_weight = (outer.T @ rows).reshape(others, kernel, kernel, channels)
-            of_weight = of_weight.permute(0, 3, 1, 2)
+            # DistributedDataParallel wants the layout of the weights, also of kernels of one pixel.
+            of_weight = torch.empty_like(weight).copy_(of_weight.permute(0, 3, 1, 2))
         if ctx.needs_input_grad[0]:
             of_x = _gradient_of_input(x, weight, gradient, ctx.stride, ctx.padding)
         return of_x, of_weight, None, None

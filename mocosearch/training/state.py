@@ -78,8 +78,7 @@ class Training:
         self.model = build_model(network, recipe).to(self.device)
         if isinstance(self.model, MoCoV3):
             synchronize(self.model, self.device)
-        if self.device.type == "cpu" and processes() == 1:
-            # DistributedDataParallel warns of the layout of the gradients' sums.
+        if self.device.type == "cpu":
             use_products(self.model)
         self.model.to(memory_format=torch.channels_last)
         self.model.train()
