@@ -2,6 +2,8 @@
 
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -163,6 +165,20 @@ def test_a_curve_that_continues_is_that_of_one_run(folder: Path, tmp_path: Path)
             for line in Results(tmp_path / name / "cifar.jsonl").lines
         ]
 
-    whole = lines_of("whole", 2)
-    assert [line["epoch"] for line in whole] == [1, 2]
-    assert lines_of("parts", 1, 2) == whole
+    whole = lines_of("whole", 10)
+    assert [line["epoch"] for line in whole] == [1, 10]
+    assert lines_of("parts", 1, 10) == whole
+
+
+@pytest.mark.slow
+def test_a_curve_in_two_processes_has_one_result(folder: Path, tmp_path: Path) -> None:
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    program = ["--nproc-per-node", "2", "-m", "benchmarks.papers", "cifar", str(folder)]
+    small = ["--out", str(tmp_path), "--epochs", "1", "--width", "4", "--batch", "16", "--K", "16"]
+    run = subprocess.run(
+        [*torchrun, *program, *small], capture_output=True, text=True, timeout=240, check=True
+    )
+    assert run.stdout.count("Is it MoCo?") == run.stdout.count("Same settings") == 1
+    assert "does not match" not in run.stderr
+    lines = Results(tmp_path / "cifar.jsonl").lines
+    assert [line["epoch"] for line in lines] == [1]

@@ -74,9 +74,13 @@ def followed(other: subprocess.Popen[str], tmp_path: Path) -> Followed:
         dist.barrier()
         try:
             yield result
+        except BaseException:
+            # It waits for a message that does not come.
+            other.kill()
+            raise
         finally:
             dist.destroy_process_group()
-            assert other.stdout.readline() == f"{outcome}\n"
+        assert other.stdout.readline() == f"{outcome}\n"
 
     return group
 
