@@ -1,8 +1,7 @@
+"""After `sync` the index holds the photos of its folders, whatever changed."""
+
 import os
 import shutil
-import time
-from collections.abc import Callable
-from pathlib import Path
 
 import lmdb
 import numpy as np
@@ -13,7 +12,6 @@ from indexes import Index
 from indexes.store.environment import Store
 from indexes.sync import embed
 from indexes.sync import sync as sync_module
-from mocosearch.errors import NotFound
 from mocosearch.photos import decode
 
 pytestmark = pytest.mark.usefixtures("reads")
@@ -159,75 +157,6 @@ def test_ids_are_never_reused(index, photos, fill):
     assert ids[-1] > 0
 
 
-def rename_onto(photos: Path) -> None:
-    (photos / "0000.jpg").rename(photos / "0001.jpg")
-
-
-def swap(photos: Path) -> None:
-    (photos / "0000.jpg").rename(photos / "x.jpg")
-    (photos / "0001.jpg").rename(photos / "0000.jpg")
-    (photos / "x.jpg").rename(photos / "0001.jpg")
-
-
-def shift(photos: Path) -> None:
-    for n in (2, 1, 0):
-        (photos / f"{n:04}.jpg").rename(photos / f"{n + 1:04}.jpg")
-
-
-def replace(photos: Path) -> None:
-    """The photo is renamed, and a new one gets its old name."""
-    (photos / "0000.jpg").rename(photos / "moved.jpg")
-    shutil.copy(photos.parent / "spare" / "0050.jpg", photos / "0000.jpg")
-
-
-def overwrite_with_a_copy(photos: Path) -> None:
-    shutil.copy(photos / "0000.jpg", photos / "0001.jpg")
-
-
-def replace_with_garbage(photos: Path) -> None:
-    """The photo is renamed, and a broken file gets its old name."""
-    (photos / "0000.jpg").rename(photos / "moved.jpg")
-    (photos / "0000.jpg").write_bytes(b"\xff\xd8\xff")
-
-
-RENAMES = [rename_onto, swap, shift, replace, overwrite_with_a_copy, replace_with_garbage]
-
-
-@pytest.mark.parametrize("change", RENAMES)
-@pytest.mark.parametrize("keep_times", [False, True])
-def test_exchanged_names(index, photos, fill, change: Callable, keep_times):
-    """After one run every name belongs to its present content, and no photo is lost."""
-    for n, file in enumerate(fill(photos, range(3))):
-        os.utime(file, ns=(n, n + 1))
-    fill(photos.parent / "spare", [50])
-    index.sync([photos])
-    change(photos)
-    if not keep_times:
-        for file in photos.iterdir():
-            os.utime(file)
-    counts = index.sync([photos])
-    files = [f for f in photos.iterdir() if f.stat().st_size > 100]
-    assert total(counts) == len(list(photos.iterdir()))
-    assert_best_match(index, *files)
-    paths = [p for m in query_photo(index, files[0], 99) for p in m.record.paths]
-    assert sorted(paths) == sorted(map(str, files))
-
-
-@pytest.mark.parametrize("change", RENAMES)
-def test_exchanged_names_are_right_after_another_run(index, photos, fill, change):
-    fill(photos, range(3))
-    fill(photos.parent / "spare", [50])
-    index.sync([photos])
-    change(photos)
-    for _ in range(2):
-        for n, file in enumerate(photos.iterdir()):
-            os.utime(file, ns=(n, time.time_ns()))
-        index.sync([photos])
-    files = [f for f in photos.iterdir() if f.stat().st_size > 100]
-    assert_best_match(index, *files)
-    assert nonzero(index.sync([photos]))["unchanged"] == len(files)
-
-
 def test_small_transactions_give_the_same_index(index, photos, fill, monkeypatch):
     monkeypatch.setattr(embed, "COMMIT_BATCH", 3)
     files = fill(photos, range(40))
@@ -294,118 +223,6 @@ def test_a_failure_keeps_the_commits_before_it(index, photos, fill, monkeypatch)
     assert_best_match(index, *files)
 
 
-def test_several_roots_share_an_index(index, photos, fill):
-    one, two = photos / "one", photos / "two"
-    files = fill(one, range(3)) + fill(two, range(3, 6))
-    index.sync([one])
-    assert nonzero(index.sync([two])) == {"embedded": 3}
-    assert_best_match(index, *files)
-    assert index.info()["roots"] == [str(one), str(two)]
-
-
-def test_a_missing_root_that_is_not_given_keeps_its_photos(index, photos, fill):
-    one, two = photos / "one", photos / "two"
-    fill(one, range(3))
-    fill(two, range(3, 6))
-    index.sync([one, two])
-    shutil.rmtree(one)
-    assert nonzero(index.sync([two])) == {"unchanged": 3}
-    assert entry_counts(index)["paths"] == 6
-
-
-@pytest.mark.parametrize("others", [False, True])
-def test_an_empty_root_is_taken_for_an_unmounted_disk(index, photos, fill, others):
-    one, two = photos / "one", photos / "two"
-    fill(one, range(3))
-    fill(two, range(3, 6))
-    index.sync([one, two])
-    shutil.rmtree(one)
-    one.mkdir()
-    assert index.sync([one, two] if others else [one]).deleted == 0
-    assert entry_counts(index)["paths"] == 6
-
-
-@pytest.mark.parametrize("place", ["a dangling link", "nothing", "an empty folder"])
-def test_a_disk_below_a_root_that_is_unplugged(index, photos, fill, another_disk, place):
-    fill(photos, range(2))
-    fill(another_disk, range(2, 5))
-    (photos / "disk").symlink_to(another_disk)
-    assert nonzero(index.sync([photos])) == {"embedded": 5}
-    another_disk.rename(another_disk.with_name("unplugged"))
-    if place != "a dangling link":
-        (photos / "disk").unlink()
-    if place == "an empty folder":
-        (photos / "disk").mkdir()
-    for _ in range(2):
-        counts = index.sync([photos])
-        assert (counts.deleted, counts.unchanged) == (0, 2)
-        assert counts.absent == [str(photos / "disk")]
-    if place == "an empty folder":
-        (photos / "disk").rmdir()
-    if place != "a dangling link":
-        (photos / "disk").symlink_to(another_disk)
-    another_disk.with_name("unplugged").rename(another_disk)
-    assert nonzero(index.sync([photos])) == {"unchanged": 5}
-    next(another_disk.iterdir()).unlink()
-    assert nonzero(index.sync([photos])) == {"unchanged": 4, "deleted": 1}
-    (photos / "disk").unlink()
-    assert nonzero(index.sync([photos], prune=True)) == {"unchanged": 2, "deleted": 2}
-    assert index.sync([photos]).absent == []
-
-
-@pytest.mark.parametrize("is_root", [True, False])
-def test_other_files_in_the_place_of_a_disk(index, photos, fill, another_disk, is_root):
-    """A program wrote there without noticing that the disk was not mounted."""
-    fill(photos, range(2))
-    fill(another_disk, range(2, 5))
-    place = photos.with_name("mounted") if is_root else photos / "disk"
-    folders = [photos, place] if is_root else [photos]
-    place.symlink_to(another_disk)
-    assert nonzero(index.sync(folders)) == {"embedded": 5}
-    place.unlink()
-    fill(place, [9])
-    counts = index.sync(folders)
-    assert nonzero(counts) == {"embedded": 1, "unchanged": 2}
-    assert (counts.absent, counts.unmounted) == ([], [str(place)])
-    assert index.sync(folders).unmounted == [str(place)]
-    assert len(index) == 6
-    # The photos are moved from the disk to this place.
-    for file in another_disk.iterdir():
-        shutil.copy2(file, place)
-    counts = index.sync(folders)
-    assert (counts.unmounted, counts.deleted, counts.unchanged) == ([], 0, 6)
-    assert index.sync(folders).unmounted == []
-
-
-def test_other_files_in_the_place_of_a_disk_that_does_not_come_back(
-    index, photos, fill, another_disk
-):
-    fill(another_disk, range(3))
-    (photos / "disk").symlink_to(another_disk)
-    index.sync([photos])
-    (photos / "disk").unlink()
-    fill(photos / "disk", [9])
-    assert nonzero(index.sync([photos], prune=True)) == {"embedded": 1, "deleted": 3}
-    counts = index.sync([photos])
-    assert (nonzero(counts), counts.unmounted) == ({"unchanged": 1}, [])
-
-
-def test_an_emptied_folder_is_not_taken_for_a_disk(index, photos, fill):
-    fill(photos, range(2))
-    fill(photos / "trip", range(2, 4))
-    index.sync([photos])
-    for file in (photos / "trip").iterdir():
-        file.unlink()
-    assert nonzero(index.sync([photos])) == {"unchanged": 2, "deleted": 2}
-
-
-def test_a_missing_root(index, photos, fill):
-    fill(photos, range(2))
-    with pytest.raises(NotFound):
-        index.sync([photos, photos / "nowhere"])
-    assert entry_counts(index)["paths"] == 0
-
-
 def test_progress_reaches_the_end(index, photos, fill):
     fill(photos, range(3))
     (photos / "bad.jpg").write_bytes(b"\xff\xd8\xff")
@@ -466,23 +283,6 @@ def test_close_ends_the_environment(encoder, tmp_path):
     index.close()
     with pytest.raises(lmdb.Error):
         index.store.env.begin()
-
-
-def test_a_disk_unplugged_during_the_scan_keeps_its_photos(index, photos, fill, monkeypatch):
-    files = fill(photos, range(3))
-    index.sync([photos])
-    split_folders = sync_module.split_folders
-
-    def split_and_unplug(*args):
-        folders = split_folders(*args)
-        shutil.move(photos, photos.with_name("elsewhere"))
-        photos.mkdir()
-        return folders
-
-    monkeypatch.setattr(sync_module, "split_folders", split_and_unplug)
-    counts = index.sync([photos])
-    assert (counts.deleted, counts.absent) == (0, [str(photos)])
-    assert len(index) == len(files)
 
 
 def test_a_file_replaced_under_the_same_size_and_mtime_is_read_again(index, photos, fill, reads):
