@@ -1,83 +1,28 @@
+"""Every format and mode becomes the same square of RGB pixels."""
+
 import contextlib
 import io
-import struct
 import sys
-import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_files import (
+    AS_STORED,
+    SIDE,
+    distance,
+    orientation_exif,
+    plain_square,
+    png_header,
+    to_bytes,
+)
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
 from mocosearch.errors import Unreadable
-from mocosearch.photos.decode import MAX_BYTES, MAX_PIXELS, decode, decode_image, digest_of, read
+from mocosearch.photos.decode import MAX_PIXELS, decode, decode_image
 
-SIDE = 24
 decode_module = sys.modules[decode.__module__]
-AS_STORED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-"""How a camera stores an upright picture for each orientation."""
-
-
-def to_bytes(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    out = io.BytesIO()
-    image.save(out, kind, **options)
-    return out.getvalue()
-
-
-def orientation_exif(orientation: int) -> Image.Exif:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    return exif
-
-
-def plain_square(image: Image.Image) -> np.ndarray:
-    return np.asarray(image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-
-
-def distance(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.abs(a.astype(float) - b.astype(float)).mean())
-
-
-def png_header(width: int, height: int) -> bytes:
-    """A PNG of this size without pixels."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        )
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-
-
-@pytest.mark.parametrize("orientation", AS_STORED)
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-def test_every_orientation_becomes_upright(picture, orientation, kind):
-    scene = picture(1, 96, 64)
-    stored = scene if AS_STORED[orientation] is None else scene.transpose(AS_STORED[orientation])
-    options = {} if kind == "PNG" else {"quality": 95}
-    data = to_bytes(stored, kind, exif=orientation_exif(orientation), **options)
-    result = decode(data, SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 4
-    assert (result.facts.width, result.facts.height) == (96, 64)
-    assert decode_image(data, 48).size == (48, 32)
-
-
-@pytest.mark.parametrize("orientation", [0, 9, 77, 65535])
-def test_an_invalid_orientation_is_ignored(picture, orientation):
-    scene = picture(1, 96, 64)
-    result = decode(to_bytes(scene, exif=orientation_exif(orientation)), SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 2
 
 
 def test_shape_and_type_of_the_pixels(picture):
@@ -211,78 +156,6 @@ def test_any_size_becomes_a_square(width, height):
     assert (result.facts.width, result.facts.height) == (width, height)
 
 
-TRUNCATABLE = [
-    ("JPEG", {}),
-    ("JPEG", {"progressive": True}),
-    ("PNG", {}),
-    ("GIF", {"interlace": 0}),
-    ("GIF", {"interlace": 1}),
-    ("BMP", {}),
-    ("TIFF", {}),
-]
-
-
-@pytest.mark.parametrize(("kind", "options"), TRUNCATABLE)
-def test_a_file_with_most_of_its_rows_is_a_truncated_picture(picture, kind, options):
-    data = to_bytes(picture(7, 400, 300), kind, **options)
-    result, complete = decode(data[: int(len(data) * 0.9)], SIDE), decode(data, SIDE)
-    assert result.facts.truncated
-    assert not complete.facts.truncated
-    assert (result.facts.width, result.facts.height) == (400, 300)
-    middle = result.pixels[SIDE // 4 : SIDE // 2], complete.pixels[SIDE // 4 : SIDE // 2]
-    if kind == "GIF" and options["interlace"]:
-        return
-    assert distance(*middle) < 3
-
-
-@pytest.mark.parametrize(("kind", "options"), TRUNCATABLE)
-@pytest.mark.parametrize("share", [0.01, 0.2])
-def test_a_file_with_few_rows_is_skipped(picture, kind, options, share):
-    if options.get("progressive"):
-        share /= 4
-    data = to_bytes(picture(7, 400, 300), kind, **options)
-    with pytest.raises(Unreadable) as error_info:
-        decode(data[: int(len(data) * share)], SIDE)
-    assert error_info.value.what
-    assert "\n" not in error_info.value.what
-
-
-@pytest.mark.parametrize("kind", ["PNG", "GIF", "TIFF", "JPEG"])
-def test_black_rows_of_a_truncated_picture_are_not_missing_rows(picture, kind):
-    """A night sky: black rows look like rows that Pillow did not decode."""
-    night = Image.new("RGB", (400, 300))
-    night.paste(picture(7, 400, 100).effect_spread(9), (0, 200))
-    data = to_bytes(night, kind, **({"interlace": 0} if kind == "GIF" else {}))
-    assert decode(data[: int(len(data) * 0.97)], SIDE).facts.truncated
-
-
-def test_a_page_without_its_last_bytes_is_a_truncated_picture(picture):
-    """Its white rows equal its last row, and none are missing."""
-    page = Image.new("RGB", (400, 300), "white")
-    page.paste(picture(7, 300, 60), (50, 20))
-    result = decode(to_bytes(page, "JPEG")[:-2], SIDE)
-    assert result.facts.truncated
-    assert (result.pixels[-8:] == 255).all()
-
-
-@pytest.mark.parametrize("orientation", [1, 3, 4])
-def test_a_tiff_with_few_rows_is_skipped_in_any_orientation(picture, orientation):
-    data = to_bytes(picture(7, 400, 300), "TIFF", exif=orientation_exif(orientation))
-    pixels = picture(7, 400, 300).tobytes()
-    begin = data.index(pixels[:400])
-    with pytest.raises(Unreadable, match="truncated"):
-        decode(data[: begin + len(pixels) // 4], SIDE)
-
-
-@pytest.mark.parametrize("kind", ["WEBP", "AVIF", "JPEG2000"])
-def test_truncated_files_of_other_formats_are_skipped(picture, kind):
-    data = to_bytes(picture(7), kind)
-    for share in (0.02, 0.5, 0.9):
-        with pytest.raises(Unreadable) as error_info:
-            decode(data[: int(len(data) * share)], SIDE)
-        assert error_info.value.what
-
-
 def test_only_known_formats_are_tried(picture):
     """Some of Pillow's decoders start other programs, and some may take for ever."""
     for kind in ("EPS", "PPM", "TGA", "ICO", "SGI", "PCX"):
@@ -300,15 +173,6 @@ def test_thin_and_tiny_pictures(size):
         assert max(decode_image(to_bytes(image, kind), 100).size) <= 100
 
 
-@pytest.mark.parametrize("orientation", AS_STORED)
-def test_a_tiff_is_rotated_once(picture, orientation):
-    scene = picture(1, 96, 64)
-    stored = scene if AS_STORED[orientation] is None else scene.transpose(AS_STORED[orientation])
-    result = decode(to_bytes(stored, "TIFF", exif=orientation_exif(orientation)), SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 2
-    assert (result.facts.width, result.facts.height) == (96, 64)
-
-
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
 def test_a_picture_with_broken_exif_is_decoded(kind):
     picture = Image.new("RGB", (40, 30), "red")
@@ -316,81 +180,6 @@ def test_a_picture_with_broken_exif_is_decoded(kind):
     result = decode(data, SIDE)
     assert (result.facts.width, result.facts.height) == (40, 30)
     assert result.facts.taken is None
-
-
-@pytest.mark.parametrize("where", ["container", "exif", "both"])
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_heic_is_rotated_once(picture, where, orientation):
-    heif = pytest.importorskip("pillow_heif")
-    scene = picture(1, 192, 128)
-    stored = heif.from_pillow(scene.transpose(AS_STORED[orientation]))
-    out = io.BytesIO()
-    # pillow_heif also writes the orientation into the container.
-    exif_bytes = orientation_exif(1 if where == "exif" else orientation).tobytes()
-    stored.save(out, quality=95, exif=exif_bytes)
-    expected = orientation_exif(1 if where == "container" else orientation).tobytes()
-    assert exif_bytes[6:] in out.getvalue()
-    data = out.getvalue().replace(exif_bytes[6:], expected[6:])
-    assert (b"irot" in data) == (where != "exif")
-    result = decode(data, SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 8
-    assert (result.facts.width, result.facts.height) == (192, 128)
-
-
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_a_heic_with_its_metadata_at_the_end_is_rotated_once(picture, orientation):
-    heif = pytest.importorskip("pillow_heif")
-    scene = picture(1, 192, 128)
-    out = io.BytesIO()
-    stored = heif.from_pillow(scene.transpose(AS_STORED[orientation]))
-    stored.save(out, quality=95, exif=orientation_exif(orientation).tobytes())
-    data = out.getvalue()
-    begin = data.index(b"meta") - 4
-    size = int.from_bytes(data[begin : begin + 4], "big")
-    meta = data[begin : begin + size]
-    # A free box replaces it, which contains its name many times.
-    filler = meta[:4] + b"free" + (b"\0\0\0\x08meta" * size)[: size - 8]
-    result = decode(data[:begin] + filler + data[begin + size :] + meta, SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 8
-    assert (result.facts.width, result.facts.height) == (192, 128)
-
-
-@pytest.mark.parametrize("where", ["container", "exif", "both"])
-@pytest.mark.parametrize("orientation", [3, 6, 8])
-def test_an_avif_is_rotated_by_its_container_only(picture, where, orientation):
-    """EXIF should not have an orientation here (ISO/IEC 23000-22:2024, 7.3.10.1). If it has one,
-    Pillow and Chrome ignore it.
-    """
-    scene = picture(1, 192, 128)
-    stored = scene if where == "exif" else scene.transpose(AS_STORED[orientation])
-    exif = Image.Exif()
-    if where != "exif":
-        exif[ExifTags.Base.Orientation] = orientation
-    # Pillow moves the orientation to the container, so another tag is written in its place.
-    exif[ExifTags.Base.Orientation + 1] = orientation
-    data = to_bytes(stored, "AVIF", quality=95, exif=exif)
-    if where != "container":
-        assert data.count(b"\x01\x13\0\x03\0\0\0\1") == 1
-        data = data.replace(b"\x01\x13\0\x03\0\0\0\1", b"\x01\x12\0\x03\0\0\0\1")
-    assert (b"irot" in data) == (where != "exif")
-    result = decode(data, SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 8
-    assert (result.facts.width, result.facts.height) == (192, 128)
-
-
-def with_box(data: bytes, kind: bytes, content: bytes) -> bytes:
-    """A JPEG 2000 file with another box before that of the pixels."""
-    at = data.index(b"jp2c") - 4
-    return data[:at] + struct.pack(">I4s", 8 + len(content), kind) + content + data[at:]
-
-
-def test_exif_of_a_jpeg_2000(picture):
-    scene, exif = picture(1, 96, 64), orientation_exif(6)
-    exif[ExifTags.Base.Model] = "One"
-    data = to_bytes(scene.transpose(AS_STORED[6]), "JPEG2000")
-    result = decode(with_box(data, b"uuid", b"JpgTiffExif->JP2" + exif.tobytes()[6:]), SIDE)
-    assert distance(result.pixels, plain_square(scene)) < 2
-    assert result.facts.camera == "One"
 
 
 @pytest.mark.parametrize("tag", [ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo])
@@ -455,59 +244,6 @@ def test_text_is_not_a_picture():
         decode(b"just words, and some more of them", SIDE)
 
 
-def test_read_recognises_pictures_by_content(picture, tmp_path):
-    (tmp_path / "photo.dat").write_bytes(to_bytes(picture(1), "JPEG"))
-    (tmp_path / "gif.jpg").write_bytes(to_bytes(picture(1), "GIF"))
-    for name in ("photo.dat", "gif.jpg"):
-        data = read(str(tmp_path / name))
-        assert data == (tmp_path / name).read_bytes()
-        decode(data, SIDE)
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "clip.mp4", "noname"])
-def test_read_returns_none_for_other_files(tmp_path, name):
-    (tmp_path / name).write_bytes(b"some words that are no picture at all")
-    assert read(str(tmp_path / name)) is None
-
-
-def test_read_returns_text_that_is_named_like_a_photo(tmp_path):
-    (tmp_path / "a.jpg").write_text("words")
-    assert read(str(tmp_path / "a.jpg")) == b"words"
-
-
-@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.heic"])
-def test_an_empty_file_is_skipped(tmp_path, name):
-    (tmp_path / name).touch()
-    with pytest.raises(Unreadable, match="empty"):
-        read(str(tmp_path / name))
-
-
-def test_a_too_large_file_is_skipped(tmp_path):
-    """The file is sparse, so that its bytes are never written."""
-    with open(tmp_path / "a.jpg", "wb") as file:
-        file.write(b"\xff\xd8\xff")
-        file.truncate(MAX_BYTES + 1)
-    with pytest.raises(Unreadable, match="larger than 500 MB"):
-        read(str(tmp_path / "a.jpg"))
-
-
-def test_a_device_that_never_ends_is_skipped(tmp_path, monkeypatch):
-    monkeypatch.setattr(decode_module, "MAX_BYTES", 1_000_000)
-    (tmp_path / "a.jpg").symlink_to("/dev/zero")
-    with pytest.raises(Unreadable, match="larger than 1 MB"):
-        read(str(tmp_path / "a.jpg"))
-
-
-def test_a_missing_file_is_skipped(tmp_path):
-    with pytest.raises(Unreadable, match="No such file"):
-        read(str(tmp_path / "a.jpg"))
-
-
 def test_decode_image_keeps_proportions_and_does_not_enlarge(picture):
     assert decode_image(to_bytes(picture(1, 90, 30)), 45).size == (45, 15)
     assert decode_image(to_bytes(picture(1, 20, 10)), 45).size == (20, 10)
-
-
-def test_the_digest_depends_on_the_content():
-    assert digest_of(b"a") == digest_of(b"a") != digest_of(b"b")
-    assert len(digest_of(b"")) == 16
