@@ -135,7 +135,7 @@ def _train(folder: Path, out: Path, settings: CurveSettings) -> list[Line]:
         results.add({**settings.key(), **line})
         say(f"epoch {epoch:.3g}: kNN {accuracy:.1%}, loss {loss:.2f}, {seconds / 60:.0f} minutes")
 
-    while time.monotonic() < end and training.steps < marks[-1] * per_epoch:
+    while time.monotonic() < end and training.steps < settings.epochs * per_epoch:
         send(Step(training.steps / total))
         training.losses.append(training.step(training.steps / total).item())
         epoch, rest = divmod(training.steps, per_epoch)
