@@ -30,10 +30,14 @@ class PeakMemory(threading.Thread):
         self.stop = threading.Event()
 
     def run(self) -> None:
+        this = psutil.Process()
+        own = this.cmdline()
         while not self.stop.wait(0.02):
-            for child in psutil.Process().children(recursive=True):
+            for child in this.children(recursive=True):
                 try:
-                    self.peak = max(self.peak, child.memory_info().rss)
+                    # A process that has just been forked still has the memory of this one.
+                    if child.cmdline() != own:
+                        self.peak = max(self.peak, child.memory_info().rss)
                 except psutil.Error:
                     continue
 
